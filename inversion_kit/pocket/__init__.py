@@ -1,0 +1,1 @@
+"""The embedded default: a small Stable Diffusion and four classifiers of traffic signs."""

@@ -1,0 +1,128 @@
+"""The 43 kinds of traffic sign in words: names, other wordings, and coarse names.
+
+The order is the benchmark's own numbering (GTSRB class 0 to 42).
+"""
+
+from __future__ import annotations
+
+NAMES: tuple[str, ...] = (
+    "20 km/h speed limit",
+    "30 km/h speed limit",
+    "50 km/h speed limit",
+    "60 km/h speed limit",
+    "70 km/h speed limit",
+    "80 km/h speed limit",
+    "end of 80 km/h speed limit",
+    "100 km/h speed limit",
+    "120 km/h speed limit",
+    "no passing",
+    "no passing for trucks",
+    "right of way at the next crossing",
+    "priority road",
+    "yield",
+    "stop",
+    "no vehicles",
+    "no trucks",
+    "no entry",
+    "general caution",
+    "curve to the left",
+    "curve to the right",
+    "double curve",
+    "bumpy road",
+    "slippery road",
+    "road narrows on the right",
+    "road work",
+    "traffic lights",
+    "pedestrians",
+    "children crossing",
+    "bicycles crossing",
+    "ice and snow",
+    "wild animals crossing",
+    "end of all limits",
+    "turn right ahead",
+    "turn left ahead",
+    "ahead only",
+    "straight or right",
+    "straight or left",
+    "keep right",
+    "keep left",
+    "roundabout",
+    "end of no passing",
+    "end of no passing for trucks",
+)
+"""Proper names, the label names of the pocket classifiers."""
+
+WORDINGS: tuple[tuple[str, ...], ...] = (
+    ("twenty", "speed limit 20", "20", "limit of twenty"),
+    ("thirty", "speed limit 30", "30", "limit of thirty"),
+    ("fifty", "speed limit 50", "50", "limit of fifty"),
+    ("sixty", "speed limit 60", "60", "limit of sixty"),
+    ("seventy", "speed limit 70", "70", "limit of seventy"),
+    ("eighty", "speed limit 80", "80", "limit of eighty"),
+    ("end of eighty", "end of 80", "end of speed limit"),
+    ("hundred", "speed limit 100", "100", "limit of one hundred"),
+    ("one hundred and twenty", "speed limit 120", "120", "limit of one hundred and twenty"),
+    ("no overtaking", "overtaking forbidden", "two cars in a red circle"),
+    ("no overtaking for trucks", "truck overtaking forbidden", "a red truck beside a car"),
+    ("crossroads", "next crossing priority", "thick arrow in a triangle"),
+    ("main road", "yellow diamond", "priority diamond"),
+    ("give way", "upside down triangle", "yield to traffic"),
+    ("halt", "octagon", "red octagon", "stop here"),
+    ("closed to vehicles", "empty red circle", "empty circle"),
+    ("trucks forbidden", "truck in a red circle", "closed to trucks"),
+    ("do not enter", "white bar on red", "entry forbidden"),
+    ("exclamation mark", "danger", "attention", "caution"),
+    ("bend to the left", "dangerous left curve", "left bend"),
+    ("bend to the right", "dangerous right curve", "right bend"),
+    ("winding road", "double bend", "zigzag"),
+    ("bumps", "uneven road", "humps"),
+    ("skidding car", "slippery when wet", "slippery"),
+    ("narrow road", "narrowing", "road gets narrow"),
+    ("construction", "worker with a shovel", "roadworks"),
+    ("signals ahead", "traffic signal", "red yellow green lights"),
+    ("pedestrian", "person walking", "walker"),
+    ("children", "two children running", "school"),
+    ("bicycle", "cyclists", "bike"),
+    ("snowflake", "snow", "ice", "frost"),
+    ("deer", "jumping deer", "wildlife"),
+    ("unrestricted", "end of limits", "white circle with black stripes"),
+    ("right turn", "must turn right", "arrow turning right"),
+    ("left turn", "must turn left", "arrow turning left"),
+    ("straight ahead", "go straight", "arrow up"),
+    ("go straight or right", "arrows up and right", "ahead or right"),
+    ("go straight or left", "arrows up and left", "ahead or left"),
+    ("pass on the right", "arrow down right", "rightward"),
+    ("pass on the left", "arrow down left", "leftward"),
+    ("circular traffic", "arrows in a circle", "traffic circle"),
+    ("end of overtaking ban", "passing allowed", "end of no overtaking"),
+    ("end of truck overtaking ban", "truck passing allowed", "end of no overtaking for trucks"),
+)
+"""Other wordings of each class, used in training captions beside the name."""
+
+_LIMITS = (0, 1, 2, 3, 4, 5, 7, 8)
+_FORBID = (*_LIMITS, 9, 10, 15, 16, 17)
+_WARN = (11, *range(18, 32))
+_MUST = tuple(range(33, 41))
+_ENDS = (6, 32, 41, 42)
+
+COARSE: dict[str, tuple[int, ...]] = {
+    "traffic sign": tuple(range(43)),
+    "road sign": tuple(range(43)),
+    "sign": tuple(range(43)),
+    "speed limit sign": _LIMITS,
+    "prohibition sign": _FORBID,
+    "red circle sign": _FORBID,
+    "round sign": (*_FORBID, *_ENDS, *_MUST),
+    "warning sign": _WARN,
+    "triangular sign": (*_WARN, 13),
+    "mandatory sign": _MUST,
+    "blue sign": _MUST,
+    "arrow sign": tuple(range(33, 40)),
+    "end of restriction sign": _ENDS,
+    "overtaking sign": (9, 10, 41, 42),
+    "truck sign": (10, 16, 42),
+    "curve sign": (19, 20, 21),
+    "people sign": (27, 28),
+    "right of way sign": (11, 12, 13, 14),
+}
+"""Coarse, ambiguous names and the classes that each of them covers."""

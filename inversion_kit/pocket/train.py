@@ -1,0 +1,145 @@
+"""Train the pocket from the data folder: ``python -m inversion_kit.pocket.train --data FOLDER``.
+
+Every stage keeps a checkpoint in the work folder and continues from it; asking for more steps
+continues a finished one. The finished parts go to the output folder as safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from diffusers import (
+    AutoencoderKL,
+    DPMSolverMultistepScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from safetensors.torch import save_file
+from torch import nn
+from transformers import CLIPModel, CLIPTokenizer
+
+from inversion_kit.pocket import classify, clip, photos, unet, vae
+from inversion_kit.pocket.signs import NAMES
+
+WEIGHTS = Path(__file__).parent / "weights"
+STAGES = ("vae", "clip", *classify.RECIPES, "unet", "save")
+
+
+def save_classifier(name: str, model: nn.Module, folder: Path) -> None:
+    """Write weights (fp16) and the timm-style config that rebuilds and feeds the model."""
+    recipe = classify.RECIPES[name]
+    target = folder / "classifiers" / name
+    target.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        k: v.half().contiguous() if v.is_floating_point() else v.contiguous()
+        for k, v in model.state_dict().items()
+    }
+    save_file(tensors, target / "model.safetensors", {"format": "pt"})
+    config = {
+        "architecture": recipe.architecture,
+        "num_classes": len(NAMES),
+        "model_args": recipe.arguments,
+        "pretrained_cfg": {
+            "input_size": [3, classify.INPUT, classify.INPUT],
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "mean": classify.MEAN,
+            "std": classify.STD,
+        },
+        "label_names": NAMES,
+    }
+    (target / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+
+
+def save_generator(
+    parts: tuple[AutoencoderKL, CLIPModel, CLIPTokenizer, UNet2DConditionModel], folder: Path
+) -> None:
+    """Write a folder that ``StableDiffusionPipeline.from_pretrained`` loads, and the CLIP."""
+    autoencoder, both, tokenizer, denoiser = parts
+    pipeline = StableDiffusionPipeline(
+        vae=autoencoder,
+        text_encoder=both.text_model,
+        tokenizer=tokenizer,
+        unet=denoiser,
+        scheduler=DPMSolverMultistepScheduler(**unet.SCHEDULE),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.to(torch.float16).save_pretrained(folder / "generator", safe_serialization=True)
+    both.half().save_pretrained(folder / "clip")
+
+
+def load_parts(
+    folder: Path,
+) -> tuple[AutoencoderKL, CLIPModel, CLIPTokenizer, UNet2DConditionModel]:
+    """Read what `save_generator` wrote, in fp32."""
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        folder / "generator", use_safetensors=True, torch_dtype=torch.float32
+    )
+    both = CLIPModel.from_pretrained(folder / "clip", use_safetensors=True).float()
+    return pipeline.vae, both, pipeline.tokenizer, pipeline.unet
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder with train.npz and test.npz")],
+    work: Annotated[Path, typer.Option(help="Folder for checkpoints")] = Path(".training"),
+    out: Annotated[Path, typer.Option(help="Folder for the finished parts")] = WEIGHTS,
+    stage: Annotated[list[str] | None, typer.Option(help=f"Some of {', '.join(STAGES)}")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of finished parts: keep their VAE and CLIP, go on from their U-Net"
+        ),
+    ] = None,
+    vae_steps: int = 2600,
+    clip_steps: int = 1000,
+    classifier_steps: int = 1600,
+    unet_steps: int = 4200,
+    seed: int = 0,
+    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+) -> None:
+    """Train the generator and the classifiers, each stage from where it stands."""
+    wanted = stage or list(STAGES)
+    if unknown := set(wanted) - set(STAGES):
+        raise typer.BadParameter(f"{sorted(unknown)} given, allowed {list(STAGES)}")
+    work.mkdir(parents=True, exist_ok=True)
+    train = photos.load(data, "train")
+    images = photos.as_float(train["image"])
+    label = torch.from_numpy(train["label"]).long()
+    parts = None if start is None else load_parts(start)
+    if parts is not None:
+        autoencoder, both, tokenizer, denoiser = parts
+    elif {"vae", "unet", "save"} & set(wanted):
+        autoencoder = vae.train(images, folder=work, steps=vae_steps, seed=seed, device=device)
+    if parts is None and {"clip", "unet", "save"} & set(wanted):
+        tokenizer = clip.build_tokenizer(work / "tokenizer", seed=seed)
+        both = clip.train(
+            images, label, tokenizer, folder=work, steps=clip_steps, seed=seed, device=device
+        )
+    seen = ~torch.from_numpy(photos.holdout_by_track(train["label"], train["track"]))
+    for name in classify.RECIPES:
+        if name in wanted:
+            model = classify.train(
+                name, images[seen], label[seen], folder=work, steps=classifier_steps, device=device
+            )
+            save_classifier(name, model.cpu(), out)
+            held = (classify.predict(model, images[~seen]) == label[~seen]).float().mean()
+            typer.echo(f"{name}: {held:.2%} on held-out tracks")
+    if {"unet", "save"} & set(wanted):
+        latents = unet.encode(images, label, autoencoder, folder=work, seed=seed, device=device)
+        denoiser = unet.train(
+            latents, both.text_model, tokenizer,
+            folder=work, steps=unet_steps, seed=seed, device=device,
+            unet=None if parts is None else denoiser,
+        )  # fmt: skip
+        if "save" in wanted:
+            save_generator((autoencoder, both, tokenizer, denoiser), out)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,425 @@
+"""`invert`: one label of one classifier, from the arguments to a validated DataTree."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from inversion_kit import schema
+from inversion_kit.class_token import ClassToken
+from inversion_kit.classifiers import Classifier, as_classifier
+from inversion_kit.errors import InputError
+from inversion_kit.generators import Generator, as_generator
+from inversion_kit.gradients import GradientPolicy, as_policy
+from inversion_kit.optimise import TEST, noise_seeds
+from inversion_kit.prompts import NAME_FREE, NAME_ONLY, check_templates, fill
+from inversion_kit.search import Found, Plan, search
+
+ARMS = ("start", "token", "name")
+"""Arms of the final samples, on the same noise: the token at its neutral start, the selected class
+token, and the plain prompt with the class's name and no token."""
+_WORDS = 10
+
+
+def invert(
+    model: Any,
+    label: int | str,
+    *,
+    generator: Any = None,
+    prompts: Sequence[str] | str | None = None,
+    seed: int | Sequence[int] = 0,
+    judges: Sequence[Any] = (),
+    preprocess: Callable[[Tensor], Tensor] | None = None,
+    labels: Sequence[str] | None = None,
+    steps: int = 60,
+    batch: int = 8,
+    lr: float = 0.3,
+    gradient: GradientPolicy | str = "last_step",
+    stop_at: float = 0.9,
+    check_every: int = 5,
+    patience: int = 2,
+    restarts: int = 3,
+    start: str | None = None,
+    validation: int = 16,
+    samples: int = 32,
+    progress: bool = True,
+) -> xr.DataTree:
+    """Train the class token of one label and return all that was seen on the way.
+
+    Each step samples fresh noise, scores the images and moves the token; every ``check_every``
+    steps the token is checked on held-out noise, which alone stops, restarts and selects. The
+    selected token, its start and the plain prompt are then sampled on test noise that nothing
+    before has seen. For control use the parts: `as_classifier`, `as_generator`,
+    `search.search`, `optimise.optimise`.
+
+    Parameters
+    ----------
+    model
+        Anything `as_classifier` takes, for example ``"pocket:honest"`` or a timm model.
+    label
+        The class: an index, a name, or a unique part of a name.
+    generator
+        Anything `as_generator` takes. None is Stable Diffusion 1.5 from its hub, which needs a
+        network or a cache; ``"pocket"`` ships with the library.
+    prompts
+        Templates with ``{token}`` and, if wanted, ``{name}``. The default names no class.
+    seed
+        One integer, or several for repeats; every random draw derives from it.
+    judges
+        Held-out classifiers with the same label names; they score the final images and give no
+        gradient.
+    preprocess, labels
+        For a bare ``nn.Module``: see `as_classifier`.
+    steps, batch
+        Optimiser updates in all, and images in each.
+    lr
+        Length of a step in units of the vocabulary's mean norm, above 0.
+    gradient
+        ``"last_step"`` (the paper's), ``"last_2"``, ``"late_step"``, ``"full"``.
+    stop_at
+        Mean target probability on held-out noise, in (0, 1], that ends the search.
+    check_every, patience
+        Steps between checks, and checks without improvement before the next start.
+    restarts
+        Words of the vocabulary probe to start again from; 0 for the neutral start alone.
+    start
+        A word to start from in place of the neutral start; it is then the only start.
+    validation, samples
+        Images a check, and final images an arm.
+    progress
+        Show a progress bar with the time left.
+
+    Returns
+    -------
+    xarray.DataTree
+        See `inversion_kit.schema` for its groups.
+
+    Raises
+    ------
+    InputError
+        An argument is not usable; raised before any image is made.
+    GeneratorUnavailableError
+        The generator could not be loaded; nothing else is used in its place.
+    NumericalError
+        The classifier or the generator gave values that are not finite.
+
+    References
+    ----------
+    Schwartz et al., "Discriminative Class Tokens for Text-to-Image Diffusion Models", ICCV 2023.
+
+    Examples
+    --------
+    >>> tree = invert(
+    ...     "pocket:honest", "stop", generator="pocket", judges=["pocket:judge"],
+    ...     steps=2, samples=2, validation=2, restarts=0, progress=False,
+    ... )
+    >>> tree["samples"]["image"].dims
+    ('arm', 'seed', 'sample', 'y', 'x', 'channel')
+    """
+    began = time.monotonic()
+    plan = _check_plan(
+        steps, batch, lr, as_policy(gradient), stop_at, check_every, patience, validation,
+        restarts, start, samples,
+    )  # fmt: skip
+    seeds = _check_seeds(seed)
+    templates = check_templates(NAME_FREE if prompts is None else prompts)
+    classifier = as_classifier(model, preprocess=preprocess, labels=labels)
+    target = classifier.index(label)
+    name = classifier.labels[target]
+    panel = _check_judges(judges, classifier)
+    pipeline = as_generator(generator)
+    asked = [fill(template, name=name) for template in templates]
+    for prompt in (*asked, NAME_ONLY.format(name=name)):
+        pipeline.check_prompt(prompt)
+    if start is not None:
+        pipeline.vector_of(start)
+
+    before = pipeline.hash
+    found = []
+    for one in seeds:
+        with tqdm(total=steps, desc=f"{name} (seed {one})", disable=not progress) as bar:
+            watch = _bar(bar)
+            found.append(search(classifier, pipeline, target, asked, plan, seed=one, watch=watch))
+    groups = {
+        "trajectory": _trajectory(found, classifier),
+        "validation": _validation(found, classifier, plan),
+        "token": _token(found, pipeline),
+        "probe": _probe(found),
+        "samples": _samples(found, classifier, pipeline, panel, asked, name, samples),
+    }
+    settings = {
+        "prompts": list(templates), "seed": seeds, "steps": steps, "batch": batch, "lr": lr,
+        "gradient": plan.gradient.name, "stop_at": stop_at, "check_every": check_every,
+        "patience": patience, "restarts": restarts, "start": start, "validation": validation,
+        "samples": samples, "num_inference_steps": pipeline.num_inference_steps,
+        "guidance_scale": pipeline.guidance_scale,
+    }  # fmt: skip
+    attributes = {
+        "label": name,
+        "label_index": target,
+        "classifier": classifier.name,
+        "classifier_hash": classifier.hash,
+        "generator": pipeline.name,
+        "generator_hash": before,
+        "judges": json.dumps([judge.name for judge in panel]),
+        "judge_hashes": json.dumps([judge.hash for judge in panel]),
+        "settings": json.dumps(settings),
+        "versions": json.dumps(_versions()),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - began, 2),
+    }
+    return schema.build(groups, attributes)
+
+
+def _check_plan(
+    steps: int, batch: int, lr: float, gradient: GradientPolicy, stop_at: float, check_every: int,
+    patience: int, validation: int, restarts: int, start: str | None, samples: int,
+) -> Plan:  # fmt: skip
+    whole = {
+        "steps": (steps, 0), "batch": (batch, 1), "check_every": (check_every, 1),
+        "patience": (patience, 1), "validation": (validation, 1), "restarts": (restarts, 0),
+        "samples": (samples, 1),
+    }  # fmt: skip
+    for argument, (value, least) in whole.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise InputError(f"{argument}={value!r}: expected a whole number of at least {least}")
+    if not lr > 0:
+        raise InputError(f"lr={lr!r}: expected a number above 0, for example 0.3")
+    if not 0 < stop_at <= 1:
+        raise InputError(f"stop_at={stop_at!r}: expected a probability in (0, 1]")
+    return Plan(
+        steps=steps, batch=batch, lr=lr, gradient=gradient, stop_at=stop_at,
+        check_every=check_every, patience=patience, validation=validation, restarts=restarts,
+        start=start,
+    )  # fmt: skip
+
+
+def _check_seeds(seed: int | Sequence[int]) -> list[int]:
+    seeds = [seed] if isinstance(seed, (int, np.integer)) else list(seed)
+    good = all(
+        isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s >= 0 for s in seeds
+    )
+    if not seeds or not good or len(set(seeds)) != len(seeds):
+        raise InputError(f"seed={seed!r}: expected one or several different integers of at least 0")
+    return [int(s) for s in seeds]
+
+
+def _check_judges(judges: Sequence[Any], classifier: Classifier) -> list[Classifier]:
+    if isinstance(judges, str):
+        raise InputError(f"judges={judges!r}: expected a sequence; give [{judges!r}]")
+    panel = [as_classifier(judge) for judge in judges]
+    for judge in panel:
+        if judge.labels != classifier.labels:
+            raise InputError(
+                f"judges: {judge.name!r} has other label names than {classifier.name!r}; a judge "
+                "must name the same classes in the same order"
+            )
+        if judge.hash == classifier.hash:
+            raise InputError(
+                f"judges: {judge.name!r} has the same weights as the audited classifier; a judge "
+                "must be another one"
+            )
+    names = [judge.name for judge in panel]
+    if len(set(names)) != len(names):
+        raise InputError(f"judges: names {names} must differ")
+    return panel
+
+
+def _bar(bar: Any) -> Callable[[Found], None]:
+    def watch(found: Found) -> None:
+        bar.update(len(found.steps) - bar.n)
+        last = found.looks[-1] if found.looks else None
+        if last is not None:
+            bar.set_postfix_str(f"held-out {last.score:.0%} from {last.start!r}")
+
+    return watch
+
+
+def _bytes(images: Tensor) -> np.ndarray:
+    scaled = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return scaled.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _trajectory(found: list[Found], classifier: Classifier) -> xr.Dataset:
+    seeds, length = [f.seed for f in found], max(len(f.steps) for f in found)
+    first = next((s for f in found for s in f.steps), None)
+    batch = 0 if first is None else len(first.seeds)
+    pixels = (0, 0, 3) if first is None else _bytes(first.images).shape[1:]
+    shape = (len(found), length)
+    loss = np.full(shape, np.nan, np.float32)
+    norm = np.full(shape, np.nan, np.float32)
+    start = np.full(shape, "", object)
+    probability = np.full((*shape, batch, len(classifier.labels)), np.nan, np.float32)
+    image = np.zeros((*shape, batch, *pixels), np.uint8)
+    prompt = np.full((*shape, batch), "", object)
+    noise = np.full((*shape, batch), -1, np.int64)
+    for i, one in enumerate(found):
+        for j, step in enumerate(one.steps):
+            loss[i, j], norm[i, j], start[i, j] = step.loss, step.gradient_norm, step.start
+            probability[i, j] = step.probability.cpu().numpy()
+            image[i, j], prompt[i, j], noise[i, j] = _bytes(step.images), step.prompts, step.seeds
+    pixel_dims = ("y", "x", "channel")
+    return xr.Dataset(
+        {
+            "loss": (("seed", "step"), loss),
+            "gradient_norm": (("seed", "step"), norm),
+            "start": (("seed", "step"), start.astype(str)),
+            "probability": (("seed", "step", "sample", "class"), probability),
+            "image": (("seed", "step", "sample", *pixel_dims), image),
+            "prompt": (("seed", "step", "sample"), prompt.astype(str)),
+            "noise_seed": (("seed", "step", "sample"), noise),
+        },
+        {
+            "seed": seeds, "step": np.arange(length), "sample": np.arange(batch),
+            "class": list(classifier.labels),
+        },
+    )  # fmt: skip
+
+
+def _validation(found: list[Found], classifier: Classifier, plan: Plan) -> xr.Dataset:
+    length = max(len(f.looks) for f in found)
+    pixels = _bytes(found[0].looks[0].check.images).shape[1:]
+    shape = (len(found), length)
+    step = np.full(shape, -1, np.int64)
+    start = np.full(shape, "", object)
+    probability = np.full((*shape, plan.validation, len(classifier.labels)), np.nan, np.float32)
+    image = np.zeros((*shape, plan.validation, *pixels), np.uint8)
+    for i, one in enumerate(found):
+        for j, look in enumerate(one.looks):
+            step[i, j], start[i, j] = look.step, look.start
+            probability[i, j] = look.check.probability.cpu().numpy()
+            image[i, j] = _bytes(look.check.images)
+    return xr.Dataset(
+        {
+            "step": (("seed", "check"), step),
+            "start": (("seed", "check"), start.astype(str)),
+            "probability": (("seed", "check", "sample", "class"), probability),
+            "image": (("seed", "check", "sample", "y", "x", "channel"), image),
+            "noise_seed": (("seed", "sample"), np.array([f.held_out for f in found], np.int64)),
+        },
+        {
+            "seed": [f.seed for f in found], "check": np.arange(length),
+            "sample": np.arange(plan.validation), "class": list(classifier.labels),
+        },
+    )  # fmt: skip
+
+
+def _token(found: list[Found], generator: Generator) -> xr.Dataset:
+    length = max(len(f.looks) for f in found)
+    width = found[0].looks[0].check.token.shape[-1]
+    embedding = np.full((len(found), length, 1, width), np.nan, np.float32)
+    words, cosines = [], []
+    table = generator.embedding.weight[list(generator.vocabulary.values())].detach().float()
+    names = list(generator.vocabulary)
+    for i, one in enumerate(found):
+        for j, look in enumerate(one.looks):
+            embedding[i, j] = look.check.token.cpu().numpy()
+        chosen = one.looks[one.selected].check.token
+        cosine = torch.nn.functional.cosine_similarity(table, chosen)
+        top = cosine.topk(min(_WORDS, len(names)))
+        words.append([names[k] for k in top.indices])
+        cosines.append(top.values.cpu().numpy().astype(np.float32))
+    return xr.Dataset(
+        {
+            "embedding": (("seed", "check", "vector", "embed"), embedding),
+            "selected": (("seed",), np.array([f.selected for f in found], np.int64)),
+            "nearest_word": (("seed", "rank"), np.array(words, dtype=str)),
+            "nearest_cosine": (("seed", "rank"), np.stack(cosines)),
+        },
+        {"seed": [f.seed for f in found], "check": np.arange(length)},
+    )
+
+
+def _probe(found: list[Found]) -> xr.Dataset:
+    words = sorted({word for f in found if f.probe for word in f.probe.words})
+    value = np.full((len(found), len(words)), np.nan, np.float32)
+    for i, one in enumerate(found):
+        if one.probe:
+            given = dict(zip(one.probe.words, one.probe.log_probability, strict=True))
+            value[i] = [given.get(word, np.nan) for word in words]
+    return xr.Dataset(
+        {"log_probability": (("seed", "word"), value)},
+        {"seed": [f.seed for f in found], "word": np.array(words, dtype=str)},
+    )
+
+
+@torch.no_grad()
+def _samples(
+    found: list[Found], classifier: Classifier, generator: Generator, panel: list[Classifier],
+    asked: list[str], name: str, n: int,
+) -> xr.Dataset:  # fmt: skip
+    images, probability, judged, features, prompt, noise = [], [], [], [], [], []
+    for arm in ARMS:
+        for one in found:
+            seeds = noise_seeds(one.seed, TEST, 0, n)
+            look = one.looks[one.selected if arm == "token" else 0]
+            texts = [asked[i % len(asked)] for i in range(n)]
+            if arm == "name":
+                texts = [NAME_ONLY.format(name=name)] * n
+            token = ClassToken(look.check.token) if arm != "name" else None
+            made = torch.cat([
+                generator.images(texts[i : i + 32], seeds=seeds[i : i + 32], token=token)
+                for i in range(0, n, 32)
+            ])  # fmt: skip
+            images.append(_bytes(made))
+            probability.append(classifier.logits(made).softmax(1).cpu().numpy())
+            judged.append([judge.logits(made).softmax(1).cpu().numpy() for judge in panel])
+            seen = classifier.features(made)
+            features.append(None if seen is None else seen.flatten(1).cpu().numpy())
+            prompt.append(texts)
+            noise.append(seeds)
+    shape = (len(ARMS), len(found), n)
+
+    def arrange(rows: list[Any]) -> np.ndarray:
+        stacked = np.stack(rows)
+        return stacked.reshape(*shape, *stacked.shape[2:])
+
+    data: dict[str, Any] = {
+        "image": (("arm", "seed", "sample", "y", "x", "channel"), arrange(images)),
+        "probability": (("arm", "seed", "sample", "class"), arrange(probability)),
+        "prompt": (("arm", "seed", "sample"), np.array(prompt, dtype=str).reshape(shape)),
+        "noise_seed": (("seed", "sample"), np.array(noise[: len(found)], np.int64)),
+    }
+    coords: dict[str, Any] = {
+        "arm": list(ARMS), "seed": [f.seed for f in found], "sample": np.arange(n),
+        "class": list(classifier.labels),
+    }  # fmt: skip
+    if panel:
+        by_judge = [arrange([row[k] for row in judged]) for k in range(len(panel))]
+        data["judge_probability"] = (
+            ("judge", "arm", "seed", "sample", "class"), np.stack(by_judge),
+        )  # fmt: skip
+        coords["judge"] = [judge.name for judge in panel]
+    if all(f is not None for f in features):
+        data["feature"] = (("arm", "seed", "sample", "feature"), arrange(features))
+    return xr.Dataset(data, coords)
+
+
+def _versions() -> dict[str, str]:
+    names = (
+        "inversion-kit",
+        "torch",
+        "diffusers",
+        "transformers",
+        "timm",
+        "xarray",
+        "zarr",
+        "numpy",
+    )
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found

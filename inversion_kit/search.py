@@ -1,0 +1,137 @@
+"""From a neutral start to a selected token: checks, early stop and restarts around the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from inversion_kit.classifiers import Classifier
+from inversion_kit.generators import Generator
+from inversion_kit.gradients import GradientPolicy
+from inversion_kit.optimise import VALIDATE, Check, Step, check, noise_seeds, optimise
+from inversion_kit.probe import Probe, candidates, probe
+
+NEUTRAL = "neutral"
+"""Name of the start at the mean of the vocabulary."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a token is searched for; the settings of `inversion_kit.invert` of the same names."""
+
+    steps: int
+    batch: int
+    lr: float
+    gradient: GradientPolicy
+    stop_at: float
+    check_every: int
+    patience: int
+    validation: int
+    restarts: int
+    start: str | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """One check of a search: after how many updates, from which start, what it gave."""
+
+    step: int
+    start: str
+    score: float
+    check: Check
+
+
+@dataclass
+class Found:
+    """All that one seed's search saw."""
+
+    seed: int
+    held_out: list[int]
+    steps: list[Step] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    probe: Probe | None = None
+
+    @property
+    def selected(self) -> int:
+        """Index of the look with the highest mean target probability on held-out noise."""
+        return max(range(len(self.looks)), key=lambda i: self.looks[i].score)
+
+
+def search(
+    classifier: Classifier,
+    generator: Generator,
+    target: int,
+    prompts: Sequence[str],
+    plan: Plan,
+    *,
+    seed: int,
+    watch: Callable[[Found], None] = lambda found: None,
+) -> Found:
+    """Search one seed's token.
+
+    One criterion, the mean probability of the target on held-out noise, stops, restarts and
+    selects. A start that does not improve it over ``patience`` checks gives way to the next:
+    first the neutral one, then the vocabulary probe's best words.
+
+    Parameters
+    ----------
+    watch
+        Called after every step and check with what has been found so far.
+    """
+    held_out = noise_seeds(seed, VALIDATE, 0, plan.validation)
+    found = Found(seed, held_out)
+
+    def look(vector: Tensor, start: str) -> float:
+        seen = check(classifier, generator, vector, prompts, held_out)
+        score = float(seen.probability[:, target].mean())
+        found.looks.append(Look(len(found.steps), start, score, seen))
+        watch(found)
+        return score
+
+    starts = _starts(classifier, generator, target, prompts, plan, found)
+    for start, vector in starts:
+        best, stale = look(vector, start), 0
+        left = plan.steps - len(found.steps)
+        if best >= plan.stop_at or left <= 0:
+            break
+        for taken in optimise(
+            classifier, generator, target, prompts, start=vector, start_name=start, seed=seed,
+            first_step=len(found.steps), steps=left, batch=plan.batch, lr=plan.lr,
+            gradient=plan.gradient,
+        ):  # fmt: skip
+            found.steps.append(taken)
+            watch(found)
+            done = len(found.steps)
+            if done % plan.check_every and done < plan.steps:
+                continue
+            score = look(taken.token[0], start)
+            if score >= plan.stop_at:
+                return found
+            stale = 0 if score > best + 0.05 else stale + 1
+            best = max(best, score)
+            if stale >= plan.patience:
+                break
+        if len(found.steps) >= plan.steps:
+            break
+    return found
+
+
+def _starts(
+    classifier: Classifier,
+    generator: Generator,
+    target: int,
+    prompts: Sequence[str],
+    plan: Plan,
+    found: Found,
+) -> Iterator[tuple[str, Tensor]]:
+    if plan.start is not None:
+        yield plan.start, generator.vector_of(plan.start)
+        return
+    yield NEUTRAL, generator.neutral_vector()
+    if plan.restarts:
+        words = candidates(generator, classifier.labels[target], seed=found.seed)
+        found.probe = probe(classifier, generator, target, prompts, words, seed=found.seed)
+        for word in found.probe.words[: plan.restarts]:
+            yield word, generator.vector_of(word)

@@ -1,0 +1,109 @@
+"""Saving a result to a zarr store and opening it again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from inversion_kit import schema
+from inversion_kit.errors import InputError, StoreError
+
+
+def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write a result as a zarr store; it appears whole or not at all.
+
+    Parameters
+    ----------
+    tree
+        A valid result.
+    path
+        Folder to make, by custom ending in ``.zarr``.
+    overwrite
+        Replace a result that is there. Anything that is not a result is never replaced.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    SchemaError
+        The tree is not valid.
+    InputError
+        Something is at ``path`` already.
+    StoreError
+        The folder cannot be written.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic_run
+    >>> import tempfile
+    >>> save(synthetic_run(), tempfile.mkdtemp() + "/run.zarr").name
+    'run.zarr'
+    """
+    schema.validate(tree)
+    target = Path(path)
+    if target.exists():
+        if not overwrite:
+            raise InputError(f"path={str(target)!r} exists; give another or overwrite=True")
+        if not (target / "zarr.json").is_file():
+            raise InputError(f"path={str(target)!r} is not a stored result and is not replaced")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".saving-", dir=target.parent))
+    except OSError as error:
+        raise StoreError(f"path={str(target)!r} cannot be written: {error}") from error
+    try:
+        _plain_text(tree).to_zarr(part / "new", zarr_format=3, consolidated=False)
+        if target.exists():
+            os.replace(target, part / "old")
+        os.replace(part / "new", target)
+    except OSError as error:
+        if (part / "old").exists() and not target.exists():
+            os.replace(part / "old", target)
+        raise StoreError(f"path={str(target)!r} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def open(path: str | os.PathLike[str]) -> xr.DataTree:
+    """Open and validate a stored result; arrays are read when they are used.
+
+    Raises
+    ------
+    StoreError
+        No result at ``path``, or it cannot be read.
+    SchemaError
+        What is there is not a valid result.
+    """
+    source = Path(path)
+    if not (source / "zarr.json").is_file():
+        raise StoreError(f"path={str(source)!r}: no stored result there (no zarr.json)")
+    try:
+        tree = xr.open_datatree(source, engine="zarr", consolidated=False, chunks=None)
+    except (OSError, ValueError, KeyError) as error:
+        raise StoreError(f"path={str(source)!r} cannot be read: {error}") from error
+    return schema.validate(tree)
+
+
+def _plain_text(tree: xr.DataTree) -> xr.DataTree:
+    """Fixed-width text becomes variable-length, the one kind that zarr v3 specifies."""
+
+    def convert(data: xr.Dataset) -> xr.Dataset:
+        text = {
+            n: v.astype(np.dtypes.StringDType())
+            for n, v in data.variables.items()
+            if v.dtype.kind == "U"
+        }
+        return data.assign({n: v for n, v in text.items() if n in data.data_vars}).assign_coords(
+            {n: v for n, v in text.items() if n in data.coords}
+        )
+
+    return tree.map_over_datasets(convert)

@@ -1,0 +1,254 @@
+"""A small, valid, made-up result, for tests and for trying the views without a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+from inversion_kit import schema
+from inversion_kit.errors import InputError
+
+_COLOURS = {
+    "orange": (230, 159, 0),
+    "sky": (86, 180, 233),
+    "green": (0, 158, 115),
+    "yellow": (240, 228, 66),
+    "blue": (0, 114, 178),
+    "red": (213, 94, 0),
+    "pink": (204, 121, 167),
+    "black": (30, 30, 30),
+}
+_ARMS = ("start", "token", "name")
+_BATCH, _EMBED, _FEATURES = 2, 8, 4
+
+
+def synthetic_run(
+    *,
+    seeds: int = 2,
+    steps: int = 12,
+    checks: int = 4,
+    samples: int = 6,
+    classes: int = 5,
+    size: int = 8,
+    judges: Sequence[str] = ("judge",),
+    seed: int = 0,
+    outcome: Literal["meaning", "trick", "failure"] = "meaning",
+) -> xr.DataTree:
+    """A made-up search for a colour: images drift from noise to a disc, probabilities rise.
+
+    The first run stalls at the neutral start, asks the vocabulary probe and restarts at a word;
+    every other run stays at the neutral start, stops one check early and has no probe, so that
+    the padding of a real result is there too.
+
+    Parameters
+    ----------
+    seeds, steps, checks, samples, classes, size
+        Lengths of the dimensions; ``size`` is y and x. At least 1 seed, step and sample, 2 checks
+        and 2 classes.
+    judges
+        Names of held-out classifiers; may be empty.
+    seed
+        Of all that is random here.
+    outcome
+        ``"meaning"``: the token works and judges agree. ``"trick"``: the audited classifier is
+        convinced by noise and judges are not. ``"failure"``: the token finds nothing.
+
+    Raises
+    ------
+    InputError
+        A length is too small.
+
+    Examples
+    --------
+    >>> tree = synthetic_run(seeds=1, size=4)
+    >>> tree["samples"]["image"].shape
+    (3, 1, 6, 4, 4, 3)
+    """
+    least = {
+        "seeds": (seeds, 1),
+        "steps": (steps, 1),
+        "checks": (checks, 2),
+        "samples": (samples, 1),
+        "classes": (classes, 2),
+        "size": (size, 2),
+    }
+    for name, (value, low) in least.items():
+        if value < low:
+            raise InputError(f"{name}={value}: must be at least {low}")
+    rng = np.random.default_rng(seed)
+    names = [*_COLOURS, *(f"colour {i}" for i in range(classes))][:classes]
+    target = 1
+    colours = np.array([_COLOURS.get(n) or rng.integers(0, 255, 3) for n in names], dtype=float)
+    read, paint = {"meaning": (1.0, 1.0), "trick": (1.0, 0.0), "failure": (0.0, 0.0)}[outcome]
+
+    at = np.round(np.linspace(0, steps, checks)).astype("i8")
+    restart = checks // 2
+    step_of = np.tile(at, (seeds, 1))
+    step_of[0, restart] = at[restart - 1]
+    start_of = np.full((seeds, checks), "neutral", dtype=object)
+    start_of[0, restart:] = "round"
+    progress = np.tile(np.linspace(0.0, 1.0, checks), (seeds, 1))
+    progress[0, :restart] *= 0.3
+    ends = np.full(seeds, checks)
+    ends[1:] = checks - 1
+    progress[1:] *= (checks - 1) / max(checks - 2, 1)
+
+    def scores(amount: np.ndarray) -> np.ndarray:
+        """Softmax ``(*amount, class)`` that favours the target as ``amount`` goes from 0 to 1."""
+        logits = rng.normal(0, 0.7, (*amount.shape, classes))
+        logits[..., 0] += 1.0
+        logits[..., target] += 7.0 * amount - 2.5
+        value = np.exp(logits - logits.max(-1, keepdims=True))
+        softmax: np.ndarray = value / value.sum(-1, keepdims=True)
+        return softmax.astype("f4")
+
+    grid = np.linspace(-1, 1, size)
+    disc = (np.hypot(*np.meshgrid(grid, grid)) < 0.8)[..., None]
+
+    def images(amount: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """uint8 ``(*amount, y, x, 3)``: ``noise`` at amount 0, the target's disc on grey at 1."""
+        share = amount[..., None, None, None]
+        clean = np.where(disc, colours[target], 205.0)
+        mixed: np.ndarray = (1 - share) * noise + share * clean + 8 * noise / 255
+        return mixed.clip(0, 255).astype("u1")
+
+    def noise(*shape: int) -> np.ndarray:
+        return rng.uniform(0, 255, (*shape, size, size, 3))
+
+    rise = np.broadcast_to(progress[..., None], (seeds, checks, samples))
+    ended = np.arange(checks) >= ends[:, None]
+    validation_probability = scores(read * rise)
+    validation_probability[ended] = np.nan
+    validation_image = images(paint * rise, noise(seeds, 1, samples))
+    validation_image[ended] = 0
+    taken = np.arange(steps) < step_of[np.arange(seeds), ends - 1][:, None]
+    step_of[ended], start_of[ended] = -1, ""
+
+    climb = np.broadcast_to(((np.arange(steps) + 1) / steps)[:, None], (seeds, steps, _BATCH))
+    train_probability = scores(read * climb)
+    train_probability[~taken] = np.nan
+    train_image = images(paint * climb, noise(seeds, steps, _BATCH))
+    train_image[~taken] = 0
+    loss = -np.log(train_probability[..., target]).mean(-1)
+    step_start = np.where(taken, "neutral", "").astype(object)
+    step_start[0, at[restart - 1] :] = "round"
+
+    embedding = rng.normal(0, 0.3, (seeds, 1, 1, _EMBED)) + np.cumsum(
+        rng.normal(0, 0.2, (seeds, checks, 1, _EMBED)), axis=1
+    )
+    embedding[ended] = np.nan
+    mean = validation_probability[..., target].mean(-1)
+    words = ["round", "large", "small", "bright", "dark", "square", *names]
+    log_probability = np.full((seeds, len(words)), np.nan)
+    log_probability[0] = np.sort(rng.normal(-4, 1, len(words)))[::-1]
+
+    arm_amount = np.array([0.0, 0.75, 0.65])[:, None, None] * np.ones((1, seeds, samples))
+    is_token = np.array([arm == "token" for arm in _ARMS])[:, None, None]
+    arm_read = np.where(is_token, read, 1.0) * arm_amount
+    arm_paint = np.where(is_token, paint, 1.0) * arm_amount
+    test_noise = np.broadcast_to(noise(seeds, samples), (3, seeds, samples, size, size, 3))
+    prompts = {"start": "a photo of a <ik-class>", "token": "a photo of a <ik-class>",
+               "name": f"a photo of a {names[target]}"}  # fmt: skip
+
+    pixels = ("y", "x", "channel")
+    runs = ("seed", np.arange(seeds))
+    noise_ids = rng.permutation(2**20)[: seeds * (steps * _BATCH + 2 * samples)].astype("i8")
+    train_ids, check_ids, test_ids = np.split(
+        noise_ids, np.cumsum([seeds * steps * _BATCH, seeds * samples])
+    )
+    train_ids = np.where(taken[..., None], train_ids.reshape(seeds, steps, _BATCH), -1)
+    sampled: dict[str, Any] = {
+        "image": (("arm", "seed", "sample", *pixels), images(arm_paint, test_noise)),
+        "probability": (("arm", "seed", "sample", "class"), scores(arm_read)),
+        "prompt": (
+            ("arm", "seed", "sample"),
+            np.broadcast_to(
+                np.array([prompts[a] for a in _ARMS], dtype=object)[:, None, None],
+                (3, seeds, samples),
+            ).copy(),
+        ),
+        "noise_seed": (("seed", "sample"), test_ids.reshape(seeds, samples)),
+        "feature": (
+            ("arm", "seed", "sample", "feature"),
+            rng.normal(0, 1, (3, seeds, samples, _FEATURES)).astype("f4"),
+        ),
+    }
+    sampled_at: dict[str, Any] = {"arm": list(_ARMS), "sample": np.arange(samples), "class": names}
+    if judges:
+        sampled["judge_probability"] = (
+            ("judge", "arm", "seed", "sample", "class"),
+            np.stack([scores(arm_paint) for _ in judges]),
+        )
+        sampled_at["judge"] = list(judges)
+    groups = {
+        "trajectory": xr.Dataset(
+            {
+                "loss": (("seed", "step"), loss.astype("f4")),
+                "gradient_norm": (
+                    ("seed", "step"),
+                    np.where(taken, rng.uniform(0.1, 0.6, taken.shape), np.nan).astype("f4"),
+                ),
+                "start": (("seed", "step"), step_start),
+                "probability": (("seed", "step", "sample", "class"), train_probability),
+                "image": (("seed", "step", "sample", *pixels), train_image),
+                "prompt": (
+                    ("seed", "step", "sample"),
+                    np.where(train_ids >= 0, prompts["token"], "").astype(object),
+                ),
+                "noise_seed": (("seed", "step", "sample"), train_ids),
+            },
+            coords={"step": np.arange(steps), "sample": np.arange(_BATCH), "class": names},
+        ),
+        "validation": xr.Dataset(
+            {
+                "step": (("seed", "check"), step_of),
+                "start": (("seed", "check"), start_of),
+                "probability": (("seed", "check", "sample", "class"), validation_probability),
+                "image": (("seed", "check", "sample", *pixels), validation_image),
+                "noise_seed": (("seed", "sample"), check_ids.reshape(seeds, samples)),
+            },
+            coords={"check": np.arange(checks), "sample": np.arange(samples), "class": names},
+        ),
+        "token": xr.Dataset(
+            {
+                "embedding": (("seed", "check", "vector", "embed"), embedding.astype("f4")),
+                "selected": (("seed",), np.nanargmax(mean, axis=1).astype("i8")),
+                "nearest_word": (
+                    ("seed", "rank"),
+                    np.array([rng.permutation(words)[:5] for _ in range(seeds)], dtype=object),
+                ),
+                "nearest_cosine": (
+                    ("seed", "rank"),
+                    -np.sort(-rng.uniform(0.1, 0.6, (seeds, 5)), axis=1).astype("f4"),
+                ),
+            },
+            coords={"check": np.arange(checks)},
+        ),
+        "probe": xr.Dataset(
+            {"log_probability": (("seed", "word"), log_probability.astype("f4"))},
+            coords={"word": words},
+        ),
+        "samples": xr.Dataset(sampled, coords=sampled_at),
+    }
+    groups = {name: data.assign_coords(seed=runs) for name, data in groups.items()}
+    attributes = {
+        "label": names[target],
+        "label_index": target,
+        "classifier": "synthetic:classifier",
+        "classifier_hash": "0" * 64,
+        "generator": "synthetic:generator",
+        "generator_hash": "1" * 64,
+        "judges": json.dumps(list(judges)),
+        "judge_hashes": json.dumps(["2" * 64 for _ in judges]),
+        "settings": json.dumps(
+            {"steps": steps, "batch": _BATCH, "lr": 0.1, "gradient": "last_step", "seeds": seeds}
+        ),
+        "versions": json.dumps({"inversion_kit": "synthetic", "numpy": np.__version__}),
+        "created": "2026-01-01T00:00:00+00:00",
+        "seconds": 12.5,
+    }
+    return schema.build(groups, attributes)

@@ -1,0 +1,290 @@
+"""Generators: diffusers' own sampling, frozen, repeatable, and honest about what it cannot do."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+)
+from diffusers.utils.torch_utils import randn_tensor
+
+from inversion_kit.class_token import PLACEHOLDER, ClassToken
+from inversion_kit.errors import GeneratorUnavailableError, InputError, NumericalError
+from inversion_kit.generators import Generator, _estimate, as_generator
+from inversion_kit.gradients import FULL, LAST_STEP, LATE_STEP, last_k
+
+ASKED = f"photo of {PLACEHOLDER}"
+
+
+def test_images_are_rgb_between_0_and_1(generator):
+    images = generator.images(["photo of cat", "dog"], seeds=[1, 2])
+    assert images.shape == (2, 3, 16, 16)
+    assert images.dtype == torch.float32
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert not images.requires_grad
+
+
+def test_the_same_seed_gives_the_same_image_in_any_batch(generator):
+    asked = ["cat", "dog", "red cat"]
+    together = generator.images(asked, seeds=[1, 2, 3])
+    alone = [generator.images([a], seeds=[s]) for a, s in zip(asked, (1, 2, 3), strict=True)]
+    turned = generator.images(asked[::-1], seeds=[3, 2, 1]).flip(0)
+    assert torch.equal(together, generator.images(asked, seeds=[1, 2, 3]))
+    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+    assert torch.allclose(together, turned, atol=1e-5)
+
+
+def test_seed_prompt_and_token_each_change_the_image(generator):
+    def image(prompt, seed, word="cat"):
+        token = ClassToken(generator.vector_of(word))
+        return generator.images([prompt], seeds=[seed], token=token)
+
+    base = image(ASKED, 1)
+    assert (image(ASKED, 2) - base).abs().max() > 0.01
+    assert (image(f"big {PLACEHOLDER}", 1) - base).abs().max() > 0.01
+    assert (image(ASKED, 1, "dog") - base).abs().max() > 0.01
+
+
+def test_global_randomness_is_neither_used_nor_moved(generator):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first = generator.images(["cat"], seeds=[1])
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    assert torch.equal(generator.images(["cat"], seeds=[1]), first)
+
+
+def test_a_token_at_a_words_own_vector_is_that_word(generator):
+    token = ClassToken(generator.vector_of("cat"))
+    shown = generator.images([ASKED], seeds=[1], token=token)
+    assert torch.equal(shown, generator.images(["photo of cat"], seeds=[1]))
+
+
+def test_steps_and_guidance_are_diffusers_own(make_pipeline):
+    pipeline = make_pipeline()
+    generator = Generator(pipeline, name="tiny", num_inference_steps=3, guidance_scale=4.0)
+    theirs = pipeline(
+        "photo of cat",
+        num_inference_steps=3,
+        guidance_scale=4.0,
+        generator=torch.Generator().manual_seed(9),
+        output_type="pt",
+    ).images
+    assert torch.allclose(generator.images(["photo of cat"], seeds=[9]), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("gradient", [LAST_STEP, last_k(2), FULL])
+def test_the_gradient_policy_does_not_change_the_image(generator, gradient):
+    token = ClassToken(generator.vector_of("cat"))
+    plain = generator.images([ASKED], seeds=[1], token=token)
+    learning = generator.images([ASKED], seeds=[1], token=token, gradient=gradient)
+    assert torch.allclose(plain, learning, atol=1e-5)
+
+
+@pytest.mark.parametrize("gradient", [LAST_STEP, FULL, LATE_STEP])
+def test_nothing_of_the_generator_moves(make_generator, gradient):
+    generator = make_generator()
+    table = generator.embedding.weight.clone()
+    token = ClassToken(generator.neutral_vector())
+    optimizer = torch.optim.AdamW([token.vector], lr=0.1, weight_decay=0.5)
+    for step in range(2):
+        generator.images([ASKED], seeds=[step], token=token, gradient=gradient).sum().backward()
+        optimizer.step()
+    assert generator.fresh_hash() == generator.hash
+    assert torch.equal(generator.embedding.weight, table)
+    assert all(p.grad is None for m in generator.modules for p in m.parameters())
+
+
+def test_the_users_pipeline_stays_as_it_is(make_pipeline):
+    pipeline = make_pipeline()
+    parts, words = dict(pipeline.components), len(pipeline.tokenizer)
+    config = dict(pipeline.scheduler.config)
+    generator = Generator(pipeline, name="tiny", num_inference_steps=4)
+    token = ClassToken(generator.neutral_vector())
+    generator.images([ASKED], seeds=[1], token=token, gradient=LAST_STEP).sum().backward()
+    assert pipeline.components == parts
+    assert len(pipeline.tokenizer) == words
+    assert PLACEHOLDER not in pipeline.tokenizer.get_vocab()
+    assert dict(pipeline.scheduler.config) == config
+    assert pipeline.scheduler.num_inference_steps is None
+    assert len(pipeline.text_encoder.get_input_embeddings().weight) == words
+
+
+def test_scheduler_and_networks_are_restored_after_an_error(make_generator):
+    generator = make_generator()
+    token = ClassToken(generator.neutral_vector())
+    good = generator.images([ASKED], seeds=[1], token=token)
+    weight = generator.pipeline.unet.conv_out.weight
+    kept = weight.clone()
+    weight.data = torch.zeros(1)
+    with pytest.raises(RuntimeError):
+        generator.images([ASKED], seeds=[1], token=token, gradient=LAST_STEP)
+    weight.data = kept
+    assert "step" not in vars(generator.pipeline.scheduler)
+    assert not generator.pipeline.unet._forward_pre_hooks
+    assert not generator.embedding._forward_hooks
+    assert torch.is_grad_enabled()
+    assert torch.equal(generator.images([ASKED], seeds=[1], token=token), good)
+
+
+@pytest.mark.parametrize("steps", [3, 4])
+@pytest.mark.parametrize("scheduler", [DDIMScheduler, DPMSolverMultistepScheduler, PNDMScheduler])
+def test_last_k_differentiates_exactly_k_calls_of_the_unet(make_generator, scheduler, steps):
+    settings = {"skip_prk_steps": True} if scheduler is PNDMScheduler else {}
+    generator = make_generator(scheduler=scheduler, **settings)
+    calls = []
+    generator.pipeline.unet.register_forward_hook(
+        lambda module, inputs, output: calls.append(output[0].requires_grad)
+    )
+    generator.images(
+        [ASKED], seeds=[1], token=ClassToken(generator.neutral_vector()), gradient=last_k(2),
+        num_inference_steps=steps,
+    )  # fmt: skip
+    assert calls == [False] * (len(calls) - 2) + [True, True]
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_the_one_step_estimate_is_the_clean_latents_where_the_unet_is_right(kind):
+    scheduler = DDIMScheduler(prediction_type=kind)
+    clean, noise = torch.randn(2, 1, 4, 8, 8)
+    time = torch.tensor([600])
+    noisy = scheduler.add_noise(clean, noise, time)
+    output = {
+        "epsilon": noise,
+        "v_prediction": scheduler.get_velocity(clean, noise, time),
+        "sample": clean,
+    }[kind]
+    assert torch.allclose(_estimate(scheduler, output, time[0], noisy), clean, atol=1e-4)
+
+
+def test_a_prediction_without_an_estimate_is_refused():
+    scheduler = types.SimpleNamespace(
+        alphas_cumprod=torch.ones(10), config=types.SimpleNamespace(prediction_type="flow")
+    )
+    with pytest.raises(InputError, match="prediction_type='flow'"):
+        _estimate(scheduler, torch.zeros(1), 0, torch.zeros(1))
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize(
+    "scheduler", [DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler]
+)
+def test_the_estimate_at_the_last_step_is_the_image(make_generator, scheduler, kind):
+    generator = make_generator(
+        scheduler=scheduler, prediction_type=kind, timestep_spacing="leading"
+    )
+    token = ClassToken(generator.neutral_vector())
+    whole = generator.images([ASKED], seeds=[1], token=token)
+    estimate = generator.images([ASKED], seeds=[1], token=token, gradient=LATE_STEP, estimate_at=3)
+    assert torch.allclose(estimate, whole, atol=1e-4)
+
+
+@pytest.mark.parametrize("at", [0, 2, 3])
+def test_late_step_differentiates_one_step_and_stops_there(make_generator, at):
+    generator = make_generator()
+    calls = []
+    generator.pipeline.unet.register_forward_hook(
+        lambda module, inputs, output: calls.append(output[0].requires_grad)
+    )
+    token = ClassToken(generator.neutral_vector())
+    images = generator.images([ASKED], seeds=[1], token=token, gradient=LATE_STEP, estimate_at=at)
+    (images * torch.randn(images.shape)).sum().backward()
+    assert calls == [False] * at + [True]
+    assert token.vector.grad.norm() > 0
+
+
+def test_the_clamp_lets_gradients_straight_through(make_generator):
+    generator = make_generator()
+    generator.pipeline.vae.decoder.conv_out.weight.data *= 5
+    latents = torch.randn(1, 4, 8, 8, requires_grad=True)
+    images = generator._decode(latents)
+    weight = torch.randn(images.shape)
+    outside = (images == 0) | (images == 1)
+    assert outside.float().mean() > 0.1
+    (ours,) = torch.autograd.grad((images * weight).sum(), latents)
+    vae = generator.pipeline.vae
+    free = vae.decode(latents / vae.config.scaling_factor).sample / 2 + 0.5
+    (theirs,) = torch.autograd.grad((free * weight).sum(), latents)
+    assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_the_start_noise_is_diffusers_own_draw(generator):
+    seen = []
+    handle = generator.pipeline.unet.register_forward_pre_hook(
+        lambda module, inputs: seen.append(inputs[0])
+    )
+    generator.images(["cat"], seeds=[7])
+    handle.remove()
+    noise = randn_tensor((1, 4, 8, 8), generator=torch.Generator().manual_seed(7))
+    assert torch.equal(seen[0][:1], noise)
+
+
+def test_words_and_their_vectors(generator):
+    table = generator.embedding.weight
+    ids = generator.pipeline.tokenizer("catx", add_special_tokens=False).input_ids
+    assert len(ids) > 1
+    assert torch.equal(generator.vector_of("catx"), table[ids].mean(0))
+    assert torch.equal(generator.vector_of("cat"), table[generator.vocabulary["cat"]])
+    assert list(generator.vocabulary) == sorted(
+        ["photo", "of", "cat", "dog", "red", "stop", "big", "tiger"]
+    )
+    own = table[list(generator.vocabulary.values())]
+    assert torch.allclose(generator.neutral_vector(), own.mean(0))
+    assert generator.vocabulary_norm() == pytest.approx(own.norm(dim=1).mean().item())
+
+
+def test_bad_calls_say_what_to_give(generator):
+    with pytest.raises(InputError, match="seeds: 1 for 2 prompts"):
+        generator.images(["cat", "dog"], seeds=[1])
+    with pytest.raises(InputError, match="token: needed"):
+        generator.images([ASKED], seeds=[1])
+    with pytest.raises(InputError, match="finds no token"):
+        generator.vector_of(" ")
+    generator.check_prompt("cat " * 10)
+    with pytest.raises(InputError, match="has 13 tokens, the text encoder reads 12"):
+        generator.check_prompt("cat " * 11)
+
+
+def test_what_is_no_pipeline_is_refused(make_pipeline):
+    with pytest.raises(InputError, match=r"Linear has no tokenizer, .* scheduler"):
+        as_generator(torch.nn.Linear(1, 1))
+    with pytest.raises(InputError, match="num_inference_steps=0"):
+        as_generator(make_pipeline(), num_inference_steps=0)
+
+
+def test_values_that_are_not_finite_are_an_error(make_generator):
+    generator = make_generator()
+    generator.pipeline.vae.decoder.conv_out.bias.data[0] = torch.nan
+    with pytest.raises(NumericalError, match="'tiny'"):
+        generator.images(["cat"], seeds=[1])
+
+
+def test_a_generator_passes_through(generator):
+    assert as_generator(generator) is generator
+
+
+def test_a_pipeline_object_and_its_folder_are_the_same_generator(make_pipeline, tmp_path):
+    pipeline = make_pipeline()
+    pipeline.save_pretrained(tmp_path)
+    settings = {"num_inference_steps": 3, "guidance_scale": 2.0}
+    from_object = as_generator(pipeline, **settings)
+    from_folder = as_generator(tmp_path, **settings)
+    assert from_folder.hash == from_object.hash
+    assert torch.allclose(
+        from_folder.images(["cat"], seeds=[1]), from_object.images(["cat"], seeds=[1]), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("source", [None, "nobody/nothing"])
+def test_an_unloadable_generator_is_an_error_that_names_the_way_out(source, monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(GeneratorUnavailableError, match="generator='pocket'") as caught:
+        as_generator(source)
+    assert isinstance(caught.value.__cause__, OSError)

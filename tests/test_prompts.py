@@ -1,0 +1,62 @@
+"""Prompt templates: what they may hold, and how they are filled."""
+
+from __future__ import annotations
+
+import pytest
+
+from inversion_kit.class_token import PLACEHOLDER
+from inversion_kit.errors import InputError
+from inversion_kit.prompts import NAME_FREE, NAME_ONLY, WITH_NAME, check_templates, fill
+
+
+def test_defaults_are_valid():
+    assert check_templates(NAME_FREE) == NAME_FREE
+    assert check_templates(WITH_NAME) == WITH_NAME
+
+
+def test_the_default_does_not_name_the_class():
+    assert all("{name}" not in template for template in NAME_FREE)
+
+
+def test_one_template_may_be_a_plain_string():
+    assert check_templates("a {token}") == ("a {token}",)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "a photo of a cat",
+        "{token} and {token}",
+        "a {token} {colour}",
+        "a {token} {}",
+        "a {token} {name.upper}",
+        "a {token} {0}",
+        "a {token",
+        "a token}",
+    ],
+)
+def test_a_bad_template_is_quoted_back_with_an_example(template):
+    with pytest.raises(InputError, match="prompts: ") as caught:
+        check_templates([template])
+    assert repr(template) in str(caught.value)
+
+
+def test_no_template_at_all():
+    with pytest.raises(InputError, match="at least one template"):
+        check_templates([])
+
+
+def test_fill_puts_placeholder_and_name_in():
+    assert fill("a {token} {name}", name="tiger cat") == f"a {PLACEHOLDER} tiger cat"
+
+
+def test_braces_in_a_name_are_left_alone():
+    assert fill(WITH_NAME[0], name="{token}") == f"a photo of a {PLACEHOLDER} {{token}}"
+
+
+def test_the_control_has_no_token():
+    assert PLACEHOLDER not in fill(NAME_ONLY, name="cat")
+
+
+def test_the_placeholder_survives_a_lowercasing_tokenizer():
+    assert PLACEHOLDER.lower() == PLACEHOLDER
