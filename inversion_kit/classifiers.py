@@ -209,6 +209,7 @@ def as_classifier(
     *,
     preprocess: Callable[[Tensor], Tensor] | None = None,
     labels: Sequence[str] | None = None,
+    name: str | None = None,
 ) -> Classifier:
     """Make a `Classifier` of what the user has; a Classifier passes through.
 
@@ -223,6 +224,8 @@ def as_classifier(
         Read from the model where it carries it (timm).
     labels
         Class names; "class 0", "class 1", ... where neither they nor the model say.
+    name
+        How results call it; by default the timm name or the class of the module.
 
     Raises
     ------
@@ -241,14 +244,14 @@ def as_classifier(
     if isinstance(model, str) and model.startswith("timm/"):
         import timm
 
-        name = model.removeprefix("timm/")
-        if not timm.is_model(name):
+        architecture = model.removeprefix("timm/")
+        if not timm.is_model(architecture):
             raise InputError(f"model={model!r}: no such timm model; see timm.list_models()")
-        return as_classifier(
-            timm.create_model(name, pretrained=True), preprocess=preprocess, labels=labels
+        return _from_module(
+            timm.create_model(architecture, pretrained=True), preprocess, labels, name or model
         )
     if isinstance(model, nn.Module):
-        return _from_module(model, preprocess, labels)
+        return _from_module(model, preprocess, labels, name or type(model).__name__)
     raise InputError(
         f"model={model!r}: expected an nn.Module, 'pocket:honest' (or judge, backdoored, "
         "shortcut) or 'timm/<name>'"
@@ -259,6 +262,7 @@ def _from_module(
     model: nn.Module,
     preprocess: Callable[[Tensor], Tensor] | None,
     labels: Sequence[str] | None,
+    name: str,
 ) -> Classifier:
     config: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
     if preprocess is None:
@@ -275,9 +279,7 @@ def _from_module(
             with torch.no_grad():
                 count = model.eval()(preprocess(torch.zeros(1, 3, 64, 64).to(weight))).shape[-1]
         labels = config.get("label_names") or [f"class {i}" for i in range(count)]
-    return Classifier(
-        model, preprocess, labels, name=type(model).__name__, features=_timm_features(model)
-    )
+    return Classifier(model, preprocess, labels, name=name, features=_timm_features(model))
 
 
 def _read_config(config: dict[str, Any]) -> Preprocess:

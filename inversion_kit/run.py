@@ -231,7 +231,7 @@ def _check_judges(judges: Sequence[Any], classifier: Classifier) -> list[Classif
             )
     names = [judge.name for judge in panel]
     if len(set(names)) != len(names):
-        raise InputError(f"judges: names {names} must differ")
+        raise InputError(f"judges: names {names} must differ; give as_classifier(judge, name=...)")
     return panel
 
 
