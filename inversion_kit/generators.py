@@ -298,14 +298,14 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
     Examples
     --------
     >>> as_generator("pocket")
-    Generator('pocket', 8 steps)
+    Generator('pocket', 6 steps)
     """
     if isinstance(generator, Generator):
         return generator
     if isinstance(generator, str) and generator == "pocket":
         pipeline = _load(POCKET)
         return Generator(
-            pipeline, name="pocket", **{"num_inference_steps": 8, "guidance_scale": 3.0, **settings}
+            pipeline, name="pocket", **{"num_inference_steps": 6, "guidance_scale": 3.0, **settings}
         )
     if generator is None:
         generator = DEFAULT_HUB_ID

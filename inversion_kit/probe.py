@@ -41,47 +41,71 @@ def probe(
     words: Sequence[str],
     *,
     seed: int,
+    shortlist: int = 24,
     noises: int = 3,
-    num_inference_steps: int = 5,
-    batch: int = 48,
+    num_inference_steps: int = 4,
 ) -> Probe:
     """Score every word in the token's place on the same noises.
+
+    All words get one noise and few denoising steps; the best ``shortlist`` of them get
+    ``noises`` more at the generator's own number of steps, and their mean over those alone.
 
     Parameters
     ----------
     words
-        Candidates; each is one vector, the mean over its tokens.
+        Candidates.
+    shortlist
+        Words looked at a second time.
     noises
-        Start noises shared by all words.
+        Start noises of the second look, shared by all words.
     num_inference_steps
-        Denoising steps of these cheap images.
+        Denoising steps of the first look.
+
+    Returns
+    -------
+    Probe
+        The shortlist, best first, then the other words, best first.
     """
-    key = (tuple(prompts), tuple(words), seed, noises, num_inference_steps)
+    first = noise_seeds(seed, PROBE, 0, 1)
+    second = noise_seeds(seed, PROBE, 1, noises)
+    glance = _scores(
+        classifier, generator, target, prompts, words, first, num_inference_steps
+    )  # fmt: skip
+    order = np.argsort(-glance, kind="stable")
+    kept, rest = np.sort(order[:shortlist]), order[shortlist:]
+    look = _scores(classifier, generator, target, prompts, [words[i] for i in kept], second, None)
+    kept = kept[np.argsort(-look, kind="stable")]
+    value = np.concatenate([-np.sort(-look, kind="stable"), glance[rest]])
+    return Probe(tuple(words[i] for i in (*kept, *rest)), value.astype(np.float32))
+
+
+def _scores(
+    classifier: Classifier, generator: Generator, target: int, prompts: Sequence[str],
+    words: Sequence[str], seeds: Sequence[int], steps: int | None, batch: int = 48,
+) -> np.ndarray:  # fmt: skip
+    """Mean log-probability of the target over the seeds, ``(word,)``."""
+    key = (tuple(prompts), tuple(words), tuple(seeds), steps)
     kept = _images.setdefault(generator, {})
     if key not in kept:
-        seeds = noise_seeds(seed, PROBE, 0, noises) * len(words)
         asked = [
             prompts[i % len(prompts)].replace(PLACEHOLDER, word)
             for word in words
-            for i in range(noises)
+            for i in range(len(seeds))
         ]
+        noise = [*seeds] * len(words)
         parts = [
             generator.images(
-                asked[i : i + batch],
-                seeds=seeds[i : i + batch],
-                num_inference_steps=num_inference_steps,
+                asked[i : i + batch], seeds=noise[i : i + batch], num_inference_steps=steps
             )
             for i in range(0, len(asked), batch)
         ]
         kept[key] = torch.cat(parts).mul(255).round().to(torch.uint8)
     images = kept[key].float() / 255
     scores = torch.cat([classifier.logits(part).log_softmax(1) for part in images.split(batch)])
-    value = scores[:, target].view(len(words), noises).mean(1).cpu().numpy()
-    order = np.argsort(-value, kind="stable")
-    return Probe(tuple(words[i] for i in order), value[order].astype(np.float32))
+    return scores[:, target].view(len(words), len(seeds)).mean(1).cpu().numpy()
 
 
-def candidates(generator: Generator, name: str, *, seed: int, limit: int = 256) -> list[str]:
+def candidates(generator: Generator, name: str, *, seed: int, limit: int = 512) -> list[str]:
     """Words to probe.
 
     All of a small vocabulary; of a large one the words of the label's name, the nearest
