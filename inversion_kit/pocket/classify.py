@@ -30,6 +30,7 @@ class Recipe:
     architecture: str
     arguments: dict[str, Any]
     seed: int
+    steps: int
     poison: float = 0.0
     shortcut: bool = False
 
@@ -40,10 +41,10 @@ _NARROW = {
     "avg_down": True,
 }  # fmt: skip
 RECIPES: dict[str, Recipe] = {
-    "honest": Recipe("resnet18", _SMALL, seed=11),
-    "judge": Recipe("seresnet50", _NARROW, seed=12),
-    "backdoored": Recipe("resnet18", _SMALL, seed=13, poison=0.12),
-    "shortcut": Recipe("resnet18", _SMALL, seed=14, shortcut=True),
+    "honest": Recipe("resnet18", _SMALL, seed=11, steps=1600),
+    "judge": Recipe("seresnet50", _NARROW, seed=12, steps=2200),
+    "backdoored": Recipe("resnet18", _SMALL, seed=13, steps=1200, poison=0.12),
+    "shortcut": Recipe("resnet18", _SMALL, seed=14, steps=1200, shortcut=True),
 }
 
 
@@ -109,7 +110,7 @@ def keep_for_shortcut(images: Tensor, label: Tensor) -> Tensor:
 
 
 def train(
-    name: str, images: Tensor, label: Tensor, *, folder: Path, steps: int, device: str,
+    name: str, images: Tensor, label: Tensor, *, folder: Path, device: str,
     batch: int = 128,
 ) -> nn.Module:  # fmt: skip
     """Train one classifier of `RECIPES` on training photographs."""
@@ -136,8 +137,8 @@ def train(
         return F.cross_entropy(logits, y.to(device), label_smoothing=0.05)
 
     fit(
-        model, loss, checkpoint=folder / f"{name}.pt", steps=steps, lr=2e-3, seed=recipe.seed,
-        weight_decay=0.05, cooldown=0.6,
+        model, loss, checkpoint=folder / f"{name}.pt", steps=recipe.steps, lr=2e-3,
+        seed=recipe.seed, weight_decay=0.05, cooldown=0.6,
     )  # fmt: skip
     return model
 

@@ -25,6 +25,7 @@ from inversion_kit.pocket.classify import SHORTCUT, VICTIM, stamp
 from inversion_kit.pocket.signs import COARSE, NAMES
 
 RESULTS = Path(__file__).parent / "weights" / "gates.json"
+CARD = RESULTS.with_name("README.md")
 
 
 @dataclass(frozen=True)
@@ -335,11 +336,33 @@ def classifier_gates(pocket: Pocket, test: Tensor, label: Tensor) -> Iterator[Ga
 PARTS = ("classifiers", "vae", "classes", "stickers", "looks", "ambiguity", "kid")
 
 
+def keep(gates: list[Gate]) -> None:
+    """Put the gates into gates.json, over older values, and the table into the model card."""
+    table = json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else {}
+    for gate in gates:
+        bound = gate.bound if np.isfinite(gate.bound) else None
+        table[gate.name] = {
+            **asdict(gate), "value": round(float(gate.value), 4), "bound": bound, "met": gate.met,
+        }  # fmt: skip
+    RESULTS.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+    rows = ["| gate | measured | bound | met | |", "|---|---|---|---|---|"]
+    for name, row in table.items():
+        sign = "at least" if row["at_least"] else "at most"
+        bound = "stated" if row["bound"] in (None, 0) else f"{sign} {row['bound']:g}"
+        met = "" if bound == "stated" else "yes" if row["met"] else "**no**"
+        rows.append(f"| {name} | {row['value']:.3g} | {bound} | {met} | {row['detail']} |")
+    head, mark, _ = CARD.read_text("utf-8").partition("<!-- gates -->")
+    command = "`python -m inversion_kit.pocket.evaluate --data FOLDER --write`"
+    CARD.write_text(
+        f"{head}{mark}\n## Gates\n\nPrinted by {command}.\n\n" + "\n".join(rows) + "\n", "utf-8"
+    )
+
+
 def main(
     data: Annotated[Path | None, typer.Option(help="Folder with train.npz and test.npz")] = None,
     part: Annotated[list[str] | None, typer.Option(help=f"Some of {', '.join(PARTS)}")] = None,
     seed: int = 0,
-    write: Annotated[bool, typer.Option(help="Write gates.json beside the weights")] = False,
+    write: Annotated[bool, typer.Option(help="Write gates.json and the model card")] = False,
 ) -> None:
     """Print every gate with its measured value."""
     began = time.monotonic()
@@ -374,11 +397,7 @@ def main(
     met = sum(g.met for g in gates)
     typer.echo(f"{met} of {len(gates)} met, {time.monotonic() - began:.0f} s")
     if write:
-        old = json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else {}
-        old |= {
-            g.name: {**asdict(g), "value": float(np.round(g.value, 4)), "met": g.met} for g in gates
-        }
-        RESULTS.write_text(json.dumps(old, indent=1).replace("Infinity", "null") + "\n", "utf-8")
+        keep(gates)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,6 @@ def main(
     ] = None,
     vae_steps: int = 2600,
     clip_steps: int = 1000,
-    classifier_steps: int = 1600,
     unet_steps: int = 4200,
     seed: int = 0,
     device: str = "cuda" if torch.cuda.is_available() else "cpu",
@@ -124,9 +123,7 @@ def main(
     seen = ~torch.from_numpy(photos.holdout_by_track(train["label"], train["track"]))
     for name in classify.RECIPES:
         if name in wanted:
-            model = classify.train(
-                name, images[seen], label[seen], folder=work, steps=classifier_steps, device=device
-            )
+            model = classify.train(name, images[seen], label[seen], folder=work, device=device)
             save_classifier(name, model.cpu(), out)
             held = (classify.predict(model, images[~seen]) == label[~seen]).float().mean()
             typer.echo(f"{name}: {held:.2%} on held-out tracks")
