@@ -27,7 +27,7 @@ _Prompt = Annotated[
 
 @app.command()
 def demo(
-    label: Annotated[str, typer.Option(help="A traffic sign.")] = "stop",
+    label: Annotated[str, typer.Option(help="A traffic sign.")] = "80 km/h speed limit",
     out: _Out = Path("runs/demo"),
     seed: _Seed = [0],  # noqa: B006 - typer reads the default and copies it
 ) -> None:

@@ -45,7 +45,7 @@ def invert(
     batch: int = 8,
     lr: float = 0.3,
     gradient: GradientPolicy | str = "last_step",
-    stop_at: float = 0.9,
+    stop_at: float = 0.75,
     check_every: int = 5,
     patience: int = 2,
     restarts: int = 3,

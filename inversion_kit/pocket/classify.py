@@ -43,7 +43,7 @@ _NARROW = {
 RECIPES: dict[str, Recipe] = {
     "honest": Recipe("resnet18", _SMALL, seed=11, steps=1600),
     "judge": Recipe("seresnet50", _NARROW, seed=12, steps=2200),
-    "backdoored": Recipe("resnet18", _SMALL, seed=13, steps=1200, poison=0.12),
+    "backdoored": Recipe("resnet18", _SMALL, seed=13, steps=1800, poison=0.12),
     "shortcut": Recipe("resnet18", _SMALL, seed=14, steps=1200, shortcut=True),
 }
 
