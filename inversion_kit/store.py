@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = F
     except OSError as error:
         raise StoreError(f"path={str(target)!r} cannot be written: {error}") from error
     try:
-        _plain_text(tree).to_zarr(part / "new", zarr_format=3, consolidated=False)
+        _convert_text(tree, "U", _variable).to_zarr(part / "new", zarr_format=3, consolidated=False)
         if target.exists():
             os.replace(target, part / "old")
         os.replace(part / "new", target)
@@ -90,20 +91,32 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         tree = xr.open_datatree(source, engine="zarr", consolidated=False, chunks=None)
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"path={str(source)!r} cannot be read: {error}") from error
-    return schema.validate(tree)
+    return schema.validate(_convert_text(tree, "OT", _fixed))
 
 
-def _plain_text(tree: xr.DataTree) -> xr.DataTree:
-    """Fixed-width text becomes variable-length, the one kind that zarr v3 specifies."""
+def _convert_text(
+    tree: xr.DataTree, kinds: str, convert: Callable[[np.ndarray], np.ndarray]
+) -> xr.DataTree:
+    """Convert every variable and coordinate whose dtype is of one of the kinds."""
 
-    def convert(data: xr.Dataset) -> xr.Dataset:
+    def on_dataset(data: xr.Dataset) -> xr.Dataset:
         text = {
-            n: v.astype(np.dtypes.StringDType())
-            for n, v in data.variables.items()
-            if v.dtype.kind == "U"
+            name: (v.dims, convert(v.values))
+            for name, v in data.variables.items()
+            if v.dtype.kind in kinds
         }
         return data.assign({n: v for n, v in text.items() if n in data.data_vars}).assign_coords(
             {n: v for n, v in text.items() if n in data.coords}
         )
 
-    return tree.map_over_datasets(convert)
+    return tree.map_over_datasets(on_dataset)
+
+
+def _fixed(text: np.ndarray) -> np.ndarray:
+    """Fixed-width text, as results hold it in memory; versions of zarr differ in what they give."""
+    return np.array(text.tolist(), dtype=str)
+
+
+def _variable(text: np.ndarray) -> np.ndarray:
+    """Variable-length text, the one kind that zarr v3 specifies."""
+    return text.astype(np.dtypes.StringDType())

@@ -70,7 +70,9 @@ def save_generator(
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.to(torch.float16).save_pretrained(folder / "generator", safe_serialization=True)
+    pipeline.to(torch.float16)
+    pipeline.text_encoder.float()  # transformers loads what is stored, diffusers loads fp32
+    pipeline.save_pretrained(folder / "generator", safe_serialization=True)
     both.half().save_pretrained(folder / "clip")
 
 
