@@ -348,9 +348,10 @@ def keep(gates: list[Gate]) -> None:
     rows = ["| gate | measured | bound | met | |", "|---|---|---|---|---|"]
     for name, row in table.items():
         sign = "at least" if row["at_least"] else "at most"
-        bound = "stated" if row["bound"] in (None, 0) else f"{sign} {row['bound']:g}"
-        met = "" if bound == "stated" else "yes" if row["met"] else "**no**"
-        rows.append(f"| {name} | {row['value']:.3g} | {bound} | {met} | {row['detail']} |")
+        gated = row["bound"] not in (None, 0)
+        wanted = f"{sign} {row['bound']:g}" if gated else "stated"
+        met = ("yes" if row["met"] else "**no**") if gated else ""
+        rows.append(f"| {name} | {row['value']:.3g} | {wanted} | {met} | {row['detail']} |")
     head, mark, _ = CARD.read_text("utf-8").partition("<!-- gates -->")
     command = "`python -m inversion_kit.pocket.evaluate --data FOLDER --write`"
     CARD.write_text(
