@@ -88,7 +88,8 @@ def test_optional_variables_may_be_missing() -> None:
     tree = synthetic_run()
     parts = groups(tree)
     parts["samples"] = parts["samples"].drop_vars(["feature", "judge_probability"])
-    schema.build(parts, dict(tree.attrs))
+    tree = schema.build(parts, dict(tree.attrs))
+    assert "feature" not in tree["samples"]
 
 
 def test_wrong_dims_are_named() -> None:
