@@ -21,6 +21,11 @@ group          dims                                    variables
                                                        the same for every arm
 =============  ======================================  ===========================================
 
+An audit (`AUDIT`) holds the same groups with dims label, arm, seed in front of what one unit has
+(`UNIT`), the coordinate ``label_index`` along label, ``judge_kind`` ("classifier" or "view") along
+judge, and /status. Its /samples also holds ``trained_probability``, the softmax of the classifier
+that gave the gradient: the weight-shuffled copy in the arm ``shuffled``; NaN in the arm ``name``.
+
 Images are uint8 RGB. Probabilities are the whole softmax, float32. Every dimension but y, x,
 channel, vector, embed, feature and rank has a coordinate; ``class`` holds the label names.
 """
@@ -35,49 +40,92 @@ import xarray as xr
 
 from inversion_kit.errors import SchemaError
 
-VERSION = 1
+VERSION = 2
 _PIXELS = ("y", "x", "channel")
 BARE = (*_PIXELS, "vector", "embed", "feature", "rank")
 """Dimensions without a coordinate."""
 
-GROUPS: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
+UNIT: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
     "trajectory": {
-        "loss": (("seed", "step"), "f4"),
-        "gradient_norm": (("seed", "step"), "f4"),
-        "start": (("seed", "step"), "str"),
-        "probability": (("seed", "step", "sample", "class"), "f4"),
-        "image": (("seed", "step", "sample", *_PIXELS), "u1"),
-        "prompt": (("seed", "step", "sample"), "str"),
-        "noise_seed": (("seed", "step", "sample"), "i8"),
+        "loss": (("step",), "f4"),
+        "gradient_norm": (("step",), "f4"),
+        "start": (("step",), "str"),
+        "probability": (("step", "sample", "class"), "f4"),
+        "image": (("step", "sample", *_PIXELS), "u1"),
+        "prompt": (("step", "sample"), "str"),
+        "noise_seed": (("step", "sample"), "i8"),
     },
     "validation": {
-        "step": (("seed", "check"), "i8"),
-        "start": (("seed", "check"), "str"),
-        "probability": (("seed", "check", "sample", "class"), "f4"),
-        "image": (("seed", "check", "sample", *_PIXELS), "u1"),
-        "noise_seed": (("seed", "sample"), "i8"),
+        "step": (("check",), "i8"),
+        "start": (("check",), "str"),
+        "probability": (("check", "sample", "class"), "f4"),
+        "image": (("check", "sample", *_PIXELS), "u1"),
+        "noise_seed": (("sample",), "i8"),
     },
     "token": {
-        "embedding": (("seed", "check", "vector", "embed"), "f4"),
-        "selected": (("seed",), "i8"),
-        "nearest_word": (("seed", "rank"), "str"),
-        "nearest_cosine": (("seed", "rank"), "f4"),
+        "embedding": (("check", "vector", "embed"), "f4"),
+        "selected": ((), "i8"),
+        "nearest_word": (("rank",), "str"),
+        "nearest_cosine": (("rank",), "f4"),
     },
-    "probe": {"log_probability": (("seed", "word"), "f4")},
+    "probe": {
+        "word": (("rank",), "str"),
+        "log_probability": (("rank",), "f4"),
+    },
     "samples": {
-        "image": (("arm", "seed", "sample", *_PIXELS), "u1"),
-        "probability": (("arm", "seed", "sample", "class"), "f4"),
-        "judge_probability": (("judge", "arm", "seed", "sample", "class"), "f4"),
-        "prompt": (("arm", "seed", "sample"), "str"),
-        "noise_seed": (("seed", "sample"), "i8"),
-        "feature": (("arm", "seed", "sample", "feature"), "f4"),
+        "image": (("sample", *_PIXELS), "u1"),
+        "probability": (("sample", "class"), "f4"),
+        "trained_probability": (("sample", "class"), "f4"),
+        "judge_probability": (("judge", "sample", "class"), "f4"),
+        "prompt": (("sample",), "str"),
+        "noise_seed": (("sample",), "i8"),
+        "feature": (("sample", "feature"), "f4"),
     },
 }
-"""Group, variable, its dims and its kind: f4, u1, i8 or str."""
-OPTIONAL = {("samples", "feature"), ("samples", "judge_probability")}
+"""One unit (label x arm x seed): group, variable, its dims and its kind: f4, u1, i8 or str.
+
+A unit of an arm without a token (``name``) has ``samples`` alone."""
+FILL: dict[str, Any] = {"f4": np.nan, "u1": 0, "i8": -1, "str": ""}
+"""What stands where a unit has nothing: after its last step, or where it is missing."""
+OUTER = ("label", "arm", "seed")
+"""Dimensions that an audit adds in front of every variable of a unit."""
+STATUS = {
+    "status": (OUTER, "str"),
+    "reason": (OUTER, "str"),
+    "seconds": (OUTER, "f4"),
+}
+"""Group ``/status`` of an audit: "done", "failed" (with the reason) or "missing"; seconds spent."""
+
+
+def _in_run(group: str, name: str, dims: tuple[str, ...]) -> tuple[str, ...]:
+    """Dims of a unit's variable in a run: seed in front, arm too among the samples."""
+    if group != "samples" or name == "noise_seed":
+        return ("seed", *dims)
+    return ("judge", "arm", "seed", *dims[1:]) if "judge" in dims else ("arm", "seed", *dims)
+
+
+GROUPS = {
+    group: {name: (_in_run(group, name, dims), kind) for name, (dims, kind) in table.items()}
+    for group, table in UNIT.items()
+}
+"""A run (`inversion_kit.invert`): group, variable, its dims and its kind."""
+GROUPS["probe"] = {"log_probability": (("seed", "word"), "f4")}
+del GROUPS["samples"]["trained_probability"]
+AUDIT = {
+    group: {name: ((*OUTER, *dims), kind) for name, (dims, kind) in table.items()}
+    for group, table in UNIT.items()
+}
+"""An audit (`inversion_kit.audit`): the same for label, arm and seed at once."""
+AUDIT["status"] = STATUS
+OPTIONAL = {
+    ("samples", "feature"),
+    ("samples", "judge_probability"),
+    ("samples", "trained_probability"),
+}
 
 ATTRIBUTES: dict[str, type] = {
     "schema_version": int,
+    "kind": str,
     "label": str,
     "label_index": int,
     "classifier": str,
@@ -91,46 +139,57 @@ ATTRIBUTES: dict[str, type] = {
     "created": str,
     "seconds": float,
 }
-"""Root attributes and their types; judges, judge_hashes, settings and versions are JSON."""
+"""Root attributes of a run and their types; judges, judge_hashes, settings and versions are JSON.
+An audit has the same but ``label`` and ``label_index``, which are along its dimension label."""
 
 
-def build(groups: dict[str, xr.Dataset], attributes: dict[str, Any]) -> xr.DataTree:
-    """Put the groups and attributes together and validate them."""
+def build(
+    groups: dict[str, xr.Dataset], attributes: dict[str, Any], *, kind: str = "run"
+) -> xr.DataTree:
+    """Put the groups and attributes of a run or an audit together and validate them."""
     tree = xr.DataTree.from_dict({f"/{name}": data for name, data in groups.items()})
-    tree.attrs = {"schema_version": VERSION, **attributes}
+    tree.attrs = {"schema_version": VERSION, "kind": kind, **attributes}
     return validate(tree)
 
 
 def validate(tree: xr.DataTree) -> xr.DataTree:
-    """Return the tree where it is a valid result.
+    """Return the tree where it is a valid run or audit. Pixels are not read.
 
     Raises
     ------
     SchemaError
         With every fault found, one a line.
     """
-    faults = [*_attribute_faults(tree.attrs)]
-    for group, variables in GROUPS.items():
+    audit = tree.attrs.get("kind") == "audit"
+    faults = [*_attribute_faults(tree.attrs, audit)]
+    for group, variables in (AUDIT if audit else GROUPS).items():
         if group not in tree.children:
             faults.append(f"/{group}: missing")
             continue
         faults += _group_faults(group, tree[group].to_dataset(inherit=False), variables)
     if not faults:
-        faults += _agreement_faults(tree)
+        faults += [
+            *_class_faults(tree, AUDIT if audit else GROUPS),
+            *(_label_faults(tree) if audit else _run_faults(tree)),
+        ]
     if faults:
         raise SchemaError("not a valid inversion_kit result:\n" + "\n".join(faults))
     return tree
 
 
-def _attribute_faults(attributes: Any) -> list[str]:
+def _attribute_faults(attributes: Any, audit: bool) -> list[str]:
     faults = []
     for name, kind in ATTRIBUTES.items():
+        if audit and name in ("label", "label_index"):
+            continue
         value = attributes.get(name)
         numbers = (int, np.integer) if kind is int else (float, np.floating, int)
         if not isinstance(value, str if kind is str else numbers):
             faults.append(f"attribute {name}: expected {kind.__name__}, found {value!r}")
     if not faults and attributes["schema_version"] != VERSION:
         faults.append(f"schema_version {attributes['schema_version']}: this reads {VERSION}")
+    if not faults and attributes["kind"] not in ("run", "audit"):
+        faults.append(f"attribute kind: expected 'run' or 'audit', found {attributes['kind']!r}")
     for name in ("settings", "versions", "judges", "judge_hashes"):
         try:
             json.loads(attributes.get(name, ""))
@@ -159,19 +218,44 @@ def _group_faults(
     return faults
 
 
-def _agreement_faults(tree: xr.DataTree) -> list[str]:
+def _class_faults(tree: xr.DataTree, groups: Any) -> list[str]:
+    names = tree["samples"]["class"].values
+    return [
+        f"/{group}: class names differ from those of /samples"
+        for group in groups
+        if "class" in tree[group].dims and not np.array_equal(tree[group]["class"].values, names)
+    ]
+
+
+def _run_faults(tree: xr.DataTree) -> list[str]:
     faults = []
     names = tree["samples"]["class"].values
     label, index = tree.attrs["label"], tree.attrs["label_index"]
     if not 0 <= index < len(names) or names[index] != label:
         faults.append(f"label {label!r} is not class {index}")
     for group in ("trajectory", "validation"):
-        if not np.array_equal(tree[group]["class"].values, names):
-            faults.append(f"/{group}: class names differ from those of /samples")
         if not np.array_equal(tree[group]["seed"].values, tree["samples"]["seed"].values):
             faults.append(f"/{group}: seeds differ from those of /samples")
     noise = [set(tree[g]["noise_seed"].values.ravel().tolist()) for g in
              ("trajectory", "validation", "samples")]  # fmt: skip
     if noise[1] & noise[2] or (noise[0] - {-1}) & (noise[1] | noise[2]):
         faults.append("noise seeds of training, validation and samples overlap")
+    return faults
+
+
+def _label_faults(tree: xr.DataTree) -> list[str]:
+    faults = []
+    names = tree["samples"]["class"].values
+    for group in AUDIT:
+        data = tree[group].to_dataset()
+        if "label_index" not in data.coords or data["label_index"].dims != ("label",):
+            faults.append(f"/{group}: no coordinate label_index along label")
+            continue
+        at = data["label_index"].values
+        inside = (at >= 0) & (at < len(names))
+        if not inside.all() or not np.array_equal(names[at], data["label"].values):
+            faults.append(f"/{group}: labels are not the classes at their label_index")
+        for dim in OUTER:
+            if not np.array_equal(data[dim].values, tree["samples"][dim].values):
+                faults.append(f"/{group}: {dim} differs from that of /samples")
     return faults

@@ -137,7 +137,7 @@ def test_dimension_without_coordinate_is_named() -> None:
         ("label_index", "1", "attribute label_index: expected int, found '1'"),
         ("seconds", None, "attribute seconds: expected float, found None"),
         ("settings", "{", "attribute settings: not JSON"),
-        ("schema_version", 99, "schema_version 99: this reads 1"),
+        ("schema_version", 99, "schema_version 99: this reads 2"),
         ("label_index", 2, "label 'sky' is not class 2"),
         ("label_index", -4, "label 'sky' is not class -4"),
     ],
