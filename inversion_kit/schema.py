@@ -89,7 +89,7 @@ FILL: dict[str, Any] = {"f4": np.nan, "u1": 0, "i8": -1, "str": ""}
 """What stands where a unit has nothing: after its last step, or where it is missing."""
 OUTER = ("label", "arm", "seed")
 """Dimensions that an audit adds in front of every variable of a unit."""
-STATUS = {
+STATUS: dict[str, tuple[tuple[str, ...], str]] = {
     "status": (OUTER, "str"),
     "reason": (OUTER, "str"),
     "seconds": (OUTER, "f4"),

@@ -91,6 +91,8 @@ def train(
 ) -> CLIPModel:  # fmt: skip
     """Contrastive training on drawn captions (Radford et al. 2021); equal captions all count.
 
+    Each photograph comes twice in a batch, mirrored and decorated anew, so that only the words
+    for what differs tell the two apart: this binds a colour to its frame, and left and right.
     Noise on the token embeddings, a third of their size, makes the space between words mean
     something: a learned class token lives there.
     """
@@ -104,10 +106,12 @@ def train(
         return output + size * torch.randn(output.shape, generator=noise).to(output)
 
     def loss(random: torch.Generator) -> Tensor:
-        rows = photos.balanced(label, batch, random)
+        rows = photos.balanced(label, batch // 2, random).repeat(2)
         x, y = photos.flip(images[rows], label[rows], random)
         seen = photos.looks(x)
-        what: Decoration = draw_decoration(batch, random)
+        what: Decoration = draw_decoration(
+            batch, random, sticker=0.3, tint=0.12, frame=0.24, tilt=0.24, small=0.1
+        )
         x = photos.decorate(x, what, random)
         pick = chance.Random(int(torch.randint(2**31, (1,), generator=random)))
         texts = [caption(int(y[i]), seen[i], what.row(i), pick) for i in range(batch)]

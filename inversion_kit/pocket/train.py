@@ -99,8 +99,8 @@ def main(
         ),
     ] = None,
     vae_steps: int = 2600,
-    clip_steps: int = 1000,
-    unet_steps: int = 4200,
+    clip_steps: int = 3000,
+    unet_steps: int = 8000,
     seed: int = 0,
     device: str = "cuda" if torch.cuda.is_available() else "cpu",
 ) -> None:
