@@ -5,84 +5,23 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inversion_kit.errors import InputError, LabelError, NumericalError, nearest
 from inversion_kit.hashing import hash_module
+from inversion_kit.preprocess import Preprocess, resize_matrix, whole_bytes
 
 if TYPE_CHECKING:
     from os import PathLike
 
+__all__ = ["Classifier", "Preprocess", "as_classifier", "resize_matrix"]
+
 _POCKET = Path(__file__).parent / "pocket" / "weights" / "classifiers"
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """What a classifier wants done to an RGB image in [0, 1]: resize, then normalise.
-
-    Parameters
-    ----------
-    size
-        Height and width in pixels that the classifier takes; None keeps the image's own.
-    mean, std
-        Per-channel normalisation, RGB.
-    interpolation
-        "bilinear" or "bicubic", antialiased.
-
-    Examples
-    --------
-    >>> Preprocess(size=(64, 64))(torch.rand(2, 3, 32, 32)).shape
-    torch.Size([2, 3, 64, 64])
-    """
-
-    size: tuple[int, int] | None = None
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    interpolation: str = "bilinear"
-
-    def __post_init__(self) -> None:
-        if self.interpolation not in ("bilinear", "bicubic"):
-            raise InputError(
-                f"interpolation={self.interpolation!r}: allowed are 'bilinear' and 'bicubic'"
-            )
-        if any(s <= 0 for s in self.std):
-            raise InputError(f"std={self.std}: every value must be above 0")
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Float ``(n, 3, y, x)`` in [0, 1] to the classifier's own input."""
-        if self.size is not None and tuple(images.shape[-2:]) != self.size:
-            rows = resize_matrix(images.shape[-2], self.size[0], self.interpolation).to(images)
-            columns = resize_matrix(images.shape[-1], self.size[1], self.interpolation).to(images)
-            images = _whole_bytes(images @ columns.T)
-            images = _whole_bytes(rows @ images)
-        mean = images.new_tensor(self.mean)[:, None, None]
-        return (images - mean) / images.new_tensor(self.std)[:, None, None]
-
-
-@functools.lru_cache(maxsize=64)
-def resize_matrix(old: int, new: int, interpolation: str) -> Tensor:
-    """The antialiased resize of a line of ``old`` pixels to ``new``, as a matrix ``(new, old)``.
-
-    Two matrix products are within a grey level of PIL's two passes, and their backward is
-    deterministic on every device.
-    """
-    with torch.inference_mode(False):  # kept for later backward passes
-        eye = torch.eye(old)[None, None]
-        return F.interpolate(
-            eye, (new, old), mode=interpolation, align_corners=False, antialias=True
-        )[0, 0]
-
-
-def _whole_bytes(images: Tensor) -> Tensor:
-    """Clamp and round to whole 8-bit levels; the gradient passes straight through."""
-    return images + (images.clamp(0, 1).mul(255).round().div(255) - images).detach()
 
 
 class Classifier:
@@ -156,7 +95,7 @@ class Classifier:
 
     def _prepared(self, images: Tensor) -> Tensor:
         weight = next(self.model.parameters(), None)
-        return self.preprocess(_whole_bytes(images if weight is None else images.to(weight.device)))
+        return self.preprocess(whole_bytes(images if weight is None else images.to(weight.device)))
 
     def index(self, label: int | str) -> int:
         """The class index of an index, a name, or a unique part of a name.

@@ -1,0 +1,329 @@
+"""Preprocessing: resize, crop and normalise as the libraries do to image files, with gradients."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import PIL
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from inversion_kit.errors import InputError
+
+CROP_MODES = ("squash", "center", "border")
+PATHS = ("pil", "transformers", "transformers-pil")
+CHANNELS = ("rgb", "bgr")
+_PILLOW = int(PIL.__version__.split(".")[0])
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What a classifier wants done to an RGB image in [0, 1]: resize, crop, normalise.
+
+    The pixels are those that PIL gives for an 8-bit file of the image; gradients pass straight
+    through the rounding to whole levels.
+
+    Parameters
+    ----------
+    size
+        Height and width in pixels that the classifier takes; None keeps the image's own.
+    mean, std
+        Per-channel normalisation of values in [0, 1], in the order red, green, blue.
+    interpolation
+        "nearest", "bilinear", "bicubic", "lanczos", "box" or "hamming": PIL's filters.
+    crop_pct
+        Part of the resized image that the crop keeps, in (0, 1].
+    crop_mode
+        "squash" resizes both edges and loses the aspect ratio; "center" resizes the shorter edge
+        and cuts the longer one; "border" resizes the longer edge and fills up with the mean
+        colour. The names are timm's.
+    resize
+        Height and width before the crop, or one number for both; None is ``size / crop_pct``.
+    path
+        Whose path to follow where they part by a pixel or a few levels: "pil" (timm and
+        torchvision on files), "transformers" (its image processors, which resize tensors) or
+        "transformers-pil" (its processors of that name).
+    channels
+        "rgb", or "bgr" to turn the channels round after the normalisation.
+
+    Examples
+    --------
+    >>> Preprocess(size=(64, 64))(torch.rand(2, 3, 32, 32)).shape
+    torch.Size([2, 3, 64, 64])
+    >>> Preprocess(size=(64, 64), crop_pct=0.875, crop_mode="center").resized(32, 48)
+    (73, 109)
+    """
+
+    size: tuple[int, int] | None = None
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    interpolation: str = "bilinear"
+    crop_pct: float = 1.0
+    crop_mode: str = "squash"
+    resize: int | tuple[int, int] | None = None
+    path: str = "pil"
+    channels: str = "rgb"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("interpolation", tuple(_FILTERS)),
+            ("crop_mode", CROP_MODES),
+            ("path", PATHS),
+            ("channels", CHANNELS),
+        ):
+            if getattr(self, name) not in allowed:
+                raise InputError(
+                    f"{name}={getattr(self, name)!r}: allowed are {', '.join(map(repr, allowed))}"
+                )
+        if self.size is not None and (
+            not isinstance(self.size, (tuple, list)) or len(self.size) != 2 or min(self.size) < 1
+        ):
+            raise InputError(
+                f"size={self.size!r}: expected (height, width), for example (224, 224)"
+            )
+        if len(self.mean) != 3 or len(self.std) != 3:
+            raise InputError(f"mean={self.mean}, std={self.std}: expected three values each, RGB")
+        if any(s <= 0 for s in self.std):
+            raise InputError(f"std={self.std}: every value must be above 0")
+        if not 0 < self.crop_pct <= 1:
+            raise InputError(f"crop_pct={self.crop_pct!r}: expected a part in (0, 1]")
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of an image after the resize, before the crop."""
+        if self.size is None:
+            return height, width
+        wanted = self.resize or (
+            math.floor(self.size[0] / self.crop_pct),
+            math.floor(self.size[1] / self.crop_pct),
+        )
+        if isinstance(wanted, int):
+            wanted = (wanted, wanted)
+        if self.crop_mode == "squash":
+            return wanted
+        if self.crop_mode == "center" and wanted[0] == wanted[1]:
+            if width <= height:
+                return int(wanted[0] * height / width), wanted[0]
+            return wanted[0], int(wanted[0] * width / height)
+        of_edges = height / wanted[0], width / wanted[1]
+        ratio = max(of_edges) if self.crop_mode == "border" else min(of_edges)
+        return round(height / ratio), round(width / ratio)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Float ``(n, 3, y, x)`` in [0, 1] to the classifier's own input."""
+        images = images.to(torch.promote_types(images.dtype, torch.float32))
+        if self.size is not None:
+            height, width = images.shape[-2:]
+            resized = self.resized(height, width)
+            if (height, width) != resized or resized != tuple(self.size):
+                images = self._fit(_Whole.apply(images * 255), resized) / 255
+        mean = images.new_tensor(self.mean)[:, None, None]
+        images = (images - mean) / images.new_tensor(self.std)[:, None, None]
+        return images.flip(1) if self.channels == "bgr" else images
+
+    def _fit(self, levels: Tensor, resized: tuple[int, int]) -> Tensor:
+        """Resize 8-bit levels to ``resized``, of which only what the crop keeps is computed."""
+        assert self.size is not None
+        top, left = (
+            _offset(old - new, self.path) for old, new in zip(resized, self.size, strict=True)
+        )
+        rows = slice(max(top, 0), min(top + self.size[0], resized[0]))
+        columns = slice(max(left, 0), min(left + self.size[1], resized[1]))
+        passes = [(-1, resized[1], columns), (-2, resized[0], rows)]
+        if self.path != "transformers" and _rows_first(levels.shape[-2:], resized):
+            passes.reverse()
+        for dim, new, keep in passes:
+            levels = _along(levels, dim, new, keep, self.interpolation)
+        if tuple(levels.shape[-2:]) == tuple(self.size):
+            return levels
+        around = (
+            max(-left, 0), self.size[1] - levels.shape[-1] - max(-left, 0),
+            max(-top, 0), self.size[0] - levels.shape[-2] - max(-top, 0),
+        )  # fmt: skip
+        fill = levels.new_zeros(3, 1, 1)
+        if self.crop_mode == "border":
+            fill += levels.new_tensor([round(255 * m) for m in self.mean])[:, None, None]
+        return F.pad(levels - fill, around) + fill
+
+
+def whole_bytes(images: Tensor) -> Tensor:
+    """Clamp images in [0, 1] and round them to whole 8-bit levels, as saving them does.
+
+    The gradient passes straight through.
+
+    Examples
+    --------
+    >>> whole_bytes(torch.tensor([0.2501, 1.5])) * 255
+    tensor([ 64., 255.])
+    """
+    return _Byte.apply(images)
+
+
+class _Byte(torch.autograd.Function):
+    """Images as an 8-bit file holds them, with the gradient of no change at all."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor) -> Tensor:
+        return images.clamp(0, 1).mul_(255).round_().div_(255)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> Tensor:
+        return gradient[0]
+
+
+class _Whole(torch.autograd.Function):
+    """Levels rounded as PIL rounds them (halves go up), with the gradient of no change."""
+
+    @staticmethod
+    def forward(ctx: Any, levels: Tensor) -> Tensor:
+        return levels.add(0.5).floor_().clamp_(0, 255)
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> Tensor:
+        return gradient[0]
+
+
+def _along(levels: Tensor, dim: int, new: int, keep: slice, interpolation: str) -> Tensor:
+    """One pass of the resize along ``dim`` to ``new`` pixels, of which ``keep`` are wanted."""
+    old = levels.shape[dim]
+    if old == new:
+        return levels[..., keep] if dim == -1 else levels[..., keep, :]
+    matrix = _part_of_matrix(
+        old, new, keep.start, keep.stop, interpolation, levels.device, levels.dtype
+    )
+    return _Whole.apply(levels @ matrix.T if dim == -1 else matrix @ levels)
+
+
+@functools.lru_cache(maxsize=64)
+def _part_of_matrix(
+    old: int, new: int, start: int, stop: int, interpolation: str, device: torch.device,
+    dtype: torch.dtype,
+) -> Tensor:  # fmt: skip
+    with torch.inference_mode(False):  # kept for later backward passes
+        return resize_matrix(old, new, interpolation)[start:stop].to(device, dtype)
+
+
+def _offset(excess: int, path: str) -> int:
+    """First pixel that a centred crop keeps of ``excess`` too many; below 0 it is a border."""
+    if path == "transformers-pil":
+        return excess // 2
+    if path == "transformers" or excess < 0:
+        return int(excess / 2)
+    return round(excess / 2)
+
+
+def _rows_first(old: Sequence[int], new: Sequence[int]) -> bool:
+    """Whether PIL shrinks the height before it touches the width.
+
+    Pillow 13 does where the height loses more than twice what the width loses; before, never.
+    """
+    loses = old[0] - new[0]
+    return _PILLOW >= 13 and loses > 0 and loses > 2 * (old[1] - new[1])
+
+
+def _bicubic(x: np.ndarray) -> np.ndarray:
+    x = np.abs(x)
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+_FILTERS: dict[str, tuple[float, Callable[[np.ndarray], np.ndarray]]] = {
+    "nearest": (0.0, np.zeros_like),
+    "bilinear": (1.0, lambda x: np.clip(1 - np.abs(x), 0, None)),
+    "bicubic": (2.0, _bicubic),
+    "lanczos": (3.0, lambda x: np.where((x >= -3) & (x < 3), np.sinc(x) * np.sinc(x / 3), 0)),
+    "box": (0.5, lambda x: np.where((x > -0.5) & (x <= 0.5), 1.0, 0.0)),
+    "hamming": (
+        1.0,
+        lambda x: np.where(np.abs(x) < 1, np.sinc(x) * (0.54 + 0.46 * np.cos(np.pi * x)), 0),
+    ),
+}
+"""Reach in pixels and weight at a distance, of each of PIL's filters."""
+
+
+@functools.lru_cache(maxsize=64)
+def resize_matrix(old: int, new: int, interpolation: str) -> Tensor:
+    """PIL's resize of a line of ``old`` pixels to ``new``, as a matrix ``(new, old)``.
+
+    Two matrix products, rounded to whole levels after each, are PIL's two passes, and their
+    backward is deterministic on every device.
+
+    Examples
+    --------
+    >>> resize_matrix(2, 1, "bilinear")
+    tensor([[0.5000, 0.5000]])
+    """
+    scale = old / new
+    matrix = np.zeros((new, old))
+    if interpolation == "nearest":
+        steps = np.full(new, scale)
+        steps[0] /= 2
+        matrix[np.arange(new), np.minimum(steps.cumsum(), old - 1).astype(int)] = 1
+    else:
+        reach, weight_at = _FILTERS[interpolation]
+        wide = max(scale, 1.0)
+        for row in range(new):
+            centre = (row + 0.5) * scale
+            first = max(int(centre - reach * wide + 0.5), 0)
+            last = min(int(centre + reach * wide + 0.5), old)
+            weight = weight_at((np.arange(first, last) - centre + 0.5) / wide)
+            matrix[row, first:last] = weight / weight.sum()
+    with torch.inference_mode(False):  # kept for later backward passes
+        return torch.from_numpy(matrix).float()
+
+
+def parity(
+    preprocess: Preprocess,
+    official: Callable[[Image.Image], Tensor],
+    pictures: Sequence[Image.Image] | None = None,
+) -> float:
+    """The largest difference from a library's own path, in levels of 255.
+
+    Parameters
+    ----------
+    preprocess
+        Ours.
+    official
+        Theirs, from one PIL image to ``(3, y, x)``.
+    pictures
+        What to compare on; None is four small made-up pictures, larger and smaller, wide and
+        tall.
+
+    Examples
+    --------
+    >>> from torchvision.transforms import v2
+    >>> theirs = v2.Compose([v2.Resize((20, 20)), v2.ToImage(), v2.ToDtype(torch.float32, True)])
+    >>> parity(Preprocess(size=(20, 20)), theirs) <= 1
+    True
+    """
+    worst = 0.0
+    for picture in pictures or _pictures():
+        pixels = np.array(picture.convert("RGB"))
+        images = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+        ours, theirs = preprocess(images)[0], official(picture)
+        if ours.shape != theirs.shape:
+            return math.inf
+        std = ours.new_tensor(preprocess.std)[:, None, None]
+        std = std.flip(0) if preprocess.channels == "bgr" else std
+        worst = max(worst, float(((ours - theirs).abs() * std * 255).max()))
+    return worst
+
+
+@functools.cache
+def _pictures() -> tuple[Image.Image, ...]:
+    """Noise and edges on a gradient, in four sizes."""
+    random = np.random.default_rng(0)
+    made = []
+    for height, width in ((47, 61), (90, 40), (300, 301), (263, 410)):
+        ramp = np.linspace(0, 255, width)[None, :, None] * np.ones((height, 1, 3))
+        ramp[height // 3 : height // 2] = (255, 0, 120)
+        noise = random.integers(-80, 80, (height, width, 3))
+        made.append(Image.fromarray(np.clip(ramp + noise, 0, 255).astype(np.uint8)))
+    return tuple(made)
