@@ -3,14 +3,74 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from inversion_kit.errors import InputError
+
 PLACEHOLDER = "<ik-class>"
 """Stands for the class token in a prompt, lowercase and delimited as tokenizers want it."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one text encoder sees of a class token.
+
+    Parameters
+    ----------
+    key
+        The encoder's name in token files: ``"emb_params"`` where it is the only one, else
+        ``"clip_l"``, ``"clip_g"``, ``"t5xxl"`` and the like.
+    width
+        Numbers in one of its embeddings.
+    scale
+        Size of its embeddings next to those of the first encoder, which has 1. The token's
+        numbers are kept divided by it, so that one learning rate fits all encoders.
+    """
+
+    key: str
+    width: int
+    scale: float = 1.0
+
+
+def split(vector: Tensor, layout: Sequence[Part]) -> dict[str, Tensor]:
+    """A class token's vectors, by encoder, in each encoder's own space.
+
+    Parameters
+    ----------
+    vector
+        ``(..., embed)``, the parts one after the other.
+
+    Examples
+    --------
+    >>> parts = split(torch.ones(1, 5), [Part("clip_l", 2), Part("clip_g", 3, 0.5)])
+    >>> parts["clip_g"]
+    tensor([[0.5000, 0.5000, 0.5000]])
+    """
+    width = sum(part.width for part in layout)
+    if vector.shape[-1] != width:
+        raise InputError(
+            f"token: has {vector.shape[-1]} numbers; the text encoders of this generator take "
+            f"{width} ({', '.join(f'{part.key} {part.width}' for part in layout)})"
+        )
+    pieces = vector.split([part.width for part in layout], dim=-1)
+    return {part.key: piece * part.scale for part, piece in zip(layout, pieces, strict=True)}
+
+
+def join(vectors: Mapping[str, Tensor], layout: Sequence[Part]) -> Tensor:
+    """The inverse of `split`: ``(..., embed)`` of vectors by encoder.
+
+    Examples
+    --------
+    >>> layout = [Part("clip_l", 2), Part("clip_g", 3, 0.5)]
+    >>> join(split(torch.ones(5), layout), layout)
+    tensor([1., 1., 1., 1., 1.])
+    """
+    return torch.cat([vectors[part.key] / part.scale for part in layout], dim=-1)
 
 
 class ClassToken(nn.Module):
@@ -19,7 +79,13 @@ class ClassToken(nn.Module):
     Parameters
     ----------
     vector
-        Start, ``(embed,)`` or ``(vector, embed)``, in the embedding space of the text encoder.
+        Start, ``(embed,)`` or ``(1, embed)``, in the embedding space of the text encoder; of a
+        pipeline with several encoders their parts one after the other, as `split` reads them.
+
+    Raises
+    ------
+    InputError
+        The vector has another shape: one token is one vector.
 
     Examples
     --------
@@ -29,24 +95,46 @@ class ClassToken(nn.Module):
 
     def __init__(self, vector: Tensor) -> None:
         super().__init__()
-        self.vector = nn.Parameter(torch.atleast_2d(vector.detach().clone().float()))
+        vector = torch.atleast_2d(vector.detach())
+        if vector.ndim != 2 or len(vector) != 1:
+            raise InputError(
+                f"vector: shape {tuple(vector.shape)}; a class token is one vector, (embed,)"
+            )
+        self.vector = nn.Parameter(vector.clone().float())
 
     @contextlib.contextmanager
-    def shown_to(self, embedding: nn.Module, token_id: int) -> Iterator[None]:
+    def shown_to(
+        self,
+        embedding: nn.Module,
+        token_id: int,
+        *,
+        part: slice = slice(None),
+        scale: float = 1.0,
+        rows: list[int] | None = None,
+    ) -> Iterator[None]:
         """While open, ``embedding`` gives this vector wherever the ids hold ``token_id``.
 
         The embedding table is neither resized nor written: the id is replaced before the lookup
         and the vector is put in its place after it.
+
+        Parameters
+        ----------
+        part, scale
+            The slice of the vector that belongs to this embedding, and its factor.
+        rows
+            Where given, grows by one number a lookup: in how many of its rows the token stood.
         """
         where: list[Tensor] = []
 
         def hide(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             ids = inputs[0]
             where.append(ids == token_id)
+            if rows is not None:
+                rows.append(int(where[-1].any(-1).sum()))
             return (ids.masked_fill(where[-1], 0), *inputs[1:])
 
         def show(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-            vector = self.vector[0].to(output)
+            vector = (self.vector[0, part] * scale).to(output)
             return torch.where(where.pop()[..., None], vector, output)
 
         handles = [

@@ -59,7 +59,7 @@ def sample(generator, vector, on_step_end):
     """The image of a vector through the pipeline's own call, with diffusers' step callback."""
     pipeline, vae = generator.pipeline, generator.pipeline.vae
     token = ClassToken(vector)
-    with token.shown_to(generator.embedding, generator.token_id):
+    with token.shown_to(generator.embedding, generator.encoders[0].token_id):
         latents = type(pipeline).__call__.__wrapped__(
             pipeline, [ASKED], num_inference_steps=STEPS, guidance_scale=2.0,
             generator=[torch.Generator().manual_seed(SEED)], output_type="latent",
