@@ -277,7 +277,12 @@ class Generator:
                 differentiated(self.pipeline, self.denoiser, gradient, estimate_at, encoded)
             )
             given = {key: value for key, value in arguments.items() if key in self._arguments}
-            image = own_call(self.pipeline, **given, **self.call, output_type="pt").images
+            try:
+                image = own_call(self.pipeline, **given, **self.call, output_type="pt").images
+            except UnboundLocalError as error:  # what Sana makes of an OutOfMemoryError
+                raise torch.OutOfMemoryError(
+                    f"generator {self.name!r}: out of memory while decoding"
+                ) from error
         image = image.to(torch.promote_types(image.dtype, torch.float32)) / 2 + 0.5
         if not torch.isfinite(image).all():
             raise NumericalError(f"generator {self.name!r} gave images that are not finite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -57,10 +58,12 @@ def load_pipeline(
     place = check_device("cpu" if device is None else device)
     check_dtype(kind, place)
     from diffusers import DiffusionPipeline
+    from huggingface_hub import hf_hub_download
 
     name = str(source)
     folder = Path(source)
-    if folder.is_dir():
+    local = folder.is_dir()
+    if local:
         if not (folder / "model_index.json").is_file():
             raise GeneratorUnavailableError(
                 f"generator={name!r}: the folder has no model_index.json; give the folder that "
@@ -72,6 +75,14 @@ def load_pipeline(
             "'stable-diffusion-v1-5/stable-diffusion-v1-5'"
         )
     try:
+        listed = "model_index.json"
+        file = folder / listed if local else hf_hub_download(name, listed, revision=revision)
+        index = json.loads(Path(file).read_text("utf-8"))
+        unused: dict[str, Any] = {
+            part: None for part in ("safety_checker", "watermarker") if part in index
+        }
+        if "safety_checker" in unused:
+            unused["requires_safety_checker"] = False
         pipeline = DiffusionPipeline.from_pretrained(
             source,
             revision=revision,
@@ -79,13 +90,20 @@ def load_pipeline(
             use_safetensors=True,
             trust_remote_code=False,
             dtype=kind,
+            **unused,
         )
     except Exception as error:
+        pinned = f" --revision {revision}" if revision else ""
+        way = (
+            "A folder holds what pipe.save_pretrained(...) wrote: safetensors alone are read, and "
+            "code that comes along is not run"
+            if local
+            else "A hub id needs a network or a cached copy: where there is a network type "
+            f"`hf download {name}{pinned}`, and give the folder that it prints"
+        )
         raise GeneratorUnavailableError(
-            f"generator={name!r} could not be loaded ({type(error).__name__}: {error}). A hub id "
-            f"needs a network or a cached copy: on a machine with a network type `hf download "
-            f"{name}`{' --revision ' + revision if revision else ''} and give the folder that it "
-            "prints; generator='pocket' works without either"
+            f"generator={name!r} could not be loaded ({type(error).__name__}: {error}). {way}; "
+            "generator='pocket' works without either"
         ) from error
     return pipeline.to(place)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+import warnings
 
 import pytest
 import torch
@@ -11,11 +12,15 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     PNDMScheduler,
+    StableDiffusionPipeline,
 )
+from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from diffusers.utils.torch_utils import randn_tensor
+from families import build
+from transformers import CLIPConfig, CLIPImageProcessor
 
 from inversion_kit.class_token import PLACEHOLDER, ClassToken
-from inversion_kit.errors import GeneratorUnavailableError, InputError, NumericalError
+from inversion_kit.errors import InputError, NumericalError
 from inversion_kit.generators import Generator, as_generator
 from inversion_kit.gradients import FULL, LAST_STEP, LATE_STEP, last_k
 from inversion_kit.sampling import estimate
@@ -285,9 +290,151 @@ def test_a_pipeline_object_and_its_folder_are_the_same_generator(make_pipeline, 
     )
 
 
-@pytest.mark.parametrize("source", [None, "nobody/nothing"])
-def test_an_unloadable_generator_is_an_error_that_names_the_way_out(source, monkeypatch, tmp_path):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(GeneratorUnavailableError, match="generator='pocket'") as caught:
-        as_generator(source)
-    assert isinstance(caught.value.__cause__, OSError)
+def test_a_half_precision_decoder_that_overflows_is_trained_through(tokenizer):
+    pipeline = build("sdxl", tokenizer, torch.float16)
+    assert pipeline.vae.config.force_upcast
+    generator = as_generator(pipeline, num_inference_steps=2, guidance_scale=3.0)
+    whole = as_generator(build("sdxl", tokenizer), num_inference_steps=2, guidance_scale=3.0)
+    token, same = (ClassToken(whole.vector_of("cat")) for _ in range(2))
+    images = generator.images([ASKED], seeds=[1], token=token, gradient=LAST_STEP)
+    expected = whole.images([ASKED], seeds=[1], token=same, gradient=LAST_STEP)
+    assert torch.allclose(images, expected, atol=0.01)
+    weight = torch.randn(images.shape)
+    (images * weight).sum().backward()
+    (expected * weight).sum().backward()
+    assert torch.allclose(token.vector.grad, same.vector.grad, atol=0.05 * same.vector.grad.max())
+    assert generator.pipeline.vae.dtype == torch.float32
+    assert pipeline.vae.dtype == torch.float16
+    assert generator.fresh_hash() == generator.hash
+
+
+def test_the_safety_checker_neither_blacks_images_nor_cuts_the_gradient(make_pipeline):
+    pipeline = make_pipeline()
+    vision = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+              "num_attention_heads": 2, "image_size": 16, "patch_size": 8}  # fmt: skip
+    checker = StableDiffusionSafetyChecker(CLIPConfig(vision_config=vision, projection_dim=8))
+    checker.concept_embeds_weights.data -= 2  # so that it suspects all
+    parts = {**pipeline.components, "safety_checker": checker}
+    parts["feature_extractor"] = CLIPImageProcessor(
+        size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}
+    )
+    careful = StableDiffusionPipeline(**parts)
+    black = careful("cat", num_inference_steps=2, output_type="np")
+    assert black.nsfw_content_detected == [True]
+    assert black.images.max() == 0
+    generator = as_generator(careful, num_inference_steps=2)
+    token = ClassToken(generator.vector_of("cat"))
+    images = generator.images([ASKED], seeds=[1], token=token, gradient=LAST_STEP)
+    images.sum().backward()
+    assert images.max() > 0
+    assert token.vector.grad.norm() > 0
+    assert careful.safety_checker is checker
+    assert checker not in generator.modules
+
+
+def test_a_watermark_does_not_cut_the_gradient(tokenizer):
+    class Watermark:
+        def apply_watermark(self, images):
+            return torch.from_numpy(images.detach().numpy().copy())  # as the real one does
+
+    pipeline = build("sdxl", tokenizer)
+    pipeline.watermark = Watermark()
+    generator = as_generator(pipeline, num_inference_steps=2)
+    token = ClassToken(generator.vector_of("cat"))
+    generator.images([ASKED], seeds=[1], token=token, gradient=LAST_STEP).sum().backward()
+    assert token.vector.grad.norm() > 0
+    assert isinstance(pipeline.watermark, Watermark)
+
+
+@pytest.mark.parametrize("added", ["<ik-class>", "class", "<ik-c"])
+def test_tokens_of_the_users_own_that_share_letters_with_the_placeholder(make_pipeline, added):
+    pipeline = make_pipeline()
+    pipeline.load_textual_inversion({added: torch.randn(2, 16)}, token=added)
+    assert f"{added}_1" in pipeline.tokenizer.get_added_vocab()
+    generator = as_generator(pipeline, num_inference_steps=2)
+    token = ClassToken(generator.vector_of("cat"))
+    image = generator.images([f"{added} {PLACEHOLDER}"], seeds=[1], token=token)
+    asked = "cat cat" if added == PLACEHOLDER else f"{added} cat"
+    assert torch.equal(image, generator.images([asked], seeds=[1]))
+
+
+def test_a_lora_is_sampled_and_trained_through(make_pipeline):
+    peft = pytest.importorskip("peft")
+    pipeline = make_pipeline()
+    plain = as_generator(make_pipeline(), num_inference_steps=2)
+    pipeline.unet.add_adapter(
+        peft.LoraConfig(r=2, target_modules=["to_k"], init_lora_weights=False)
+    )
+    generator = as_generator(pipeline, num_inference_steps=2)
+    token = ClassToken(generator.vector_of("cat"))
+    images = generator.images([ASKED], seeds=[1], token=token, gradient=LAST_STEP)
+    images.sum().backward()
+    assert token.vector.grad.norm() > 0
+    assert not torch.allclose(images, plain.images(["photo of cat"], seeds=[1]), atol=1e-3)
+    assert generator.fresh_hash() == generator.hash != plain.hash
+    assert all(p.grad is None for m in generator.modules for p in m.parameters())
+
+
+def test_cleaned_captions_keep_the_token_or_say_that_they_do_not(tokenizer):
+    pytest.importorskip("ftfy")
+    settings = {"num_inference_steps": 2, "guidance_scale": 3.0}
+    call = {"max_sequence_length": 16}
+    plain = as_generator(build("pixart", tokenizer), call=call, **settings)
+    token = ClassToken(plain.vector_of("cat"))
+    plain.images([ASKED], seeds=[1], token=token)
+    cleaned = as_generator(
+        build("pixart", tokenizer), call={**call, "clean_caption": True}, **settings
+    )
+    with pytest.raises(InputError, match=r"0 of 1.*drop clean_caption from call"):
+        cleaned.images([ASKED], seeds=[1], token=token)
+
+
+def test_running_out_of_memory_is_called_that_with_sana_too(tokenizer, monkeypatch):
+    call = {"max_sequence_length": 16}
+    generator = as_generator(build("sana", tokenizer), num_inference_steps=1, call=call)
+
+    def decode(*_, **__):
+        raise torch.OutOfMemoryError("no memory left")
+
+    monkeypatch.setattr(generator.pipeline.vae, "decode", decode)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(torch.OutOfMemoryError, match="while decoding"):
+            generator.images(["cat"], seeds=[1])
+
+
+def test_a_token_of_another_generator_is_refused(generator):
+    with pytest.raises(InputError, match=r"17 numbers.*take 16"):
+        generator.images([ASKED], seeds=[1], token=ClassToken(torch.zeros(17)))
+
+
+def test_sizes_and_other_arguments_go_to_the_pipeline(make_pipeline, tokenizer):
+    wide = as_generator(make_pipeline(), num_inference_steps=1, height=16, width=32)
+    assert wide.images(["cat"], seeds=[1]).shape == (1, 3, 16, 32)
+    less = as_generator(make_pipeline(), num_inference_steps=1, call={"negative_prompt": ["dog"]})
+    more = as_generator(make_pipeline(), num_inference_steps=1)
+    assert not torch.equal(less.images(["cat"], seeds=[1]), more.images(["cat"], seeds=[1]))
+    own = as_generator(build("flux", tokenizer))
+    assert (own.num_inference_steps, own.guidance_scale) == (28, 3.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"height": 15}, "height=15: StableDiffusionPipeline makes sizes that .* divides; give 16"),
+        ({"width": 0}, "width=0"),
+        ({"call": {"prompt_embeds": None}}, "'prompt_embeds' cannot be given.*negative_prompt"),
+        ({"call": {"no_such": 1}}, "'no_such' cannot be given"),
+        ({"steps": 3}, "steps: no such setting; allowed are call, device"),
+        ({"device": "cpu"}, r"device: .*pipe\.to\(device\)"),
+        ({"num_inference_steps": 2.5}, "num_inference_steps=2.5"),
+    ],
+)
+def test_a_bad_setting_is_refused_at_once(make_pipeline, settings, message):
+    with pytest.raises(InputError, match=message):
+        as_generator(make_pipeline(), **settings)
+
+
+def test_a_generator_has_its_settings_already(generator):
+    with pytest.raises(InputError, match="height: this Generator has its own"):
+        as_generator(generator, height=16)
