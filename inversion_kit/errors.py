@@ -18,6 +18,10 @@ class LabelError(InputError):
     """A label is unknown or ambiguous."""
 
 
+class ClassifierUnavailableError(InversionError, RuntimeError):
+    """A classifier could not be loaded, most often for want of a network."""
+
+
 class GeneratorUnavailableError(InversionError, RuntimeError):
     """A generator could not be loaded, most often for want of a network."""
 

@@ -281,7 +281,7 @@ def resize_matrix(old: int, new: int, interpolation: str) -> Tensor:
 
 def parity(
     preprocess: Preprocess,
-    official: Callable[[Image.Image], Tensor],
+    official: Callable[[Image.Image], Any],
     pictures: Sequence[Image.Image] | None = None,
 ) -> float:
     """The largest difference from a library's own path, in levels of 255.
@@ -296,6 +296,11 @@ def parity(
         What to compare on; None is four small made-up pictures, larger and smaller, wide and
         tall.
 
+    Returns
+    -------
+    float
+        Infinity where theirs is no tensor of our shape.
+
     Examples
     --------
     >>> from torchvision.transforms import v2
@@ -308,7 +313,7 @@ def parity(
         pixels = np.array(picture.convert("RGB"))
         images = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
         ours, theirs = preprocess(images)[0], official(picture)
-        if ours.shape != theirs.shape:
+        if not isinstance(theirs, Tensor) or ours.shape != theirs.shape:
             return math.inf
         std = ours.new_tensor(preprocess.std)[:, None, None]
         std = std.flip(0) if preprocess.channels == "bgr" else std

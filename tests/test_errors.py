@@ -12,6 +12,7 @@ from inversion_kit import errors
     [
         (errors.InputError, ValueError),
         (errors.LabelError, errors.InputError),
+        (errors.ClassifierUnavailableError, RuntimeError),
         (errors.GeneratorUnavailableError, RuntimeError),
         (errors.NumericalError, ArithmeticError),
         (errors.SchemaError, ValueError),

@@ -1,0 +1,138 @@
+"""What every adapter needs: the settings, the number and meaning of the scores, the features."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from inversion_kit.errors import ClassifierUnavailableError, InputError
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of `as_classifier`, which see."""
+
+    preprocess: Any = None
+    labels: Sequence[str] | None = None
+    name: str | None = None
+    head: str | None = None
+    template: str = "a photo of a {}"
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.labels, str):
+            raise InputError(f"labels={self.labels!r}: expected a list of names, one a class")
+
+    def named(self, name: str) -> str:
+        """The name asked for, or else ``name``."""
+        return self.name or name
+
+
+def is_from(thing: Any, library: str) -> bool:
+    """Whether an object's class, or one that it inherits from, is of a library."""
+    return any(c.__module__.split(".")[0] == library for c in type(thing).__mro__)
+
+
+@contextlib.contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Turn what a library raises while it loads ``name`` into `ClassifierUnavailableError`."""
+    try:
+        yield
+    except Exception as error:  # each library raises its own kinds for the same two reasons
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ClassifierUnavailableError(
+            f"model={name!r} could not be loaded ({reason}). Without a network: give a local "
+            "folder, or the loaded model itself"
+        ) from error
+
+
+@torch.no_grad()
+def width_of(model: Any, prepare: Callable[[Tensor], Tensor]) -> int:
+    """How many scores the model gives for one image."""
+    height, width = getattr(prepare, "size", None) or (64, 64)
+    if isinstance(model, nn.Module):
+        model.eval()
+    try:
+        weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+        image = prepare(torch.zeros(1, 3, height, width))
+        out = model(image if weight is None else image.to(weight))
+    except Exception as error:  # a user's model may raise anything
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"model: it could not score an image of {height} x {width} pixels "
+            f"({type(error).__name__}: {reason}); check the size in preprocess=, and that the "
+            "model takes float images (n, 3, y, x)"
+        ) from error
+    if not isinstance(out, Tensor) or out.ndim not in (1, 2) or len(out) != 1:
+        came = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise InputError(
+            f"model: gave {came} for one image; expected logits (1, class). Wrap it in a "
+            "function that returns them, for example lambda x: model(x).logits"
+        )
+    wide = 1 if out.ndim == 1 else out.shape[1]
+    if wide == 0:
+        raise InputError("model: gave no score at all; it has no classification head")
+    return wide
+
+
+def head_of(
+    asked: str | None, labels: Sequence[str], wide: int | None
+) -> tuple[str, Sequence[str]]:
+    """The kind of output, and two names where a single logit means yes or no."""
+    head = asked or ("binary" if wide == 1 and len(labels) <= 2 else "softmax")
+    if head == "binary":
+        if len(labels) == 1:
+            labels = ["class 0", "class 1"] if labels[0] == "class 0" else _yes_no(labels[0])
+        given = 2 if wide == 1 else wide
+    else:
+        given = wide
+    if given is not None and given != len(labels):
+        raise InputError(
+            f"labels: {len(labels)} names for {wide} outputs of the model; give one a class, in "
+            "the order of the outputs"
+        )
+    return head, labels
+
+
+def _yes_no(label: str) -> list[str]:
+    return [f"not {label}", label]
+
+
+def numbered(wide: int | None) -> list[str]:
+    """Names for classes that have none."""
+    assert wide is not None
+    return [f"class {i}" for i in range(wide)]
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names that differ: where a list has one twice, the index is added.
+
+    Examples
+    --------
+    >>> distinct(["crane", "tench", "crane"])
+    ['crane (0)', 'tench', 'crane (2)']
+    """
+    return [f"{n} ({i})" if names.count(n) > 1 else n for i, n in enumerate(names)]
+
+
+def head_input(model: Any, wide: int | None) -> Callable[[Tensor], Tensor] | None:
+    """What goes into the last linear layer that gives the scores."""
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == wide]
+    if not layers:
+        return None
+
+    def features(images: Tensor) -> Tensor:
+        seen: list[Tensor] = []
+        hook = layers[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        try:
+            model(images)
+        finally:
+            hook.remove()
+        return seen[-1].flatten(1)
+
+    return features

@@ -1,0 +1,467 @@
+"""Classifiers of timm, torchvision and transformers, built offline with random weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+import transformers
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import nn
+from torchvision.transforms import v2
+from transformers import image_processing_backends
+
+from inversion_kit.classifiers import Preprocess, as_classifier
+from inversion_kit.errors import ClassifierUnavailableError, InputError
+
+TOP = 2.01
+
+
+def pictures() -> list[Image.Image]:
+    """Blobs of colour: large and small, wide and tall."""
+    random = np.random.default_rng(0)
+    sizes = [(40, 40), (61, 47), (90, 40), (120, 200), (33, 64), (150, 150)] * 3
+    blobs = random.integers(0, 256, (len(sizes), 5, 5, 3), np.uint8)
+    return [
+        Image.fromarray(b).resize(s, Image.Resampling.BICUBIC)
+        for b, s in zip(blobs, sizes, strict=True)
+    ]
+
+
+def tensor(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255
+
+
+@torch.no_grad()
+def spread(model: nn.Module, layer: nn.Linear, official) -> None:
+    """Set the last layer so that the top classes of `pictures` differ, with clear margins."""
+    seen = []
+    hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0].flatten(1)))
+    for image in pictures():
+        model(official(image)[None])
+    hook.remove()
+    features = torch.cat(seen)
+    directions = torch.linalg.svd(features - features.mean(0), full_matrices=False).Vh[:2]
+    angle = torch.arange(layer.out_features) * 2 * torch.pi / layer.out_features
+    layer.weight.copy_(torch.stack([angle.cos(), angle.sin()], 1) @ directions)
+    layer.bias.copy_(-layer.weight @ features.mean(0))
+
+
+def agree(classifier, official) -> None:
+    """Assert that pixels and top classes are those of a library's own path."""
+    tops = []
+    for image in pictures():
+        with torch.no_grad():
+            theirs = classifier.model(official(image)[None])
+            ours = classifier.logits(tensor(image))
+        assert ours.argmax() == theirs.argmax()
+        tops.append(int(ours.argmax()))
+    assert len(set(tops)) > 2
+    assert classifier.parity <= TOP
+
+
+class TestTimm:
+    def test_agrees_with_its_own_transform(self):
+        model = timm.create_model("test_resnet", num_classes=7).eval()
+        config = timm.data.resolve_model_data_config(model)
+        official = timm.data.create_transform(**config)
+        spread(model, model.fc, official)
+        agree(as_classifier(model), official)
+
+    def test_reads_every_setting_of_the_config(self):
+        cfg = {
+            "interpolation": "lanczos", "crop_pct": 0.8, "crop_mode": "border",
+            "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "input_size": (3, 64, 48),
+        }  # fmt: skip
+        model = timm.create_model("test_resnet", num_classes=2, pretrained_cfg_overlay=cfg)
+        look = as_classifier(model).preprocess
+        assert look == Preprocess(
+            size=(64, 48), mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6), interpolation="lanczos",
+            crop_pct=0.8, crop_mode="border",
+        )  # fmt: skip
+
+    def test_label_names_of_the_config_are_used_and_made_to_differ(self):
+        cfg = {"label_names": ["n1", "n2", "n3"], "label_descriptions": {"n1": "a", "n3": "a"}}
+        model = timm.create_model("test_resnet", num_classes=3, pretrained_cfg_overlay=cfg)
+        assert as_classifier(model).labels == ("a (0)", "n2", "a (2)")
+
+    def test_imagenet_names_come_with_an_imagenet_head_alone(self):
+        labels = as_classifier(timm.create_model("test_resnet")).labels
+        assert labels[0].startswith("tench")
+        assert len(set(labels)) == 1000
+        other = as_classifier(timm.create_model("test_resnet", num_classes=12))
+        assert other.labels[0] == "class 0"
+
+    def test_without_a_network_the_message_says_what_to_do(self):
+        with pytest.raises(ClassifierUnavailableError, match="local folder, or the loaded model"):
+            as_classifier("timm/resnet18")
+
+    def test_names_are_counted_against_the_outputs(self):
+        model = timm.create_model("test_resnet", num_classes=4)
+        with pytest.raises(InputError, match="2 names for 4 outputs"):
+            as_classifier(model, labels=["a", "b"])
+
+
+class TestTorchvision:
+    WEIGHTS = torchvision.models.ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1
+
+    def test_weights_say_transforms_and_categories(self):
+        model = torchvision.models.shufflenet_v2_x0_5(weights=None).eval()
+        official = self.WEIGHTS.transforms()
+        spread(model, model.fc, official)
+        classifier = as_classifier(model, preprocess=self.WEIGHTS)
+        agree(classifier, official)
+        assert classifier.labels[0] == "tench"
+        assert classifier.preprocess.size == (224, 224)
+        assert classifier.preprocess.resize == 256
+        images = torch.rand(2, 3, 40, 40)
+        assert torch.allclose(
+            model.fc(classifier.features(images)), classifier.logits(images), atol=1e-5
+        )
+
+    @pytest.mark.parametrize(
+        "name", ["ViT_B_16_Weights", "EfficientNet_B1_Weights", "Inception_V3_Weights"]
+    )
+    def test_presets_of_other_networks_are_followed_too(self, name):
+        weights = getattr(torchvision.models, name).DEFAULT
+        small = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1000))
+        classifier = as_classifier(small, preprocess=weights)
+        assert isinstance(classifier.preprocess, Preprocess)
+        assert classifier.parity <= TOP
+
+    def test_all_its_category_lists_make_names_that_differ(self):
+        small = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 1000))
+        labels = as_classifier(small, preprocess=self.WEIGHTS).labels
+        assert len(set(labels)) == 1000
+
+    def test_a_chain_of_transforms_is_read_where_it_can_be(self):
+        chain = [
+            v2.Resize((48, 40), v2.InterpolationMode.BICUBIC), v2.CenterCrop(32), v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.5,) * 3, (0.25,) * 3),
+        ]  # fmt: skip
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
+        look = as_classifier(model, preprocess=v2.Compose(chain))
+        assert look.preprocess == Preprocess(
+            size=(32, 32), resize=(48, 40), interpolation="bicubic", mean=(0.5,) * 3,
+            std=(0.25,) * 3,
+        )  # fmt: skip
+        assert look.parity <= TOP
+
+    def test_a_chain_that_does_more_is_called_as_it_is(self):
+        chain = v2.Compose([v2.Resize((32, 32)), v2.Grayscale(3)])
+        model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2))
+        classifier = as_classifier(model, preprocess=chain, labels=["a", "b"])
+        assert classifier.preprocess is chain
+        assert classifier.parity is None
+        images = torch.rand(1, 3, 40, 40, requires_grad=True)
+        classifier.logits(images)[0, 0].backward()
+        assert images.grad.abs().sum() > 0
+
+    def test_without_weights_the_message_names_them(self):
+        with pytest.raises(InputError, match=r"ResNet18_Weights\.DEFAULT"):
+            as_classifier(torchvision.models.resnet18(weights=None))
+
+    def test_an_unknown_name_is_refused(self):
+        with pytest.raises(InputError, match="no such torchvision classifier"):
+            as_classifier("torchvision/resnet19")
+
+
+def tiny_vit(labels: dict[int, str] | None = None, **settings) -> nn.Module:
+    names = labels or {i: f"thing {i}" for i in range(5)}
+    config = transformers.ViTConfig(
+        image_size=32, patch_size=8, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, id2label=names, label2id={v: k for k, v in names.items()},
+        **settings,
+    )  # fmt: skip
+    return transformers.ViTForImageClassification(config).eval()
+
+
+PROCESSORS = {
+    "ViT": {"size": {"height": 32, "width": 32}},
+    "DeiT": {"size": {"height": 40, "width": 40}, "crop_size": {"height": 32, "width": 32}},
+    "CLIP": {"size": {"shortest_edge": 37}, "crop_size": {"height": 32, "width": 32}},
+    "ConvNext": {"size": {"shortest_edge": 32}},
+    "Levit": {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
+    "PoolFormer": {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
+    "EfficientNet": {"size": {"height": 32, "width": 32}, "rescale_offset": True},
+    "MobileViT": {"size": {"shortest_edge": 36}, "crop_size": {"height": 32, "width": 32}},
+    "Beit": {"size": {"height": 32, "width": 32}},
+    "Siglip": {"size": {"height": 32, "width": 32}},
+}
+
+
+class TestTransformers:
+    @pytest.mark.parametrize("backend", ["", "Pil"])
+    @pytest.mark.parametrize("kind", PROCESSORS)
+    def test_every_processor_is_followed(self, kind, backend):
+        processor = getattr(transformers, f"{kind}ImageProcessor{backend}")(**PROCESSORS[kind])
+        assert isinstance(processor, image_processing_backends.BaseImageProcessor)
+        classifier = as_classifier(tiny_vit(), preprocess=processor)
+        assert classifier.parity <= TOP
+
+    @pytest.mark.parametrize("backend", ["", "Pil"])
+    @pytest.mark.parametrize("resample", [0, 1, 2, 3, 4, 5])
+    def test_every_filter_is_followed(self, resample, backend):
+        if not backend and resample in (4, 5):
+            pytest.skip("tensors are not resized by box and hamming in transformers")
+        processor = getattr(transformers, f"ViTImageProcessor{backend}")(
+            size={"height": 32, "width": 32}, resample=resample
+        )
+        assert as_classifier(tiny_vit(), preprocess=processor).parity <= TOP
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"do_normalize": False},
+            {"do_rescale": False},
+            {"rescale_factor": 1 / 127.5},
+            {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]},
+        ],
+    )
+    def test_scaling_and_normalisation_are_folded_into_one(self, settings):
+        processor = transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}, **settings)
+        classifier = as_classifier(tiny_vit(), preprocess=processor)
+        image = pictures()[1]
+        theirs = torch.as_tensor(processor(images=image)["pixel_values"][0])
+        ours = classifier.preprocess(tensor(image))[0]
+        assert classifier.parity <= TOP
+        assert torch.allclose(ours, theirs.float(), atol=2 * float(theirs.abs().max()) / 255)
+
+    def test_what_cannot_be_followed_is_refused(self):
+        processor = transformers.PerceiverImageProcessorPil(size={"height": 32, "width": 32})
+        with pytest.raises(InputError, match="PerceiverImageProcessorPil cannot be followed"):
+            as_classifier(tiny_vit(), preprocess=processor)
+
+    def test_a_folder_gives_model_processor_and_labels(self, tmp_path):
+        model = tiny_vit({0: "crane", 1: "tench", 2: "crane"})
+        processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
+
+        def official(image):
+            return processor(images=image, return_tensors="pt")["pixel_values"][0]
+
+        spread(lambda x: model(pixel_values=x), model.classifier, official)
+        model.save_pretrained(tmp_path)
+        processor.save_pretrained(tmp_path)
+        classifier = as_classifier(str(tmp_path))
+        agree(classifier, official)
+        assert classifier.labels == ("crane (0)", "tench", "crane (2)")
+        assert classifier.name == str(tmp_path)
+        images = torch.rand(2, 3, 40, 40)
+        seen = classifier.features(images)
+        assert torch.allclose(model.classifier(seen), classifier.logits(images), atol=1e-5)
+        again = as_classifier(tmp_path, labels=["x", "y", "z"], name="mine")
+        assert (again.labels, again.name) == (("x", "y", "z"), "mine")
+        assert again.hash == classifier.hash
+
+    def test_a_pickle_is_never_opened(self, tmp_path):
+        model = tiny_vit()
+        model.config.save_pretrained(tmp_path)
+        transformers.ViTImageProcessor().save_pretrained(tmp_path)
+        torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+        with pytest.raises(ClassifierUnavailableError, match="safetensors"):
+            as_classifier(str(tmp_path))
+
+    def test_code_in_a_folder_is_never_run(self, tmp_path):
+        (tmp_path / "config.json").write_text(
+            '{"model_type": "mine", "auto_map": {"AutoConfig": "own.Own"}}', "utf-8"
+        )
+        (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')", "utf-8")
+        with pytest.raises(ClassifierUnavailableError):
+            as_classifier(str(tmp_path))
+        assert not (tmp_path / "ran").exists()
+
+    def test_a_hub_id_without_a_network_says_what_to_do(self):
+        with pytest.raises(ClassifierUnavailableError, match=r"owner/name.*local folder"):
+            as_classifier("owner/name", revision="abc")
+
+    def test_a_model_alone_needs_its_processor(self):
+        with pytest.raises(InputError, match=r"AutoImageProcessor\.from_pretrained"):
+            as_classifier(tiny_vit())
+
+    def test_multi_label_and_single_output_heads_are_read_from_the_config(self):
+        processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
+        several = as_classifier(
+            tiny_vit(problem_type="multi_label_classification"), preprocess=processor
+        )
+        logits = several.logits(torch.rand(2, 3, 40, 40))
+        assert torch.equal(several.probability(logits), logits.sigmoid())
+        one = as_classifier(tiny_vit({0: "rust"}), preprocess=processor)
+        assert one.labels == ("not rust", "rust")
+
+
+def words_tokenizer(length: int, end: int = 2) -> transformers.PreTrainedTokenizerFast:
+    words = {w: i for i, w in enumerate(["<pad>", "<s>", "</s>", "a", "photo", "of", "cat", "dog"])}
+    words["<unk>"] = len(words)
+    inner = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>", eos_token="</s>",
+        model_max_length=length,
+    )  # fmt: skip
+
+
+VISION = {
+    "image_size": 32, "patch_size": 8, "hidden_size": 16, "intermediate_size": 32,
+    "num_hidden_layers": 2, "num_attention_heads": 2,
+}  # fmt: skip
+TEXT = {
+    "vocab_size": 9, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "max_position_embeddings": 8, "bos_token_id": 1, "eos_token_id": 2,
+    "pad_token_id": 0,
+}  # fmt: skip
+
+
+def clip():
+    config = transformers.CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=12)
+    processor = transformers.CLIPProcessor(
+        transformers.CLIPImageProcessor(
+            size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+        ),
+        words_tokenizer(8),
+    )
+    return transformers.CLIPModel(config).eval(), processor
+
+
+def siglip():
+    config = transformers.SiglipConfig(text_config=TEXT, vision_config=VISION)
+    processor = transformers.SiglipProcessor(
+        transformers.SiglipImageProcessor(size={"height": 32, "width": 32}), words_tokenizer(8)
+    )
+    return transformers.SiglipModel(config).eval(), processor
+
+
+class TestZeroShot:
+    @pytest.mark.parametrize("make", [clip, siglip])
+    def test_scores_are_those_of_the_models_own_forward(self, make):
+        model, processor = make()
+        with torch.no_grad():
+            model.logit_scale.fill_(3.0)
+        classifier = as_classifier(model, preprocess=processor, labels=["cat", "dog", "photo"])
+        assert classifier.parity <= TOP
+        image = pictures()[1]
+        texts = [f"a photo of a {name}" for name in classifier.labels]
+        padding = {"padding": True}
+        if make is siglip:
+            padding = {"padding": "max_length", "max_length": 8}
+        given = processor(text=texts, images=image, return_tensors="pt", **padding)
+        with torch.no_grad():
+            theirs = model(**given).logits_per_image
+            ours = classifier.logits(tensor(image))
+        assert torch.allclose(ours, theirs, atol=2e-2)
+        assert ours.std() > 1e-3
+        wanted = theirs.sigmoid() if make is siglip else theirs.softmax(1)
+        assert torch.allclose(classifier.probability(ours), wanted, atol=1e-2)
+        assert classifier.features(tensor(image)).norm() == pytest.approx(1, abs=1e-5)
+
+    def test_a_folder_is_loaded_with_its_texts(self, tmp_path):
+        model, processor = clip()
+        model.save_pretrained(tmp_path)
+        processor.save_pretrained(tmp_path)
+        given = {"labels": ["cat", "dog"], "template": "{}"}
+        ours = as_classifier(tmp_path, **given)
+        images = torch.rand(2, 3, 40, 40)
+        same = as_classifier(model, preprocess=processor, **given)
+        assert torch.allclose(ours.logits(images), same.logits(images), atol=1e-5)
+        other = as_classifier(model, preprocess=processor, labels=["cat", "dog"])
+        assert not torch.allclose(other.logits(images), same.logits(images), atol=1e-5)
+        assert other.hash != same.hash
+
+    def test_the_gradient_reaches_the_image(self):
+        model, processor = clip()
+        classifier = as_classifier(model, preprocess=processor, labels=["cat", "dog"])
+        images = torch.rand(1, 3, 40, 40, requires_grad=True)
+        classifier.logits(images)[0, 0].backward()
+        assert images.grad.abs().sum() > 0
+
+    def test_what_is_missing_is_named(self):
+        model, processor = clip()
+        with pytest.raises(InputError, match=r"labels=\['cat', 'dog'\]"):
+            as_classifier(model, preprocess=processor)
+        with pytest.raises(InputError, match="AutoProcessor"):
+            as_classifier(model, preprocess=processor.image_processor, labels=["cat"])
+        with pytest.raises(InputError, match="template="):
+            as_classifier(model, preprocess=processor, labels=["cat"], template="a photo")
+        with pytest.raises(InputError, match="tokens"):
+            as_classifier(model, preprocess=processor, labels=["cat dog cat dog cat dog"])
+
+
+class TestBlackBox:
+    LABELS = ("dark", "mid", "bright")
+
+    @staticmethod
+    def probabilities(files: np.ndarray) -> np.ndarray:
+        assert files.dtype == np.uint8
+        assert files.shape[-1] == 3
+        level = files.mean((1, 2, 3)) / 255
+        score = np.stack([1 - level, np.full_like(level, 0.5), level], 1)
+        return score / score.sum(1, keepdims=True)
+
+    def test_probabilities_come_back_as_they_are(self):
+        classifier = as_classifier(self.probabilities, black_box=True, labels=self.LABELS)
+        images = torch.rand(4, 3, 9, 11)
+        files = images.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+        ours = classifier.probability(classifier.logits(images))
+        wanted = torch.from_numpy(self.probabilities(files)).float()
+        assert torch.allclose(ours, wanted, atol=1e-6)
+
+    @pytest.mark.parametrize("kind", ["index", "name", "tensor"])
+    def test_the_top_class_alone_is_enough(self, kind):
+        def top(files):
+            index = self.probabilities(files).argmax(1)
+            if kind == "name":
+                return [self.LABELS[i] for i in index]
+            return torch.from_numpy(index) if kind == "tensor" else index
+
+        classifier = as_classifier(top, black_box=True, labels=self.LABELS)
+        images = torch.stack([torch.full((3, 4, 4), v) for v in (0.0, 1.0)])
+        ours = classifier.probability(classifier.logits(images))
+        assert torch.allclose(ours, torch.tensor([[1.0, 0, 0], [0, 0, 1]]), atol=1e-6)
+
+    def test_a_gradient_is_refused_with_the_way_out(self):
+        classifier = as_classifier(self.probabilities, black_box=True, labels=self.LABELS)
+        assert not classifier.differentiable
+        with pytest.raises(InputError, match='method="cma"'):
+            classifier.logits(torch.rand(1, 3, 4, 4, requires_grad=True))
+
+    def test_the_hash_is_of_what_it_answers(self):
+        def make(function, labels=self.LABELS):
+            return as_classifier(function, black_box=True, labels=labels).hash
+
+        def inverse(files):
+            return self.probabilities(255 - files)
+
+        def inverse_again(files):
+            return self.probabilities(255 - files)
+
+        inverse_again.__qualname__ = inverse.__qualname__
+        assert make(self.probabilities) == make(self.probabilities)
+        assert make(inverse) == make(inverse_again)
+        assert make(inverse) != make(self.probabilities)
+        assert make(inverse) != make(inverse, ("a", "b", "c"))
+
+    @pytest.mark.parametrize(
+        ("answer", "says"),
+        [
+            (np.zeros((2, 2)), "expected probabilities"),
+            (np.full((2, 3), 5.0), "no probabilities"),
+            (np.array([0, 3]), "index from 0 to 2"),
+            (np.array(["dark", "grey"]), "'grey'"),
+            (np.array([0.5, 1.0]), "expected probabilities"),
+            (None, "expected probabilities"),
+        ],
+    )
+    def test_a_wrong_answer_is_named(self, answer, says):
+        classifier = as_classifier(lambda _: answer, black_box=True, labels=self.LABELS)
+        with pytest.raises(InputError, match=says):
+            classifier.logits(torch.rand(2, 3, 4, 4))
+
+    def test_what_it_needs_is_named(self):
+        with pytest.raises(InputError, match="labels="):
+            as_classifier(self.probabilities, black_box=True)
+        with pytest.raises(InputError, match="black_box=True takes a function"):
+            as_classifier(nn.Linear(2, 2), black_box=True, labels=["a"])
+        with pytest.raises(InputError, match="black_box=True if"):
+            as_classifier(self.probabilities, labels=self.LABELS)
