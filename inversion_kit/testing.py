@@ -252,3 +252,151 @@ def synthetic_run(
         "seconds": 12.5,
     }
     return schema.build(groups, attributes)
+
+
+def synthetic_unit(
+    label_index: int,
+    arm: str = "token",
+    seed: int = 0,
+    *,
+    classes: Sequence[str] = ("orange", "sky", "green", "yellow", "blue"),
+    judges: Sequence[str] = ("judge", "blur"),
+    steps: int = 6,
+    checks: int = 3,
+    samples: int = 4,
+    size: int = 4,
+    features: int = 3,
+) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
+    """Groups and attributes of one made-up unit of an audit, the same for the same arguments.
+
+    Parameters
+    ----------
+    label_index, arm, seed
+        Which unit; the arm ``name`` has /samples alone.
+    classes, judges
+        Names along these dimensions; judges may be empty.
+    steps, checks, samples, size, features
+        Lengths of the dimensions; ``size`` is y and x.
+
+    Examples
+    --------
+    >>> groups, attributes = synthetic_unit(2, "name")
+    >>> sorted(groups), groups["samples"]["image"].shape
+    (['samples'], (4, 4, 4, 3))
+    """
+    arms = ("name", "token+name", "token", "shuffled")
+    key = label_index, seed, arms.index(arm) if arm in arms else len(arms)
+    rng = np.random.default_rng(key)
+    noise = np.random.default_rng((label_index, seed)).permutation(2**20)
+    prompt = f"a photo of a {classes[label_index] if arm == 'name' else '<ik-class>'}"
+    pixels = ("y", "x", "channel")
+
+    def softmax(*shape: int) -> np.ndarray:
+        value = np.exp(2 * rng.normal(size=(*shape, len(classes))))
+        return np.asarray(value / value.sum(-1, keepdims=True), dtype="f4")
+
+    def image(*shape: int) -> np.ndarray:
+        return rng.integers(0, 256, (*shape, size, size, 3), dtype="u1")
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype("f4")
+
+    def text(value: str, *shape: int) -> np.ndarray:
+        return np.full(shape, value, dtype=object)
+
+    at = {
+        "class": np.array(classes, dtype=object),
+        "sample": np.arange(samples),
+        "judge": np.array(judges, dtype=object),
+    }
+    sampled: dict[str, Any] = {
+        "image": (("sample", *pixels), image(samples)),
+        "probability": (("sample", "class"), softmax(samples)),
+        "prompt": (("sample",), text(prompt, samples)),
+        "noise_seed": (("sample",), noise[:samples].astype("i8")),
+        "feature": (("sample", "feature"), normal(samples, features)),
+    }
+    if judges:
+        sampled["judge_probability"] = (
+            ("judge", "sample", "class"),
+            softmax(len(judges), samples),
+        )
+    if arm != "name":
+        sampled["trained_probability"] = (("sample", "class"), softmax(samples))
+    used = {"class", "sample", "judge"} if judges else {"class", "sample"}
+    groups = {"samples": xr.Dataset(sampled, {name: at[name] for name in sorted(used)})}
+    attributes = {"seconds": round(1.5 + steps + label_index / 8, 3), "arm": arm, "seed": seed}
+    if arm == "name":
+        return groups, attributes
+    train, check = np.split(noise[samples:].astype("i8"), [steps * _BATCH])
+    groups |= {
+        "trajectory": xr.Dataset(
+            {
+                "loss": (("step",), normal(steps)),
+                "gradient_norm": (("step",), normal(steps)),
+                "start": (("step",), text("neutral", steps)),
+                "probability": (("step", "sample", "class"), softmax(steps, _BATCH)),
+                "image": (("step", "sample", *pixels), image(steps, _BATCH)),
+                "prompt": (("step", "sample"), text(prompt, steps, _BATCH)),
+                "noise_seed": (("step", "sample"), train.reshape(steps, _BATCH)),
+            },
+            {"step": np.arange(steps), "sample": np.arange(_BATCH), "class": at["class"]},
+        ),
+        "validation": xr.Dataset(
+            {
+                "step": (("check",), np.round(np.linspace(0, steps, checks)).astype("i8")),
+                "start": (("check",), text("neutral", checks)),
+                "probability": (("check", "sample", "class"), softmax(checks, samples)),
+                "image": (("check", "sample", *pixels), image(checks, samples)),
+                "noise_seed": (("sample",), check[:samples]),
+            },
+            {"check": np.arange(checks), "sample": at["sample"], "class": at["class"]},
+        ),
+        "token": xr.Dataset(
+            {
+                "embedding": (("check", "vector", "embed"), normal(checks, 1, _EMBED)),
+                "selected": ((), np.int64(checks - 1)),
+                "nearest_word": (("rank",), np.array(["round", "large", "red"], dtype=object)),
+                "nearest_cosine": (("rank",), -np.sort(-rng.uniform(0, 1, 3)).astype("f4")),
+            },
+            {"check": np.arange(checks)},
+        ),
+        "probe": xr.Dataset(
+            {
+                "word": (("rank",), np.array(["round", "large"], dtype=object)),
+                "log_probability": (("rank",), np.array([-1.0, -2.0], dtype="f4")),
+            }
+        ),
+    }
+    return groups, attributes
+
+
+def synthetic_plan(
+    labels: Sequence[int] | None = None,
+    *,
+    classes: Sequence[str] = ("orange", "sky", "green", "yellow", "blue"),
+    arms: Sequence[str] = ("name", "token"),
+    seeds: Sequence[int] = (0, 1),
+    judges: Sequence[Sequence[str]] = (("judge", "classifier"), ("blur", "view")),
+) -> dict[str, Any]:
+    """The plan of a made-up audit, for `synthetic_unit`'s units.
+
+    Examples
+    --------
+    >>> synthetic_plan([1])["labels"]
+    [[1, 'sky']]
+    """
+    return {
+        "labels": [[i, classes[i]] for i in (range(len(classes)) if labels is None else labels)],
+        "arms": list(arms),
+        "seeds": list(seeds),
+        "classes": list(classes),
+        "judges": [list(judge) for judge in judges],
+        "judge_hashes": ["2" * 64 for _ in judges],
+        "classifier": "synthetic:classifier",
+        "classifier_hash": "0" * 64,
+        "generator": "synthetic:generator",
+        "generator_hash": "1" * 64,
+        "settings": {"steps": 6, "batch": _BATCH},
+        "versions": {"inversion_kit": "synthetic", "numpy": np.__version__},
+    }

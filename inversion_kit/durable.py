@@ -1,0 +1,329 @@
+"""Files and folders that are on disk whole or not at all, and reading them back with suspicion.
+
+A folder is written under a temporary name, every file and the folder itself are flushed to disk,
+and one rename makes it visible: a process killed at any point leaves the old state or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from inversion_kit.errors import StoreError
+
+MANIFEST = "manifest.json"
+PART, SWEPT = ".part-", ".swept-"
+"""How the names of what is being written, and of what is being deleted, begin."""
+_CHUNK = 2**22
+_JSON_LIMIT = 64 * 2**20
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, in the place of one that is there.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written; what was there is still there.
+    """
+    part = _part(path.parent)
+    try:
+        _write(part, data)
+        os.replace(part, path)
+        _flush(path.parent)
+    except OSError as error:
+        _drop(part)
+        raise trouble(path, error) from error
+
+
+def write_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> bool:
+    """Write a folder of files and their manifest whole or not at all.
+
+    Returns
+    -------
+    bool
+        False where a folder of the name is there already: it stays and the new one is dropped.
+
+    Raises
+    ------
+    StoreError
+        It cannot be written; nothing of it is left.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> parent = Path(tempfile.mkdtemp())
+    >>> write_folder(parent, "a", {"b.json": b"[]"}), write_folder(parent, "a", {"b.json": b"{}"})
+    (True, False)
+    >>> read_folder(parent / "a", {"b.json": 100})
+    {'b.json': b'[]'}
+    """
+    target = parent / name
+    part = _part(parent)
+    try:
+        if target.exists():
+            return False
+        parent.mkdir(parents=True, exist_ok=True)
+        os.mkdir(part)
+        for file, data in files.items():
+            _write(part / file, data)
+        _write(part / MANIFEST, _manifest(files))
+        _flush(part)
+        os.rename(part, target)
+    except OSError as error:
+        _drop(part)
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY) and target.exists():
+            return False
+        raise trouble(target, error) from error
+    try:
+        _flush(parent)
+    except OSError as error:
+        raise trouble(target, error) from error
+    return True
+
+
+def read_folder(folder: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
+    """The named files of a folder, each checked against the manifest.
+
+    Parameters
+    ----------
+    folder
+        One that `write_folder` wrote.
+    limits
+        Names of the files to read and the most bytes that each may have.
+
+    Raises
+    ------
+    StoreError
+        A file is missing, too large, or not what the manifest says; the message names it.
+    """
+    entries = manifest(folder)
+    return {name: _checked(folder / name, entries, limit) for name, limit in limits.items()}
+
+
+def verify_file(folder: Path, name: str, limit: int) -> None:
+    """Check one file against the manifest without holding it in memory.
+
+    Raises
+    ------
+    StoreError
+        It is missing, too large, or not what the manifest says.
+    """
+    path = folder / name
+    size, wanted = _entry(path, manifest(folder))
+    _regular(path, limit, size)
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise trouble(path, error, reading=True) from error
+    if digest.hexdigest() != wanted:
+        raise _damaged(path)
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """The manifest's table of files.
+
+    Raises
+    ------
+    StoreError
+        The manifest is missing or malformed.
+    """
+    path = folder / MANIFEST
+    content = parse(read_file(path, 2**20), path)
+    entries = content.get("files") if isinstance(content, dict) else None
+    if not isinstance(entries, dict):
+        raise StoreError(f"path={str(path)!r} is damaged: it lists no files; {_REPAIR}")
+    return entries
+
+
+def read_file(path: Path, limit: int = _JSON_LIMIT) -> bytes:
+    """A regular file's bytes, at most ``limit`` of them.
+
+    Raises
+    ------
+    StoreError
+        It is missing, no regular file, or larger.
+    """
+    _regular(path, limit)
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise trouble(path, error, reading=True) from error
+    if len(data) > limit:
+        raise StoreError(f"path={str(path)!r} is larger than {limit} bytes")
+    return data
+
+
+def parse(data: bytes, path: Path) -> Any:
+    """JSON, strictly: UTF-8 and no NaN.
+
+    Raises
+    ------
+    StoreError
+        It is not.
+    """
+    try:
+        return json.loads(data.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"path={str(path)!r} is damaged: not JSON ({error}); {_REPAIR}") from error
+
+
+def dump(content: Any) -> bytes:
+    """JSON as `parse` reads it; a value that JSON does not have is a ValueError or TypeError."""
+    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+
+
+def sweep(parent: Path) -> int:
+    """Delete what killed writers left in a folder, and say how many there were.
+
+    Each is renamed first, so that a writer that is alive after all fails as a whole.
+    """
+    found = 0
+    if not parent.is_dir():
+        return found
+    try:
+        for path in list(parent.iterdir()):
+            if path.name.startswith((PART, SWEPT)):
+                discard(path)
+                found += 1
+    except OSError as error:
+        raise trouble(parent, error) from error
+    return found
+
+
+def discard(path: Path) -> None:
+    """Delete a file or folder that others may look at: it goes as a whole, by a rename.
+
+    Raises
+    ------
+    OSError
+        It cannot be renamed.
+    """
+    swept = path.with_name(f"{SWEPT}{secrets.token_hex(8)}")
+    try:
+        os.rename(path, swept)
+    except FileNotFoundError:
+        return
+    _drop(swept)
+
+
+def trouble(path: Path, error: OSError, *, reading: bool = False) -> StoreError:
+    """The error of the system in words: what cannot be done where, and what to do."""
+    if reading:
+        advice = "check the path and the disk"
+        if isinstance(error, FileNotFoundError):
+            advice = "it is missing"
+    elif error.errno in _FULL:
+        advice = "the disk or a quota is full: free some space and resume; what was stored is kept"
+    elif error.errno in _CLOSED:
+        advice = "no permission to write there: make it writable or use another folder, and resume"
+    else:
+        advice = "check the disk and resume; what was stored is kept"
+    verb = "read" if reading else "written"
+    return StoreError(f"path={str(path)!r} cannot be {verb}: {error.strerror or error}; {advice}")
+
+
+_REPAIR = "restore it from a copy, or set it aside and resume"
+
+
+def _part(parent: Path) -> Path:
+    return parent / f"{PART}{os.getpid()}-{secrets.token_hex(8)}"
+
+
+def _write(path: Path, data: bytes) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        rest = memoryview(data)
+        while len(rest):
+            rest = rest[os.write(file, rest[:_CHUNK]) :]
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _flush(folder: Path) -> None:
+    """Flush a folder's names to disk, where the system can (Windows cannot, and need not)."""
+    if os.name == "nt":
+        return
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _drop(path: Path) -> None:
+    """Delete a file or a folder that nobody looks at."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return  # the next run's sweep has it
+
+
+def _manifest(files: Mapping[str, bytes]) -> bytes:
+    entries = {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in files.items()
+    }
+    return dump({"files": entries})
+
+
+def _regular(path: Path, limit: int, size: int | None = None) -> None:
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError) as error:
+        known = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
+        raise trouble(path, known, reading=True) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise StoreError(f"path={str(path)!r} is no regular file")
+    if size is not None and found.st_size != size:
+        raise StoreError(
+            f"path={str(path)!r} is damaged: {found.st_size} bytes, expected {size}; {_REPAIR}"
+        )
+    if found.st_size > limit:
+        raise StoreError(f"path={str(path)!r} is larger than {limit} bytes")
+
+
+def _entry(path: Path, entries: dict[str, Any]) -> tuple[int, str]:
+    entry = entries.get(path.name)
+    size, digest = (entry.get("size"), entry.get("sha256")) if isinstance(entry, dict) else (0, 0)
+    if type(size) is not int or not isinstance(digest, str):
+        raise StoreError(
+            f"path={str(path.parent / MANIFEST)!r} is damaged: no size and sha256 of "
+            f"{path.name}; {_REPAIR}"
+        )
+    return size, digest
+
+
+def _checked(path: Path, entries: dict[str, Any], limit: int) -> bytes:
+    size, wanted = _entry(path, entries)
+    _regular(path, limit, size)
+    data = read_file(path, limit)
+    if hashlib.sha256(data).hexdigest() != wanted:
+        raise _damaged(path)
+    return data
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(f"path={str(path)!r} is damaged: its sha256 is another; {_REPAIR}")
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")

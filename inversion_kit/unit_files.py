@@ -1,0 +1,315 @@
+"""One unit (label x arm x seed) as a folder of files that is never changed once it is there.
+
+====================  ============================================================================
+file                  content
+====================  ============================================================================
+arrays.safetensors    every variable as ``group/variable``; of text the index into text.json
+text.json             every text of the unit, once
+unit.json             attributes; dims, shape and kind of every variable
+manifest.json         size and sha256 of the other files
+====================  ============================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from inversion_kit import durable, schema
+from inversion_kit.errors import InputError, SchemaError, StoreError
+
+ARRAYS, TEXT, UNIT = "arrays.safetensors", "text.json", "unit.json"
+LIMITS = {ARRAYS: 8 * 2**30, TEXT: 256 * 2**20, UNIT: 16 * 2**20}
+"""The most bytes that a file of a unit may have."""
+NAME_ARM = "name"
+"""The arm without a token: its units have /samples alone."""
+_COUNTED = ("step", "check", "sample")
+"""Dimensions whose coordinate counts from 0."""
+_DTYPES = {"f4": "<f4", "u1": "|u1", "i8": "<i8", "str": "<i4"}
+_MOST_SIDES = 8
+
+
+class Variable(NamedTuple):
+    """What unit.json says of a variable."""
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    kind: str
+    coordinate: bool
+
+
+Table = dict[str, dict[str, Variable]]
+"""Group, variable, and what unit.json says of it."""
+
+
+def write(
+    parent: Path, name: str, groups: Mapping[str, xr.Dataset], attributes: Mapping[str, Any]
+) -> bool:
+    """Write a unit; it appears whole or not at all.
+
+    Parameters
+    ----------
+    parent, name
+        The folder is ``parent / name``.
+    groups
+        Datasets as `schema.UNIT` has them.
+    attributes
+        Whatever JSON can hold.
+
+    Returns
+    -------
+    bool
+        False where the unit is there already; the new one is dropped.
+
+    Raises
+    ------
+    SchemaError
+        The groups are not those of a unit.
+    InputError
+        The attributes are not JSON.
+    StoreError
+        The folder cannot be written.
+    """
+    validate(groups)
+    texts: dict[str, int] = {}
+    arrays, table = {}, {}
+    for group, data in groups.items():
+        table[group] = {}
+        for variable, found in data.variables.items():
+            values = np.asarray(found.values)
+            kind = _kind(values)
+            if kind == "str":
+                codes = [texts.setdefault(str(text), len(texts)) for text in values.ravel()]
+                values = np.array(codes, dtype="<i4").reshape(values.shape)
+            arrays[f"{group}/{variable}"] = np.ascontiguousarray(
+                values, dtype=_DTYPES[kind]
+            ).reshape(values.shape)
+            table[group][str(variable)] = {
+                "dims": list(found.dims),
+                "shape": list(found.shape),
+                "kind": kind,
+                "coordinate": variable in data.coords,
+            }
+    from safetensors.numpy import save
+
+    try:
+        described = durable.dump({"attributes": dict(attributes), "variables": table})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"attributes={dict(attributes)!r}: not JSON ({error})") from error
+    if durable.parse(described, parent / name)["attributes"] != dict(attributes):
+        raise InputError(f"attributes={dict(attributes)!r}: keys must be text, sequences lists")
+    files = {ARRAYS: save(arrays), TEXT: durable.dump(list(texts)), UNIT: described}
+    for file, limit in LIMITS.items():
+        if len(files[file]) > limit:
+            raise StoreError(f"{file} of {name} has {len(files[file])} bytes, at most {limit} fit")
+    return durable.write_folder(parent, name, files)
+
+
+def read(folder: Path) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
+    """The groups and attributes of a unit; every file is checked against its sha256 first.
+
+    Raises
+    ------
+    StoreError
+        A file is missing or damaged; the message names it.
+    SchemaError
+        What is there is not a unit.
+    """
+    durable.verify_file(folder, ARRAYS, LIMITS[ARRAYS])
+    table, attributes = describe(folder)
+    texts = read_texts(folder)
+    groups = {}
+    for group, variables in table.items():
+        values = {
+            name: (
+                variable.dims,
+                read_array(
+                    folder, group, name, variable, texts, (slice(None),) * len(variable.dims)
+                ),
+            )
+            for name, variable in variables.items()
+        }
+        try:
+            groups[group] = xr.Dataset(
+                {name: v for name, v in values.items() if not variables[name].coordinate},
+                coords={name: v for name, v in values.items() if variables[name].coordinate},
+            )
+        except ValueError as error:
+            raise SchemaError(f"path={str(folder / UNIT)!r}, /{group}: {error}") from error
+    validate(groups)
+    return groups, attributes
+
+
+def describe(folder: Path) -> tuple[Table, dict[str, Any]]:
+    """The table of variables and the attributes of a unit, without its arrays.
+
+    Raises
+    ------
+    StoreError
+        unit.json is missing or damaged.
+    """
+    path = folder / UNIT
+    content = durable.parse(durable.read_folder(folder, {UNIT: LIMITS[UNIT]})[UNIT], path)
+    try:
+        attributes = content["attributes"]
+        table = {
+            str(group): {str(name): _variable(entry) for name, entry in variables.items()}
+            for group, variables in content["variables"].items()
+        }
+        if not isinstance(attributes, dict):
+            raise TypeError("attributes are no table")
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise StoreError(f"path={str(path)!r} describes no unit: {error!r}") from error
+    return table, attributes
+
+
+def read_texts(folder: Path) -> np.ndarray:
+    """All texts of a unit, as an object array.
+
+    Raises
+    ------
+    StoreError
+        text.json is missing or damaged.
+    """
+    path = folder / TEXT
+    content = durable.parse(durable.read_folder(folder, {TEXT: LIMITS[TEXT]})[TEXT], path)
+    if not isinstance(content, list) or not all(isinstance(text, str) for text in content):
+        raise StoreError(f"path={str(path)!r} is no list of texts")
+    texts = np.empty(len(content), dtype=object)
+    texts[:] = content
+    return texts
+
+
+def read_array(
+    folder: Path,
+    group: str,
+    name: str,
+    variable: Variable,
+    texts: np.ndarray,
+    key: tuple[slice, ...],
+) -> np.ndarray:
+    """A block of a variable; ``key`` has a slice of step 1 for every dimension.
+
+    Raises
+    ------
+    StoreError
+        arrays.safetensors does not hold what unit.json says.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = folder / ARRAYS
+    try:
+        with safe_open(path, "numpy") as file:
+            block = file.get_slice(f"{group}/{name}")
+            found = tuple(block.get_shape()), block.get_dtype()
+            wanted = variable.shape, _SAFETENSORS[variable.kind]
+            if found != wanted:
+                raise StoreError(
+                    f"path={str(path)!r}, {group}/{name}: holds {found}, {UNIT} says {wanted}"
+                )
+            whole = not key or 0 in variable.shape
+            values: np.ndarray = file.get_tensor(f"{group}/{name}") if whole else block[key]
+    except (OSError, SafetensorError, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"path={str(path)!r}, {group}/{name} cannot be read: {error}") from error
+    values = values[key] if whole and key else values
+    if variable.kind != "str":
+        return values
+    if values.size and not (0 <= values.min() and values.max() < len(texts)):
+        raise StoreError(f"path={str(path)!r}, {group}/{name}: a text that {TEXT} does not hold")
+    return np.asarray(texts[values], dtype=object)
+
+
+def validate(groups: Mapping[str, xr.Dataset]) -> None:
+    """Check that the groups are those of a unit: `schema.UNIT`, or /samples alone.
+
+    Raises
+    ------
+    SchemaError
+        With every fault found, one a line.
+    """
+    faults = []
+    if set(groups) not in ({"samples"}, set(schema.UNIT)):
+        raise SchemaError(
+            f"not a unit: groups {sorted(groups)}, expected {sorted(schema.UNIT)} or ['samples']"
+        )
+    for group, data in groups.items():
+        variables = schema.UNIT[group]
+        for name, (dims, kind) in variables.items():
+            if name not in data.data_vars:
+                if (group, name) not in schema.OPTIONAL:
+                    faults.append(f"/{group}/{name}: missing")
+                continue
+            if data[name].dims != dims:
+                faults.append(f"/{group}/{name}: dims {data[name].dims}, expected {dims}")
+            if (found := _kind(data[name].values)) != kind:
+                faults.append(f"/{group}/{name}: {found}, expected {kind}")
+        faults += [f"/{group}/{n}: not in a unit" for n in data.data_vars if n not in variables]
+        faults += _coordinate_faults(group, data)
+    if not faults:
+        faults += _noise_faults(groups)
+    if faults:
+        raise SchemaError("not a unit of inversion_kit:\n" + "\n".join(faults))
+
+
+def _coordinate_faults(group: str, data: xr.Dataset) -> list[str]:
+    faults = []
+    for dim, length in data.sizes.items():
+        if dim in schema.BARE:
+            continue
+        if dim not in data.coords:
+            faults.append(f"/{group}: dimension {dim} has no coordinate")
+        elif dim in _COUNTED and data[dim].values.tolist() != list(range(length)):
+            faults.append(f"/{group}: coordinate {dim} does not count from 0")
+    for name, coordinate in data.coords.items():
+        if _kind(coordinate.values) not in ("i8", "str"):
+            faults.append(f"/{group}: coordinate {name} is {coordinate.dtype}")
+        if not set(coordinate.dims) <= set(data.dims) or coordinate.ndim > 1:
+            faults.append(f"/{group}: coordinate {name} has dims {coordinate.dims}")
+    return faults
+
+
+def _noise_faults(groups: Mapping[str, xr.Dataset]) -> list[str]:
+    train, check, test = (
+        set(groups[group]["noise_seed"].values.ravel().tolist()) if group in groups else set()
+        for group in ("trajectory", "validation", "samples")
+    )
+    if check & test or (train - {-1}) & (check | test):
+        return ["noise seeds of training, validation and samples overlap"]
+    return []
+
+
+def _kind(values: np.ndarray) -> str:
+    """Kind of an array as `schema.UNIT` names them; the dtype's own name where it is none."""
+    if values.dtype.kind in "OUT":
+        texts = values.ravel().tolist()
+        return "str" if all(isinstance(text, str) for text in texts) else str(values.dtype)
+    name = f"{values.dtype.kind}{values.dtype.itemsize}"
+    return name if name in _DTYPES else str(values.dtype)
+
+
+def _variable(entry: Any) -> Variable:
+    dims, shape, kind = entry["dims"], entry["shape"], entry["kind"]
+    fits = (
+        isinstance(dims, list)
+        and isinstance(shape, list)
+        and len(dims) == len(shape) <= _MOST_SIDES
+        and len(set(dims)) == len(dims)
+        and all(isinstance(dim, str) for dim in dims)
+        and all(type(n) is int and 0 <= n < 2**31 for n in shape)
+        and math.prod(shape) < 2**40
+        and kind in _DTYPES
+        and isinstance(entry["coordinate"], bool)
+    )
+    if not fits:
+        raise ValueError(f"no variable: {str(entry)[:200]}")
+    return Variable(tuple(dims), tuple(shape), kind, entry["coordinate"])
+
+
+_SAFETENSORS = {"f4": "F32", "u1": "U8", "i8": "I64", "str": "I32"}
