@@ -24,6 +24,7 @@ _HOME = {
     "ClassToken": "class_token",
     "save_token": "token_file",
     "load_token": "token_file",
+    "generate": "free_text",
     "save": "store",
     "open": "store",
     "validate": "schema",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         SchemaError,
         StoreError,
     )
+    from inversion_kit.free_text import generate
     from inversion_kit.generators import Generator, as_generator
     from inversion_kit.html_report import report
     from inversion_kit.run import invert

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -131,7 +132,7 @@ def v_prediction(tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
 def sdxl(tokenizer: CLIPTokenizer, scheduler: Any = None) -> StableDiffusionXLPipeline:
     return StableDiffusionXLPipeline(
         tokenizer=tokenizer, text_encoder=clip(tokenizer, 8, projected=False),
-        tokenizer_2=tokenizer, text_encoder_2=clip(tokenizer, 16),
+        tokenizer_2=copy.deepcopy(tokenizer), text_encoder_2=clip(tokenizer, 16),
         unet=unet(
             24, attention_head_dim=(2, 4), transformer_layers_per_block=(1, 1),
             use_linear_projection=True, addition_embed_type="text_time",
@@ -158,7 +159,7 @@ def sd3(tokenizer: CLIPTokenizer) -> StableDiffusion3Pipeline:
     second = t5_tokenizer()
     return StableDiffusion3Pipeline(
         tokenizer=tokenizer, text_encoder=clip(tokenizer, 8),
-        tokenizer_2=tokenizer, text_encoder_2=clip(tokenizer, 8),
+        tokenizer_2=copy.deepcopy(tokenizer), text_encoder_2=clip(tokenizer, 8),
         tokenizer_3=second, text_encoder_3=t5(second, 32),
         transformer=SD3Transformer2DModel(
             sample_size=8, patch_size=2, in_channels=4, num_layers=2, attention_head_dim=8,
@@ -281,7 +282,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def build(family: str, tokenizer: CLIPTokenizer, dtype: torch.dtype = torch.float32) -> Any:
     """A pipeline of a family, the same each time."""
     torch.manual_seed(1)
-    made = {**FAMILIES, "deepfloyd": deepfloyd, "kandinsky3": kandinsky3}[family](tokenizer)
+    made = {**FAMILIES, "deepfloyd": deepfloyd, "kandinsky3": kandinsky3}[family](
+        copy.deepcopy(tokenizer)
+    )
     for network in made.components.values():
         if isinstance(network, nn.Module):
             nn.Module.to(network, dtype)
