@@ -1,13 +1,7 @@
 """What a result says: success with intervals, agreement of judges, the path of a search, in words.
 
-Every interval is a 95 % interval and the wider, at each end, of two:
-
-- a percentile bootstrap that resamples run seeds, then test noises within each seed, so that it
-  widens when runs differ;
-- a score interval (Wilson 1927; Newcombe 1998, method 10, for paired differences), which does not
-  shrink to a point when every image agrees, as the bootstrap does.
-
-With one run seed the interval covers other noise for this token, not another run.
+Every interval is a 95 % interval that widens when runs differ and is no point when every image
+agrees, see `intervals`. With one run seed it covers other noise for this token, not another run.
 """
 
 from __future__ import annotations
@@ -17,12 +11,11 @@ import math
 import numpy as np
 import xarray as xr
 
+from inversion_kit import intervals
 from inversion_kit.errors import InputError, nearest
 
 NEUTRAL = "neutral"
 """Start name of a search that began at the mean of the vocabulary."""
-_Z = 1.959963984540054
-_ENDS = (0.025, 0.975)
 
 
 def hits(tree: xr.DataTree) -> xr.DataArray:
@@ -83,15 +76,13 @@ def success(tree: xr.DataTree, *, n_boot: int = 2000, seed: int = 0) -> xr.Datas
     """
     hit = hits(tree).transpose("arm", "scorer", "seed", "sample")
     n = hit.sizes["seed"] * hit.sizes["sample"]
-    share = hit.mean(("seed", "sample"))
-    low, high = _wider(
-        _bootstrap(hit.values, _weights(hit, n_boot, seed)), wilson(hit.values.sum((-2, -1)), n)
-    )
+    value, low, high = intervals.share(hit.values, n_boot=n_boot, seed=seed)
+    dims = ("arm", "scorer")
     return xr.Dataset(
         {
-            "success": share,
-            "low": (share.dims, low),
-            "high": (share.dims, high),
+            "success": (dims, value),
+            "low": (dims, low),
+            "high": (dims, high),
             "per_seed": hit.mean("sample"),
         },
         attrs={"images": n, "interval": 0.95, "n_boot": n_boot, "bootstrap_seed": seed},
@@ -121,18 +112,14 @@ def paired_difference(
     """
     hit = hits(tree)
     known = [str(a) for a in hit["arm"].values]
-    for name, value in (("arm", arm), ("control", control)):
-        if value not in known:
-            raise InputError(f"{name}={value!r}: not in this result; try {nearest(value, known)}")
+    for name, given in (("arm", arm), ("control", control)):
+        if given not in known:
+            raise InputError(f"{name}={given!r}: not in this result; try {nearest(given, known)}")
     ours, theirs = hit.sel(arm=arm).values, hit.sel(arm=control).values
-    change = ours.astype(float) - theirs
-    low, high = _wider(
-        _bootstrap(change, _weights(hit, n_boot, seed)),
-        np.array([_newcombe(a, b) for a, b in zip(ours, theirs, strict=True)]).T,
-    )
+    value, low, high = intervals.difference(ours, theirs, n_boot=n_boot, seed=seed)
     return xr.Dataset(
         {
-            "difference": ("scorer", change.mean((-2, -1))),
+            "difference": ("scorer", value),
             "low": ("scorer", low),
             "high": ("scorer", high),
         },
@@ -160,19 +147,13 @@ def agreement(
     """
     hit = hits(tree).sel(arm=arm)
     audited, judges = hit.values[0], hit.values[1:]
-    n = int(audited.sum())
-    share = low = high = np.full(len(judges), np.nan)
-    if n and len(judges):
-        both = judges & audited
-        weights = _weights(hit, n_boot, seed)
-        drawn = _resample(audited, weights)
-        ratio = _resample(both, weights)[:, drawn > 0] / drawn[drawn > 0]
-        share = both.sum((-2, -1)) / n
-        low, high = _wider(np.quantile(ratio, _ENDS, axis=-1), wilson(both.sum((-2, -1)), n))
+    share, low, high = intervals.ratio(
+        judges & audited, np.broadcast_to(audited, judges.shape), n_boot=n_boot, seed=seed
+    )
     return xr.Dataset(
         {"share": ("judge", share), "low": ("judge", low), "high": ("judge", high)},
         coords={"judge": hit["scorer"].values[1:]},
-        attrs={"images": n, "arm": arm, "interval": 0.95, "n_boot": n_boot},
+        attrs={"images": int(audited.sum()), "arm": arm, "interval": 0.95, "n_boot": n_boot},
     )
 
 
@@ -301,71 +282,6 @@ def points(difference: float) -> str:
     """
     whole = round(difference * 100)
     return f"{whole:+d}".replace("-", "\N{MINUS SIGN}") if whole else "0"
-
-
-def wilson(hits: np.ndarray | int, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's 95 % score interval of ``hits`` out of ``n``.
-
-    Examples
-    --------
-    >>> low, high = wilson(10, 10)
-    >>> round(float(low), 3), float(high)
-    (0.722, 1.0)
-    """
-    share = np.asarray(hits) / n
-    middle = share + _Z**2 / (2 * n)
-    half = _Z * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    scale = 1 + _Z**2 / n
-    low = np.where(share == 0, 0.0, (middle - half) / scale)
-    return low, np.where(share == 1, 1.0, (middle + half) / scale)
-
-
-def _newcombe(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, float]:
-    """Newcombe 1998, method 10: 95 % interval of a difference of paired shares."""
-    n = ours.size
-    p, q = ours.mean(), theirs.mean()
-    both, neither = int((ours & theirs).sum()), int((~ours & ~theirs).sum())
-    first, second = int((ours & ~theirs).sum()), int((~ours & theirs).sum())
-    cross = float(both * neither - first * second)
-    cross = max(cross - n / 2, 0.0) if cross > 0 else cross
-    margins = n**2 * math.sqrt(p * (1 - p) * q * (1 - q))
-    phi = cross / margins if margins else 0.0
-    (p_low, p_high), (q_low, q_high) = wilson(int(ours.sum()), n), wilson(int(theirs.sum()), n)
-
-    def reach(a: float, b: float) -> float:
-        return math.sqrt(max(a**2 - 2 * phi * a * b + b**2, 0.0))
-
-    return (
-        p - q - reach(float(p - p_low), float(q_high - q)),
-        p - q + reach(float(p_high - p), float(q - q_low)),
-    )
-
-
-def _weights(hit: xr.DataArray, n_boot: int, seed: int) -> np.ndarray:
-    """How often each (seed, sample) is drawn: int ``(n_boot, seed, sample)``."""
-    seeds, samples = hit.sizes["seed"], hit.sizes["sample"]
-    rng = np.random.default_rng(seed)
-    runs = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=n_boot)
-    return rng.multinomial(runs * samples, np.full(samples, 1 / samples))
-
-
-def _resample(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sum of ``values`` ``(..., seed, sample)`` over each resample: ``(..., n_boot)``."""
-    total: np.ndarray = np.tensordot(
-        values.astype(float), weights.astype(float), axes=((-2, -1), (1, 2))
-    )
-    return total
-
-
-def _bootstrap(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    ends: np.ndarray = np.quantile(_resample(values, weights) / weights[0].sum(), _ENDS, axis=-1)
-    return ends
-
-
-def _wider(
-    one: np.ndarray | tuple[np.ndarray, ...], other: np.ndarray | tuple[np.ndarray, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    return np.minimum(one[0], other[0]), np.maximum(one[1], other[1])
 
 
 def _success_sentence(tree: xr.DataTree) -> str:

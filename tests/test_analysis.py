@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from scipy.stats import binomtest
 
 from inversion_kit import analysis
 from inversion_kit.errors import InputError
@@ -85,12 +84,6 @@ def test_interval_covers_the_truth() -> None:
         table = analysis.success(with_hits(rng.random((3, 1, 30)) < 0.8), n_boot=300)
         inside += int(((table["low"] <= 0.8) & (table["high"] >= 0.8)).sum())
     assert inside / 180 >= 0.93
-
-
-@pytest.mark.parametrize(("k", "n"), [(0, 6), (1, 6), (6, 6), (37, 64)])
-def test_wilson_is_scipys(k: int, n: int) -> None:
-    expected = binomtest(k, n).proportion_ci(method="wilson")
-    np.testing.assert_allclose(analysis.wilson(k, n), (expected.low, expected.high), atol=1e-9)
 
 
 def test_bootstrap_is_seeded() -> None:

@@ -1,0 +1,108 @@
+"""Intervals against scipy, against the same rows without their gaps, and by their coverage."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from inversion_kit import intervals
+
+BOOT = {"n_boot": 500, "seed": 0}
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 6), (1, 6), (6, 6), (37, 64)])
+def test_wilson_is_scipys(k: int, n: int) -> None:
+    expected = binomtest(k, n).proportion_ci(method="wilson")
+    np.testing.assert_allclose(intervals.wilson(k, n), (expected.low, expected.high), atol=1e-9)
+
+
+def test_wilson_of_nothing_is_unknown() -> None:
+    assert np.isnan(intervals.wilson(np.array([0, 3]), np.array([0, 3]))[0]).tolist() == [1, 0]
+
+
+def test_newcombe_covers_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.random((2000, 1, 40))
+    ours, theirs = base < 0.7, (base + 0.15 * rng.random(base.shape)) < 0.55
+    truth = 0.7 - (0.55 - 0.075)
+    counts = [(x & y).sum((1, 2)) for x, y in
+              ((ours, theirs), (ours, ~theirs), (~ours, theirs), (~ours, ~theirs))]  # fmt: skip
+    low, high = intervals.newcombe(*counts)
+    assert 0.93 <= ((low <= truth) & (truth <= high)).mean() <= 0.99
+
+
+def with_gaps() -> tuple[np.ndarray, np.ndarray]:
+    """A row with a whole seed missing, and the same row without that seed."""
+    rng = np.random.default_rng(1)
+    row = (rng.random((1, 3, 7)) < 0.4).astype(float)
+    row[:, 1] = np.nan
+    return row, row[:, [0, 2]]
+
+
+def test_a_missing_seed_is_as_if_it_were_not_there() -> None:
+    gap, cut = with_gaps()
+    for one, other in zip(intervals.share(gap, **BOOT), intervals.share(cut, **BOOT), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(
+        intervals.difference(gap, 1 - gap, **BOOT),
+        intervals.difference(cut, 1 - cut, **BOOT),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_rows_do_not_depend_on_each_other() -> None:
+    gap, _ = with_gaps()
+    full = np.ones((1, 3, 7))
+    together = intervals.share(np.concatenate([gap, full]), **BOOT)
+    for i, row in enumerate((gap, full)):
+        np.testing.assert_array_equal([v[i] for v in together],
+                                      [v[0] for v in intervals.share(row, **BOOT)])  # fmt: skip
+
+
+def test_many_rows_are_done_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = (np.random.default_rng(2).random((9, 2, 5)) < 0.5).astype(float)
+    whole = intervals.share(rows, **BOOT)
+    monkeypatch.setattr(intervals, "_BLOCK", 1000)
+    np.testing.assert_allclose(intervals.share(rows, **BOOT), whole)
+
+
+def test_nothing_gives_nothing() -> None:
+    nothing = np.full((2, 3, 4), np.nan)
+    for found in (
+        intervals.share(nothing, **BOOT),
+        intervals.difference(nothing, nothing, **BOOT),
+        intervals.ratio(nothing, nothing, **BOOT),
+        intervals.ratio(np.zeros((2, 3, 4)), np.zeros((2, 3, 4)), **BOOT),
+    ):
+        assert np.isnan(found).all()
+    assert intervals.share(np.ones((0, 3, 4)), **BOOT)[0].shape == (0,)
+
+
+def test_resamples_draw_what_is_there() -> None:
+    there = np.array([[1, 1, 0, 1], [0, 0, 0, 0], [1, 0, 0, 0]], bool)
+    drawn = intervals.resamples(there, n_boot=4000, seed=0)
+    assert not drawn[:, ~there].any()
+    per_seed = drawn.sum(2)
+    assert set(per_seed[:, 0].tolist()) == {0, 3, 6}
+    assert set(per_seed[:, 2].tolist()) == {0, 1, 2}
+    np.testing.assert_allclose(per_seed.mean(0), [3, 0, 1], atol=0.1)
+
+
+def test_a_ratio_is_of_the_images_that_count() -> None:
+    whole = np.array([[[1, 1, 1, 0, 0, np.nan]]])
+    part = np.array([[[1, 0, 0.5, 0, 0, 1]]])
+    value, low, high = (float(v[0]) for v in intervals.ratio(part, whole, **BOOT))
+    assert value == 0.5
+    assert 0 <= low < 0.2
+    assert 0.8 < high <= 1
+
+
+def test_the_interval_widens_when_seeds_differ() -> None:
+    even = np.tile(np.arange(16) < 8, (1, 2, 1)).astype(float)
+    split = np.stack([np.ones((1, 16)), np.zeros((1, 16))], axis=1)
+    width = [float((high - low)[0]) for _, low, high in
+             (intervals.share(rows, **BOOT) for rows in (even, split))]  # fmt: skip
+    assert 0.3 < width[0] < 0.4
+    assert width[1] == 1
