@@ -400,3 +400,262 @@ def synthetic_plan(
         "settings": {"steps": 6, "batch": _BATCH},
         "versions": {"inversion_kit": "synthetic", "numpy": np.__version__},
     }
+
+
+AUDIT_ARMS = ("name", "token+name", "token", "shuffled")
+_OUTCOMES = ("meaning", "trick", "failure", "mixed")
+
+
+def synthetic_audit(
+    *,
+    labels: int = 5,
+    seeds: int = 2,
+    samples: int = 6,
+    checks: int = 4,
+    steps: int = 6,
+    size: int = 8,
+    arms: Sequence[str] = AUDIT_ARMS,
+    judges: Sequence[str] = ("judge",),
+    views: Sequence[str] = ("jpeg", "blur"),
+    outcomes: Sequence[str] = ("meaning",),
+    failed: Sequence[tuple[str, str, int]] = (),
+    missing: Sequence[tuple[str, str, int]] = (),
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+) -> xr.DataTree:
+    """A made-up audit of colours: discs on noise that all arms and labels share.
+
+    The classifier knows two more classes than are audited: the first and the last.
+
+    Parameters
+    ----------
+    labels, seeds, samples, checks, steps, size
+        Lengths of the dimensions; ``size`` is y and x. At least 1, ``checks`` and ``size`` 2.
+    arms
+        Any of `AUDIT_ARMS`.
+    judges, views
+        Names of held-out classifiers and of views; either may be empty.
+    outcomes
+        Of each label's token, repeated as often as needed. ``"meaning"``: read as the label by
+        all. ``"trick"``: by the audited classifier and its views alone, on noise. ``"failure"``:
+        by none. ``"mixed"``: every other image is the next class.
+    failed, missing
+        Units (label, arm, seed) that failed or were not run.
+    names
+        Class names, two more than ``labels``; colours where not given.
+    seed
+        Of all that is random here.
+
+    Raises
+    ------
+    InputError
+        A length is too small, or an arm or outcome is unknown.
+
+    Examples
+    --------
+    >>> tree = synthetic_audit(labels=3, failed=[("sky", "token", 0)])
+    >>> tree["samples"]["probability"].dims
+    ('label', 'arm', 'seed', 'sample', 'class')
+    >>> str(tree["status"]["reason"].sel(label="sky", arm="token", seed=0).item())
+    'NumericalError: made up'
+    """
+    least = {"labels": (labels, 1), "seeds": (seeds, 1), "samples": (samples, 1),
+             "checks": (checks, 2), "steps": (steps, 1), "size": (size, 2)}  # fmt: skip
+    for name, (value, low) in least.items():
+        if value < low:
+            raise InputError(f"{name}={value}: must be at least {low}")
+    for given, known in ((arms, AUDIT_ARMS), (outcomes, _OUTCOMES)):
+        for word in given:
+            if word not in known:
+                raise InputError(f"{word!r}: must be one of {', '.join(map(repr, known))}")
+    rng = np.random.default_rng(seed)
+    classes = labels + 2
+    names = list(names or [*_COLOURS, *(f"colour {i}" for i in range(classes))][:classes])
+    if len(set(names)) != classes:
+        raise InputError(f"names: must be {classes} different ones for labels={labels}")
+    target = np.arange(1, labels + 1)
+    audited = [names[i] for i in target]
+    colours = np.array([_COLOURS.get(n) or rng.integers(0, 255, 3) for n in names], float)
+    outcome = [outcomes[i % len(outcomes)] for i in range(labels)]
+    kinds = np.array(outcome)[:, None, None, None]
+    arm_of = np.array(arms)[:, None, None]
+    units = (labels, len(arms), seeds)
+
+    # How far each image is read as, and how far it is painted as, which class.
+    is_token = arm_of == "token"
+    even = np.arange(samples) % 2 == 0
+    amount = np.select([arm_of == "name", arm_of == "shuffled"], [0.7, 0.0], 0.9)
+    read = np.broadcast_to(amount, (*units, samples)).copy()
+    read[np.broadcast_to(is_token & (kinds == "failure"), read.shape)] = 0.0
+    paint = np.where(is_token & (kinds == "trick"), 0.0, read)
+    shown = np.where(
+        is_token & (kinds == "mixed") & ~even, target[:, None, None, None] + 1,
+        target[:, None, None, None],
+    )  # fmt: skip
+    shown = np.broadcast_to(shown, (*units, samples))
+
+    def scores(share: np.ndarray, of: np.ndarray) -> np.ndarray:
+        """Softmax ``(*share, class)``: class 0 at share 0, class ``of`` at 1."""
+        logits = rng.normal(0, 0.3, (*share.shape, classes)).astype("f4")
+        logits[..., 0] += 2.0
+        at = np.broadcast_to(of, share.shape)[..., None]
+        lifted = np.take_along_axis(logits, at, -1) + 6.0 * share[..., None].astype("f4")
+        np.put_along_axis(logits, at, lifted, -1)
+        value = np.exp(logits - logits.max(-1, keepdims=True))
+        softmax: np.ndarray = value / value.sum(-1, keepdims=True)
+        return softmax
+
+    grid = np.linspace(-1, 1, size)
+    disc = (np.hypot(*np.meshgrid(grid, grid)) < 0.8)[..., None]
+
+    def images(share: np.ndarray, of: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """uint8 ``(*share, y, x, 3)``: ``noise`` at share 0, a disc of class ``of`` at 1."""
+        clean = np.where(disc, colours[of][..., None, None, :], 205.0)
+        mixed: np.ndarray = noise + share[..., None, None, None] * (clean - noise)
+        return mixed.clip(0, 255).astype("u1")
+
+    def noise(*shape: int) -> np.ndarray:
+        return rng.uniform(0, 255, (*shape, size, size, 3))
+
+    searched = np.isin(arms, ("token+name", "token", "shuffled"))
+    rise = np.linspace(0, 1, checks)
+    climb = (np.arange(steps) + 1) / steps
+    ids = rng.permutation(2**20)[: seeds * (steps * _BATCH + 2 * samples)].astype("i8")
+    train_ids, check_ids, test_ids = np.split(
+        ids, np.cumsum([seeds * steps * _BATCH, seeds * samples])
+    )
+    path = read[..., :1, None] * rise[:, None]
+    seen = path * np.ones(samples)
+    steps_at = np.round(np.linspace(0, steps, checks)).astype("i8")
+    train_read = read[..., :1, None] * climb[:, None] * np.ones(_BATCH)
+    first = np.broadcast_to(target[:, None, None, None, None], seen.shape)
+    train_of = np.broadcast_to(target[:, None, None, None, None], train_read.shape)
+    judged = np.repeat(paint[:, :, :, None], len(judges), 3)
+    viewed = np.repeat(read[:, :, :, None], len(views), 3)
+    heads = rng.normal(0, 1, (labels, _EMBED)), rng.normal(0, 4, (classes, _FEATURES * 2))
+    own = rng.normal(0, 0.4, (*units, _EMBED)) + np.where(
+        (arm_of[..., 0] != "shuffled")[..., None], heads[0][:, None, None], 0.0
+    )
+    along = rng.normal(0, 1, (1, 1, seeds, 1, _EMBED)) * (1 - rise[:, None])
+    embedding = along + rise[:, None] * own[..., None, :]
+    words = np.array(["round", "large", "small", "bright", "dark", "square", *names], dtype=object)
+    train_probability = scores(train_read, train_of)
+    prompt = np.full((*units, samples), "a photo of a <ik-class>", dtype=object)
+    for number, arm in enumerate(arms):
+        if "name" in arm:
+            before = "<ik-class> " if arm == "token+name" else ""
+            said = np.array([f"a photo of a {before}{name}" for name in audited], dtype=object)
+            prompt[:, number] = said[:, None, None]
+    probability = scores(read, shown)
+    trained = np.where((arm_of == "shuffled")[..., None], scores(0 * read + 0.9, shown),
+                       probability)  # fmt: skip
+    order = np.argsort(rng.random((*units, len(words))), -1)[..., :5]
+    values: dict[str, dict[str, np.ndarray]] = {
+        "trajectory": {
+            "loss": -np.log(train_probability[
+                np.arange(labels)[:, None, None, None], np.arange(len(arms))[:, None, None],
+                np.arange(seeds)[:, None], np.arange(steps), 0, target[:, None, None, None]]),
+            "gradient_norm": rng.uniform(0.1, 0.6, (*units, steps)),
+            "start": np.full((*units, steps), "neutral", dtype=object),
+            "probability": train_probability,
+            "image": images(train_read, train_of, noise(1, 1, seeds, steps, _BATCH)),
+            "prompt": np.repeat(np.repeat(prompt[..., :1, None], steps, 3), _BATCH, 4),
+            "noise_seed": train_ids.reshape(seeds, steps, _BATCH),
+        },
+        "validation": {
+            "step": steps_at,
+            "start": np.full((*units, checks), "neutral", dtype=object),
+            "probability": scores(seen, first),
+            "image": images(seen, first, noise(1, 1, seeds, 1, samples)),
+            "noise_seed": check_ids.reshape(seeds, samples),
+        },
+        "token": {
+            "embedding": embedding[..., None, :],
+            "selected": np.array(checks - 1),
+            "nearest_word": words[order],
+            "nearest_cosine": -np.sort(-rng.uniform(0.1, 0.6, (*units, 5)), -1),
+        },
+        "probe": {
+            "word": words[order],
+            "log_probability": -np.sort(rng.uniform(0.5, 6, (*units, 5)), -1),
+        },
+        "samples": {
+            "image": images(paint, shown, noise(1, 1, seeds, samples)),
+            "probability": probability,
+            "trained_probability": trained,
+            "judge_probability": np.concatenate(
+                [scores(judged, np.repeat(shown[:, :, :, None], len(judges), 3)),
+                 scores(viewed, np.repeat(shown[:, :, :, None], len(views), 3))], 3),
+            "prompt": prompt,
+            "noise_seed": test_ids.reshape(seeds, samples),
+            "feature": rng.normal(0, 1, (*units, samples, _FEATURES * 2))
+            + paint[..., None] * heads[1][shown],
+        },
+    }  # fmt: skip
+    if not judges and not views:
+        del values["samples"]["judge_probability"]
+    status = np.full(units, "done", dtype=object)
+    reason = np.full(units, "", dtype=object)
+    for how, why, chosen in (
+        ("failed", "NumericalError: made up", failed),
+        ("missing", "", missing),
+    ):
+        for label, arm, run in chosen:
+            at = audited.index(label), list(arms).index(arm), run
+            status[at], reason[at] = how, why
+    coords: dict[str, Any] = {
+        "step": np.arange(steps),
+        "check": np.arange(checks),
+        "class": np.array(names, dtype=object),
+        "judge": np.array([*judges, *views], dtype=object),
+        "judge_kind": ("judge", np.array(["classifier"] * len(judges) + ["view"] * len(views))),
+    }
+    outer = {
+        "label": np.array(audited, dtype=object),
+        "label_index": ("label", target),
+        "arm": np.array(arms, dtype=object),
+        "seed": np.arange(seeds),
+    }
+    groups = {}
+    for group, table in schema.AUDIT.items():
+        data = {}
+        for name, (dims, kind) in table.items():
+            if group == "status" or name not in values[group]:
+                continue
+            dtype = object if kind == "str" else kind
+            inner = values[group][name].astype(dtype)
+            lengths = inner.shape[inner.ndim - len(dims) + len(schema.OUTER) :]
+            filled = np.broadcast_to(inner, (*units, *lengths)).copy()
+            here = status == "done"
+            if group != "samples":
+                here = here & searched[:, None]
+            elif name == "trained_probability":
+                here = here & (np.array(arms) != "name")[:, None]
+            filled[~here] = schema.FILL[kind]
+            data[name] = (dims, filled)
+        used = {d for dims, _ in data.values() for d in dims}
+        own_coords = {k: v for k, v in coords.items() if (v[0] if k == "judge_kind" else k) in used}
+        if "sample" in used:
+            own_coords["sample"] = np.arange(_BATCH if group == "trajectory" else samples)
+        groups[group] = xr.Dataset(data, coords={**outer, **own_coords})
+    groups["status"] = xr.Dataset(
+        {
+            "status": (schema.OUTER, status),
+            "reason": (schema.OUTER, reason),
+            "seconds": (schema.OUTER, np.where(status == "missing", np.nan, 1.5).astype("f4")),
+        },
+        coords=outer,
+    )
+    attributes = {
+        "classifier": "synthetic:classifier",
+        "classifier_hash": "0" * 64,
+        "generator": "synthetic:generator",
+        "generator_hash": "1" * 64,
+        "judges": json.dumps([*judges, *views]),
+        "judge_hashes": json.dumps(["2" * 64 for _ in (*judges, *views)]),
+        "settings": json.dumps({"steps": steps, "batch": _BATCH, "lr": 0.1, "seeds": seeds}),
+        "versions": json.dumps({"inversion_kit": "synthetic", "numpy": np.__version__}),
+        "created": "2026-01-01T00:00:00+00:00",
+        "seconds": 1.5 * labels * len(arms) * seeds,
+    }
+    return schema.build(groups, attributes, kind="audit")
