@@ -38,6 +38,10 @@ class StoreError(InversionError, OSError):
     """A result cannot be written or read."""
 
 
+class StoreLockedError(StoreError):
+    """Another run works on the same folder."""
+
+
 def nearest(word: str, known: Iterable[str], n: int = 3) -> str:
     """The known words most like ``word``, quoted and comma-separated, for error messages."""
     known = list(known)

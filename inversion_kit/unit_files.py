@@ -77,7 +77,8 @@ def write(
     """
     validate(groups)
     texts: dict[str, int] = {}
-    arrays, table = {}, {}
+    arrays: dict[str, np.ndarray] = {}
+    table: dict[str, dict[str, Any]] = {}
     for group, data in groups.items():
         table[group] = {}
         for variable, found in data.variables.items():
@@ -221,7 +222,7 @@ def read_array(
     values = values[key] if whole and key else values
     if variable.kind != "str":
         return values
-    if values.size and not (0 <= values.min() and values.max() < len(texts)):
+    if values.size and not (values.min() >= 0 and values.max() < len(texts)):
         raise StoreError(f"path={str(path)!r}, {group}/{name}: a text that {TEXT} does not hold")
     return np.asarray(texts[values], dtype=object)
 
@@ -242,7 +243,7 @@ def validate(groups: Mapping[str, xr.Dataset]) -> None:
     for group, data in groups.items():
         variables = schema.UNIT[group]
         for name, (dims, kind) in variables.items():
-            if name not in data.data_vars:
+            if name not in data:
                 if (group, name) not in schema.OPTIONAL:
                     faults.append(f"/{group}/{name}: missing")
                 continue
@@ -268,6 +269,8 @@ def _coordinate_faults(group: str, data: xr.Dataset) -> list[str]:
         elif dim in _COUNTED and data[dim].values.tolist() != list(range(length)):
             faults.append(f"/{group}: coordinate {dim} does not count from 0")
     for name, coordinate in data.coords.items():
+        if name in schema.UNIT[group]:  # feature has a dimension of its own name
+            continue
         if _kind(coordinate.values) not in ("i8", "str"):
             faults.append(f"/{group}: coordinate {name} is {coordinate.dtype}")
         if not set(coordinate.dims) <= set(data.dims) or coordinate.ndim > 1:
