@@ -196,9 +196,11 @@ class Generator:
     def check_gradient(self, gradient: GradientPolicy) -> None:
         """Raise `InputError` where the pipeline cannot give such a gradient."""
         encode = getattr(type(self.pipeline), "encode_prompt", None)
-        if gradient.last == 0 or encode is None or not hasattr(encode, "__wrapped__"):
-            return
-        raise InputError(
+        if gradient.last != 0 and hasattr(encode, "__wrapped__"):
+            raise self._no_gradient(gradient)
+
+    def _no_gradient(self, gradient: GradientPolicy) -> InputError:
+        return InputError(
             f"gradient={gradient.name!r}: {type(self.pipeline).__name__} encodes its prompts under "
             "torch.no_grad(), so no gradient reaches the class token; method='cma' searches the "
             "token without one, or use another pipeline"
@@ -252,7 +254,7 @@ class Generator:
             raise InputError(f"token: needed, for a prompt holds {PLACEHOLDER}")
         self.check_gradient(gradient)
         noise = [torch.Generator().manual_seed(int(s)) for s in seeds]
-        arguments = {
+        arguments: dict[str, Any] = {
             "prompt": [p.replace(PLACEHOLDER, self.spelling) for p in prompts],
             "num_inference_steps": num_inference_steps or self.num_inference_steps,
             "guidance_scale": self.guidance_scale,
@@ -277,12 +279,17 @@ class Generator:
                 differentiated(self.pipeline, self.denoiser, gradient, estimate_at, encoded)
             )
             given = {key: value for key, value in arguments.items() if key in self._arguments}
+            for key, value in self.call.items():  # a negative prompt is wanted for each
+                repeat = key.startswith("negative_prompt") and isinstance(value, str)
+                given[key] = [value] * len(prompts) if repeat else value
             try:
-                image = own_call(self.pipeline, **given, **self.call, output_type="pt").images
+                image = own_call(self.pipeline, **given, output_type="pt").images
             except UnboundLocalError as error:  # what Sana makes of an OutOfMemoryError
                 raise torch.OutOfMemoryError(
                     f"generator {self.name!r}: out of memory while decoding"
                 ) from error
+        if shown and gradient.last != 0 and not image.requires_grad:
+            raise self._no_gradient(gradient)
         image = image.to(torch.promote_types(image.dtype, torch.float32)) / 2 + 0.5
         if not torch.isfinite(image).all():
             raise NumericalError(f"generator {self.name!r} gave images that are not finite")

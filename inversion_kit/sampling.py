@@ -153,9 +153,12 @@ def estimate(
     kind = scheduler.config.get("prediction_type")
     if kind == "flow_prediction" or "FlowMatch" in type(scheduler).__name__:
         return sample - scheduler.sigmas[index].to(sample) * model_output
-    if kind not in ("epsilon", "v_prediction", "sample"):
+    if kind not in ("epsilon", "v_prediction", "sample") or not hasattr(
+        scheduler, "alphas_cumprod"
+    ):
         raise InputError(
-            f"generator: prediction_type={kind!r} has no one-step estimate; use last_step"
+            f"generator: {type(scheduler).__name__} with prediction_type={kind!r} has no one-step "
+            "estimate; use gradient='last_step'"
         )
     signal = scheduler.alphas_cumprod.to(sample)[int(timestep)]
     a, s = signal.sqrt(), (1 - signal).sqrt()

@@ -43,6 +43,11 @@ class TextEncoder:
         is_clip = model.config.model_type.startswith("clip")
         given = model.config.max_position_embeddings if is_clip else limit
         self.limit = longest if given is None else min(longest, int(given))
+        if not self.vocabulary:
+            raise InputError(
+                f"generator: tokenizer{slot} has no whole word as one token to start from; "
+                "this pipeline cannot carry a class token"
+            )
         if self.ids(f"a {spelling} b").count(self.token_id) != 1:
             raise InputError(
                 f"generator: tokenizer{slot} does not keep {spelling!r} together, so this "
@@ -89,8 +94,8 @@ class TextEncoder:
         """Whole lowercase words that are one token, with their ids."""
         words = {}
         for token, i in self.tokenizer.get_vocab().items():
-            word = token.removesuffix("</w>").removeprefix("▁")
-            whole = token.endswith("</w>") or token.startswith("▁")
+            word = token.removesuffix("</w>").removeprefix("▁").removeprefix("Ġ")
+            whole = word != token  # the mark of a word's end or start
             if whole and word.isascii() and word.isalpha() and word.islower() and len(word) > 1:
                 words[word] = i
         return dict(sorted(words.items()))

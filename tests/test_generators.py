@@ -391,6 +391,32 @@ def test_cleaned_captions_keep_the_token_or_say_that_they_do_not(tokenizer):
         cleaned.images([ASKED], seeds=[1], token=token)
 
 
+def test_a_gradient_that_the_pipeline_cuts_in_another_way_is_noticed(make_pipeline):
+    class Blind(StableDiffusionPipeline):
+        def encode_prompt(self, *given, **named):
+            with torch.no_grad():
+                return super().encode_prompt(*given, **named)
+
+    pipeline = Blind(**make_pipeline().components, requires_safety_checker=False)
+    generator = as_generator(pipeline, num_inference_steps=2)
+    token = ClassToken(generator.vector_of("cat"))
+    generator.images([ASKED], seeds=[1], token=token)
+    generator.images(["cat"], seeds=[1], gradient=LAST_STEP)
+    with pytest.raises(InputError, match=r"Blind.*no_grad.*method='cma'"):
+        generator.images([ASKED], seeds=[1], token=token, gradient=LAST_STEP)
+
+
+def test_a_pipeline_without_one_of_its_text_encoders_has_a_token_of_the_others(tokenizer):
+    pipeline = build("sd3", tokenizer)
+    pipeline.text_encoder_3 = pipeline.tokenizer_3 = None
+    call = {"max_sequence_length": 16}
+    generator = as_generator(pipeline, num_inference_steps=1, call=call)
+    assert [part.key for part in generator.layout] == ["clip_l", "clip_g"]
+    token = ClassToken(generator.vector_of("cat"))
+    image = generator.images([ASKED], seeds=[1], token=token)
+    assert torch.allclose(image, generator.images(["photo of cat"], seeds=[1]), atol=1e-6)
+
+
 def test_running_out_of_memory_is_called_that_with_sana_too(tokenizer, monkeypatch):
     call = {"max_sequence_length": 16}
     generator = as_generator(build("sana", tokenizer), num_inference_steps=1, call=call)
@@ -413,9 +439,10 @@ def test_a_token_of_another_generator_is_refused(generator):
 def test_sizes_and_other_arguments_go_to_the_pipeline(make_pipeline, tokenizer):
     wide = as_generator(make_pipeline(), num_inference_steps=1, height=16, width=32)
     assert wide.images(["cat"], seeds=[1]).shape == (1, 3, 16, 32)
-    less = as_generator(make_pipeline(), num_inference_steps=1, call={"negative_prompt": ["dog"]})
+    less = as_generator(make_pipeline(), num_inference_steps=1, call={"negative_prompt": "dog"})
     more = as_generator(make_pipeline(), num_inference_steps=1)
-    assert not torch.equal(less.images(["cat"], seeds=[1]), more.images(["cat"], seeds=[1]))
+    images = less.images(["cat", "red"], seeds=[1, 2])
+    assert not torch.allclose(images, more.images(["cat", "red"], seeds=[1, 2]), atol=1e-3)
     own = as_generator(build("flux", tokenizer))
     assert (own.num_inference_steps, own.guidance_scale) == (28, 3.5)
 
