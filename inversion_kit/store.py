@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -12,7 +13,9 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit import schema
+from inversion_kit.audit_folder import PLAN
 from inversion_kit.errors import InputError, StoreError
+from inversion_kit.lazy import open_audit
 
 
 def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -77,6 +80,12 @@ def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = F
 def open(path: str | os.PathLike[str]) -> xr.DataTree:
     """Open and validate a stored result; arrays are read when they are used.
 
+    Parameters
+    ----------
+    path
+        What `save` or `inversion_kit.consolidate` wrote, or the folder of an audit, see
+        `inversion_kit.lazy.open_audit`.
+
     Raises
     ------
     StoreError
@@ -85,24 +94,58 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         What is there is not a valid result.
     """
     source = Path(path)
+    if (source / PLAN).is_file():
+        return open_audit(source)
+    if source.is_file():
+        return _open_netcdf(source)
     if not (source / "zarr.json").is_file():
-        raise StoreError(f"path={str(source)!r}: no stored result there (no zarr.json)")
+        raise StoreError(
+            f"path={str(source)!r}: no stored result there (no zarr.json, no audit.json)"
+        )
     try:
         tree = xr.open_datatree(source, engine="zarr", consolidated=False, chunks=None)
     except (OSError, ValueError, KeyError) as error:
         raise StoreError(f"path={str(source)!r} cannot be read: {error}") from error
-    return schema.validate(_convert_text(tree, "OT", _fixed))
+    audit = tree.attrs.get("kind") == "audit"  # its texts are many: they stay on disk
+    return schema.validate(_convert_text(tree, "OT", _fixed, coordinates_only=audit))
+
+
+def _open_netcdf(source: Path) -> xr.DataTree:
+    try:
+        tree = xr.open_datatree(source, engine="h5netcdf", chunks=None)
+    except ImportError as error:
+        raise InputError("h5netcdf is missing: pip install 'inversion-kit[export]'") from error
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise StoreError(f"path={str(source)!r} cannot be read: {error}") from error
+    return schema.validate(tree.map_over_datasets(_from_json_text))
+
+
+def _from_json_text(data: xr.Dataset) -> xr.Dataset:
+    """Text that `inversion_kit.to_netcdf` wrote as JSON, since HDF5 holds no NUL."""
+    changed = {}
+    for name, variable in data.variables.items():
+        if "json_text" in variable.attrs:
+            texts = np.empty(variable.size, dtype=object)
+            texts[:] = [json.loads(text) for text in variable.values.ravel()]
+            changed[name] = (variable.dims, texts.reshape(variable.shape))
+    return data.assign({n: v for n, v in changed.items() if n in data.data_vars}).assign_coords(
+        {n: v for n, v in changed.items() if n in data.coords}
+    )
 
 
 def _convert_text(
-    tree: xr.DataTree, kinds: str, convert: Callable[[np.ndarray], np.ndarray]
+    tree: xr.DataTree,
+    kinds: str,
+    convert: Callable[[np.ndarray], np.ndarray],
+    *,
+    coordinates_only: bool = False,
 ) -> xr.DataTree:
     """Convert every variable and coordinate whose dtype is of one of the kinds."""
 
     def on_dataset(data: xr.Dataset) -> xr.Dataset:
         text = {
             name: (v.dims, convert(v.values))
-            for name, v in data.variables.items()
+            for name, v in (data.coords if coordinates_only else data.variables).items()
             if v.dtype.kind in kinds
         }
         return data.assign({n: v for n, v in text.items() if n in data.data_vars}).assign_coords(
@@ -113,8 +156,13 @@ def _convert_text(
 
 
 def _fixed(text: np.ndarray) -> np.ndarray:
-    """Fixed-width text, as results hold it in memory; versions of zarr differ in what they give."""
-    return np.array(text.tolist(), dtype=str)
+    """Fixed-width text, as results hold it in memory; versions of zarr differ in what they give.
+
+    Text with NULs at its end stays an object: fixed width would lose them.
+    """
+    listed = np.array(text.tolist(), dtype=object).reshape(text.shape)
+    fixed = listed.astype(str)
+    return fixed if (fixed == listed).all() else listed
 
 
 def _variable(text: np.ndarray) -> np.ndarray:
