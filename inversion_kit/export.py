@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from inversion_kit import durable, schema
+from inversion_kit import durable, schema, store
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.lazy import open_audit
 
@@ -86,10 +86,8 @@ def to_netcdf(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> P
     StoreError
         The result cannot be read, or the file cannot be written.
     """
-    from inversion_kit.store import open
-
     _need("h5netcdf")
-    tree = open(path)
+    tree = store.open(path)
 
     def fill(part: Path) -> None:
         tree.map_over_datasets(_netcdf_text).to_netcdf(part, engine="h5netcdf")
@@ -119,10 +117,8 @@ def export_images(path: str | os.PathLike[str], folder: str | os.PathLike[str]) 
     StoreError
         The audit cannot be read, or the images cannot be written.
     """
-    from inversion_kit.store import open
-
     _need("pyarrow.parquet")
-    tree = open(path)
+    tree = store.open(path)
     if tree.attrs["kind"] != "audit":
         raise InputError(f"path={str(path)!r} is a single run; images are exported of an audit")
 
@@ -190,10 +186,8 @@ def _write_array(group: Any, name: str, variable: xr.Variable) -> None:
     inner = variable.shape[3:]
     unit = (_TEXT_BYTES if text else variable.dtype.itemsize) * math.prod(inner)
     label = unit * math.prod(variable.shape[1:3])
-    if unit > _BLOCK:
-        outer = (1, 1, 1)
-    else:
-        outer = (max(1, min(variable.shape[0], _BLOCK // max(label, 1))), *variable.shape[1:3])
+    labels = max(1, min(variable.shape[0], _BLOCK // max(label, 1)))
+    outer = (1, 1, 1) if unit > _BLOCK else (labels, *variable.shape[1:3])
     block = tuple(max(1, n) for n in (*outer, *inner))
     chunks, shards = block, None
     if label > _BLOCK and not text:  # a unit can be read alone, and a few rows of it
