@@ -188,6 +188,61 @@ def difference(ours: np.ndarray, theirs: np.ndarray, *, n_boot: int, seed: int) 
     return _shaped(value, *wider(ends, newcombe(*counts)), outer=outer)
 
 
+def pooled_ratio(part: np.ndarray, whole: np.ndarray, *, n_boot: int, seed: int) -> Interval:
+    """`ratio` over several rows at once, whose noise is shared: they are resampled together.
+
+    Parameters
+    ----------
+    part, whole
+        float ``(..., row, seed, sample)``, as `ratio` takes them.
+
+    Returns
+    -------
+    Interval
+        Value, low, high ``(...)``.
+
+    Examples
+    --------
+    >>> part, whole = np.array([[[1, 0]], [[1, np.nan]]]), np.ones((2, 1, 2))
+    >>> float(pooled_ratio(part, whole, n_boot=99, seed=0)[0].round(2))
+    0.67
+    """
+    there = np.isfinite(part) & np.isfinite(whole)
+    some = there.any(-3)
+    sums = [np.where(some, np.where(there, v, 0.0).sum(-3), np.nan) for v in (part, whole)]
+    return ratio(sums[0], sums[1], n_boot=n_boot, seed=seed)
+
+
+def pooled_difference(ours: np.ndarray, theirs: np.ndarray, *, n_boot: int, seed: int) -> Interval:
+    """`difference` over several rows at once, whose noise is shared: they are resampled together.
+
+    Parameters
+    ----------
+    ours, theirs
+        float ``(..., row, seed, sample)`` of ones and zeros, paired.
+
+    Returns
+    -------
+    Interval
+        Value, low, high ``(...)``.
+
+    Examples
+    --------
+    >>> ours, theirs = np.ones((3, 2, 8)), np.zeros((3, 2, 8))
+    >>> float(pooled_difference(ours, theirs, n_boot=99, seed=0)[0])
+    1.0
+    """
+    there = np.isfinite(ours) & np.isfinite(theirs)
+    change = np.where(there, np.nan_to_num(ours) - np.nan_to_num(theirs), 0.0)
+    top, outer = _rows(change.sum(-3))
+    bottom, _ = _rows(there.sum(-3))
+    ends = _ratio_ends(top, bottom > 0, bottom, n_boot=n_boot, seed=seed)
+    counts = [(there & (ours == a) & (theirs == b)).sum((-3, -2, -1)).reshape(len(top))
+              for a, b in ((1, 1), (1, 0), (0, 1), (0, 0))]  # fmt: skip
+    value = _ratio(top.sum((1, 2)), bottom.sum((1, 2)))
+    return _shaped(value, *wider(ends, newcombe(*counts)), outer=outer)
+
+
 def wider(
     one: np.ndarray | tuple[np.ndarray, ...], other: np.ndarray | tuple[np.ndarray, ...]
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,127 @@
+"""What each image of an audit is read as, and the small parts that every count of it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from inversion_kit.errors import InputError, nearest
+
+_BLOCK = 2**25
+
+
+def reads(tree: xr.DataTree | xr.Dataset) -> xr.Dataset:
+    """Each test image's first class, as every scorer reads it.
+
+    Parameters
+    ----------
+    tree
+        An audit. Its softmaxes are read a few labels at a time.
+
+    Returns
+    -------
+    xr.Dataset
+        ``top`` int32 ``(scorer, label, arm, seed, sample)``, a place in coordinate ``class``, -1
+        where there is no image or its softmax is not finite; ``trained`` int32
+        ``(label, arm, seed, sample)``, the same for the classifier that gave the gradient.
+        Coordinate ``scorer`` holds the audited classifier's name, then the judges'; ``role``
+        along it is "audited", "classifier" or "view". A Dataset that came from here is returned
+        as it is.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic_audit
+    >>> dict(reads(synthetic_audit()).sizes)
+    {'scorer': 4, 'label': 5, 'arm': 4, 'seed': 2, 'sample': 6, 'class': 7}
+    """
+    if isinstance(tree, xr.Dataset):
+        return tree
+    samples = tree["samples"].to_dataset(inherit=False)
+    names, roles = [str(tree.attrs["classifier"])], ["audited"]
+    if "judge_probability" in samples:
+        names += [str(name) for name in samples["judge"].values]
+        roles += [str(kind) for kind in samples["judge_kind"].values]
+    units = tuple(samples.sizes[d] for d in ("label", "arm", "seed", "sample"))
+    top = np.full((len(names), *units), -1, "i4")
+    trained = np.full(units, -1, "i4")
+    for part, block in blocks(samples["probability"]):
+        top[0, part] = first(block)
+    if len(names) > 1:
+        for part, block in blocks(samples["judge_probability"]):
+            top[1:, part] = np.moveaxis(first(block), 3, 0)
+    if "trained_probability" in samples:
+        for part, block in blocks(samples["trained_probability"]):
+            trained[part] = first(block)
+    dims = ("label", "arm", "seed", "sample")
+    return xr.Dataset(
+        {"top": (("scorer", *dims), top), "trained": (dims, trained)},
+        coords={
+            "scorer": names,
+            "role": ("scorer", roles),
+            "label_index": ("label", samples["label_index"].values),
+            **{d: samples[d].values for d in (*dims, "class")},
+        },
+        attrs={"classifier": names[0]},
+    )
+
+
+def hits_of(read: xr.Dataset) -> np.ndarray:
+    """float32 ``(scorer, label, arm, seed, sample)``: 1 read as the label, 0 not, NaN a gap."""
+    top, target = read["top"].values, read["label_index"].values[:, None, None, None]
+    hit: np.ndarray = np.where(top < 0, np.float32(np.nan), (top == target).astype("f4"))
+    return hit
+
+
+def blocks(data: xr.DataArray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Values of a few labels at a time, and which; ``label`` is the first dimension."""
+    labels = data.sizes["label"]
+    step = max(1, _BLOCK // max(1, data.size // max(1, labels)))
+    for start in range(0, labels, step):
+        part = slice(start, min(start + step, labels))
+        yield part, data.isel(label=part).values
+
+
+def first(probability: np.ndarray) -> np.ndarray:
+    """Place of the largest in the last axis, -1 where it is not finite throughout."""
+    finite = np.isfinite(probability.sum(-1))
+    return np.where(finite, probability.argmax(-1), -1).astype("i4")
+
+
+def mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+    """Mean of what is finite; NaN, without a warning, where nothing is."""
+    there = np.isfinite(values)
+    n = there.sum(axis)
+    total = np.where(there, values, 0).sum(axis)
+    return np.divide(total, n, out=np.full(np.shape(total), np.nan), where=n > 0)
+
+
+def shares(top: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Share ``(row, class)`` of each class among what is not -1, and how many that is."""
+    rows = len(top)
+    flat = top.reshape(rows, -1)
+    at = (np.arange(rows)[:, None] * classes + flat)[flat >= 0]
+    counts = np.bincount(at, minlength=rows * classes).reshape(rows, classes)
+    n = counts.sum(1)
+    share = np.divide(counts, n[:, None], out=np.full(counts.shape, np.nan), where=n[:, None] > 0)
+    return share, n
+
+
+def arm_place(data: xr.Dataset, arm: str, *, name: str = "arm") -> int:
+    """Place of an arm along its dimension; ``name`` is the argument that gave it."""
+    known = [str(a) for a in data["arm"].values]
+    if arm not in known:
+        raise InputError(f"{name}={arm!r}: not in this audit; try {nearest(arm, known)}")
+    return known.index(arm)
+
+
+def coords_of(read: xr.Dataset, *dims: str) -> dict[str, xr.Variable]:
+    """Coordinates of the dims, with ``label_index`` along label and ``role`` along scorer."""
+    along = {"label": ["label_index"], "scorer": ["role"]}
+    return {name: read[name].variable for d in dims for name in (d, *along.get(d, []))}
+
+
+def how(n_boot: int, seed: int) -> dict[str, float]:
+    """Attributes that say how an interval was made."""
+    return {"interval": 0.95, "n_boot": n_boot, "bootstrap_seed": seed}
