@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from inversion_kit.class_token import ClassToken
+from inversion_kit.class_token import ClassToken, Part, join, split
+from inversion_kit.errors import InputError
 
 PLACE = 5  # one past the table
 
@@ -74,3 +75,37 @@ def test_two_tokens_are_seen_in_their_own_places(table):
     with first.shown_to(table, PLACE), second.shown_to(table, PLACE + 1):
         out = table(torch.tensor([PLACE, PLACE + 1, 0]))
     assert torch.equal(out[:, 0], torch.tensor([1.0, 2.0, table.weight[0, 0].item()]))
+
+
+def test_each_embedding_sees_its_part_in_its_own_size(table):
+    token = ClassToken(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
+    wide = nn.Embedding(5, 2).requires_grad_(False)
+    rows: list[int] = []
+    ids = torch.tensor([[PLACE, 0], [1, 2], [PLACE, PLACE]])
+    with (
+        token.shown_to(table, PLACE, part=slice(0, 3), rows=rows),
+        token.shown_to(wide, PLACE, part=slice(3, 5), scale=10.0),
+    ):
+        first, second = table(ids), wide(ids)
+    assert first[0, 0].tolist() == [1, 2, 3]
+    assert second[0, 0].tolist() == [40, 50]
+    assert rows == [2]
+    (first[0, 0].sum() + second[0, 0].sum()).backward()
+    assert token.vector.grad.tolist() == [[1, 1, 1, 10, 10]]
+
+
+def test_parts_are_taken_apart_and_put_together():
+    layout = [Part("clip_l", 2), Part("clip_g", 3, 4.0)]
+    flat = torch.tensor([[1.0, 2.0, 3.0, 4.0, 5.0]])
+    parts = split(flat, layout)
+    assert parts["clip_l"].tolist() == [[1, 2]]
+    assert parts["clip_g"].tolist() == [[12, 16, 20]]
+    assert torch.equal(join(parts, layout), flat)
+    with pytest.raises(InputError, match=r"has 4 numbers.* 5 \(clip_l 2, clip_g 3\)"):
+        split(flat[:, :4], layout)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (0, 3), (1, 1, 3)])
+def test_a_token_is_one_vector(shape):
+    with pytest.raises(InputError, match="a class token is one vector"):
+        ClassToken(torch.zeros(shape))

@@ -157,13 +157,17 @@ def test_the_policies_give_one_image_and_the_estimate_at_the_last_step_is_it(exa
     image = sample(exact, start)[1]
     assert torch.equal(sample(exact, start, LAST_STEP)[1], image)
     assert torch.allclose(sample(exact, start, LATE_STEP)[1], image, atol=1e-6)
-    calls = []
-    handle = exact.denoiser.register_forward_hook(
-        lambda module, inputs, output: calls.append(output[0].requires_grad)
-    )
+    calls, lengths = [], set()
+
+    def watch(module, inputs, output):
+        calls.append(output[0].requires_grad)
+        lengths.add(len(exact.pipeline.scheduler.timesteps))  # solvers look at where they end
+
+    handle = exact.denoiser.register_forward_hook(watch)
     token, early = sample(exact, start, LATE_STEP, estimate_at=1)
     handle.remove()
     assert calls == [False, True]
+    assert lengths == {STEPS}
     assert (early - image).abs().max() > 1e-4
     (early * torch.randn(early.shape)).sum().backward()
     assert token.vector.grad.norm() > 0
@@ -200,6 +204,9 @@ def test_a_pipeline_without_a_gradient_is_refused_and_sampled(name, tokenizer):
     assert torch.allclose(images, generator.images(["photo of cat"], seeds=[1]), atol=1e-6)
     other = ClassToken(generator.vector_of("dog"))
     assert not torch.allclose(images, generator.images([ASKED], seeds=[1], token=other), atol=1e-3)
+    generator.check_gradient(NONE)
+    with pytest.raises(InputError, match=r"no_grad.*method='cma'"):
+        generator.check_gradient(FULL)
     with pytest.raises(InputError, match=r"no_grad.*method='cma'"):
         generator.images([ASKED], seeds=[1], token=token, gradient=LAST_STEP)
 

@@ -58,14 +58,11 @@ def test_a_safety_checker_is_not_even_loaded(folder):
     assert load_pipeline(folder).safety_checker is None
 
 
-def test_pickles_are_not_read(folder):
-    import pickle
-
-    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    weights.with_suffix(".bin").write_bytes(pickle.dumps({}))
-    weights.unlink()
+def test_pickles_are_not_read(make_pipeline, tmp_path):
+    make_pipeline().save_pretrained(tmp_path, safe_serialization=False)
+    assert (tmp_path / "unet" / "diffusion_pytorch_model.bin").is_file()
     with pytest.raises(GeneratorUnavailableError, match="safetensors alone are read"):
-        load_pipeline(folder)
+        load_pipeline(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["pipeline", "unet"])
@@ -104,6 +101,8 @@ def test_a_dtype_that_is_none_is_refused(dtype, folder):
 def test_a_dtype_that_the_cpu_does_not_run_is_refused(make_pipeline):
     with pytest.raises(InputError, match=r"'float8_e5m2' does not run on 'cpu'.*'float32'"):
         check_dtype(torch.float8_e5m2, torch.device("cpu"))
+    with pytest.raises(InputError, match="does not run on 'cpu'"):
+        load_pipeline("nobody/nothing", dtype=torch.float8_e5m2)  # before anything is loaded
     pipeline = make_pipeline()
     torch.nn.Module.to(pipeline.unet, torch.float8_e5m2)
     with pytest.raises(InputError, match="does not run on 'cpu'"):
