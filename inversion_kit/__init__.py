@@ -27,6 +27,9 @@ _HOME = {
     "generate": "free_text",
     "save": "store",
     "open": "store",
+    "consolidate": "export",
+    "to_netcdf": "export",
+    "export_images": "export",
     "validate": "schema",
     "success": "analysis",
     "report": "html_report",
@@ -37,6 +40,7 @@ _HOME = {
     "NumericalError": "errors",
     "SchemaError": "errors",
     "StoreError": "errors",
+    "StoreLockedError": "errors",
 }
 __all__ = sorted(_HOME)
 
@@ -52,7 +56,9 @@ if TYPE_CHECKING:
         NumericalError,
         SchemaError,
         StoreError,
+        StoreLockedError,
     )
+    from inversion_kit.export import consolidate, export_images, to_netcdf
     from inversion_kit.free_text import generate
     from inversion_kit.generators import Generator, as_generator
     from inversion_kit.html_report import report

@@ -248,9 +248,9 @@ class AuditFolder:
         seconds = 0.0
         for unit, state in states.items():
             if state == "done":
-                seconds += seconds_of(unit_files.describe(self.folder(unit))[1])
+                seconds += unit_files.seconds(durable.manifest(self.folder(unit))["note"])
             elif state == "failed":
-                seconds += sum(seconds_of(failure) for failure in self.failures(unit))
+                seconds += sum(unit_files.seconds(failure) for failure in self.failures(unit))
         working = {}
         for name in _names(self.path / WORKING):
             unit_ = Unit.parse(name)
@@ -396,12 +396,6 @@ def read_failure(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(content.get(n), str) for n in texts):
         raise StoreError(f"path={str(folder / FAILURE)!r} is no record of a failure")
     return content
-
-
-def seconds_of(attributes: dict[str, Any]) -> float:
-    """Seconds that a unit or an attempt took; 0 where it does not say."""
-    value = attributes.get("seconds")
-    return float(value) if isinstance(value, int | float) and abs(value) < 1e12 else 0.0
 
 
 def _is_text(value: Any) -> bool:

@@ -13,15 +13,17 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from inversion_kit.errors import StoreError
 
 MANIFEST = "manifest.json"
 PART, SWEPT = ".part-", ".swept-"
 """How the names of what is being written, and of what is being deleted, begin."""
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _CHUNK = 2**22
 _JSON_LIMIT = 64 * 2**20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -46,8 +48,19 @@ def write_file(path: Path, data: bytes) -> None:
         raise trouble(path, error) from error
 
 
-def write_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> bool:
+def write_folder(
+    parent: Path, name: str, files: Mapping[str, bytes], note: Mapping[str, Any] | None = None
+) -> bool:
     """Write a folder of files and their manifest whole or not at all.
+
+    Parameters
+    ----------
+    parent, name
+        The folder is ``parent / name``.
+    files
+        Names and contents.
+    note
+        A little JSON that the manifest holds too.
 
     Returns
     -------
@@ -77,7 +90,7 @@ def write_folder(parent: Path, name: str, files: Mapping[str, bytes]) -> bool:
         os.mkdir(part)
         for file, data in files.items():
             _write(part / file, data)
-        _write(part / MANIFEST, _manifest(files))
+        _write(part / MANIFEST, _describe(files, note or {}))
         _flush(part)
         os.rename(part, target)
     except OSError as error:
@@ -107,8 +120,23 @@ def read_folder(folder: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
     StoreError
         A file is missing, too large, or not what the manifest says; the message names it.
     """
-    entries = manifest(folder)
-    return {name: _checked(folder / name, entries, limit) for name, limit in limits.items()}
+    found = manifest(folder)
+    return {name: checked(folder / name, found, limit) for name, limit in limits.items()}
+
+
+def checked(path: Path, manifest: dict[str, Any], limit: int) -> bytes:
+    """One file's bytes, checked against its folder's manifest.
+
+    Raises
+    ------
+    StoreError
+        It is missing, too large, or not what the manifest says.
+    """
+    size, wanted = _entry(path, manifest["files"])
+    data = read_file(path, limit, size)
+    if hashlib.sha256(data).hexdigest() != wanted:
+        raise _damaged(path)
+    return data
 
 
 def verify_file(folder: Path, name: str, limit: int) -> None:
@@ -120,21 +148,17 @@ def verify_file(folder: Path, name: str, limit: int) -> None:
         It is missing, too large, or not what the manifest says.
     """
     path = folder / name
-    size, wanted = _entry(path, manifest(folder))
-    _regular(path, limit, size)
+    size, wanted = _entry(path, manifest(folder)["files"])
     digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        raise trouble(path, error, reading=True) from error
+    with _opened(path, limit, size) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
     if digest.hexdigest() != wanted:
         raise _damaged(path)
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """The manifest's table of files.
+    """A folder's manifest: its ``files`` and its ``note``.
 
     Raises
     ------
@@ -143,26 +167,24 @@ def manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     content = parse(read_file(path, 2**20), path)
-    entries = content.get("files") if isinstance(content, dict) else None
-    if not isinstance(entries, dict):
-        raise StoreError(f"path={str(path)!r} is damaged: it lists no files; {_REPAIR}")
-    return entries
+    check = content.pop("sha256", None) if isinstance(content, dict) else None
+    if check != hashlib.sha256(dump(content)).hexdigest():
+        raise _damaged(path)
+    if not all(isinstance(content.get(name), dict) for name in ("files", "note")):
+        raise StoreError(f"path={str(path)!r} is no manifest; {_REPAIR}")
+    return content
 
 
-def read_file(path: Path, limit: int = _JSON_LIMIT) -> bytes:
-    """A regular file's bytes, at most ``limit`` of them.
+def read_file(path: Path, limit: int = _JSON_LIMIT, size: int | None = None) -> bytes:
+    """A regular file's bytes, at most ``limit`` of them, and ``size`` of them where that is given.
 
     Raises
     ------
     StoreError
-        It is missing, no regular file, or larger.
+        It is missing, no regular file, or of another size.
     """
-    _regular(path, limit)
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise trouble(path, error, reading=True) from error
+    with _opened(path, limit, size) as file:
+        data = file.read(limit + 1)
     if len(data) > limit:
         raise StoreError(f"path={str(path)!r} is larger than {limit} bytes")
     return data
@@ -277,28 +299,37 @@ def _drop(path: Path) -> None:
         return  # the next run's sweep has it
 
 
-def _manifest(files: Mapping[str, bytes]) -> bytes:
+def _describe(files: Mapping[str, bytes], note: Mapping[str, Any]) -> bytes:
+    """The manifest of files; it holds its own sha256 too."""
     entries = {
         name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         for name, data in files.items()
     }
-    return dump({"files": entries})
+    content = {"files": entries, "note": dict(note)}
+    return dump(content | {"sha256": hashlib.sha256(dump(content)).hexdigest()})
 
 
-def _regular(path: Path, limit: int, size: int | None = None) -> None:
+@contextmanager
+def _opened(path: Path, limit: int, size: int | None) -> Iterator[BinaryIO]:
+    """A regular file to read; never a link, a device or a pipe, which could wait forever."""
+    flags = os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        found = os.lstat(path)
-    except (OSError, ValueError) as error:
-        known = error if isinstance(error, OSError) else OSError(errno.EINVAL, str(error))
-        raise trouble(path, known, reading=True) from error
-    if not stat.S_ISREG(found.st_mode):
-        raise StoreError(f"path={str(path)!r} is no regular file")
-    if size is not None and found.st_size != size:
-        raise StoreError(
-            f"path={str(path)!r} is damaged: {found.st_size} bytes, expected {size}; {_REPAIR}"
-        )
-    if found.st_size > limit:
-        raise StoreError(f"path={str(path)!r} is larger than {limit} bytes")
+        with os.fdopen(os.open(path, flags), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise StoreError(f"path={str(path)!r} is no regular file")
+            if size is not None and found.st_size != size:
+                raise StoreError(
+                    f"path={str(path)!r} is damaged: {found.st_size} bytes, expected {size}; "
+                    f"{_REPAIR}"
+                )
+            if found.st_size > limit:
+                raise StoreError(f"path={str(path)!r} is larger than {limit} bytes")
+            yield file
+    except StoreError:
+        raise
+    except OSError as error:
+        raise trouble(path, error, reading=True) from error
 
 
 def _entry(path: Path, entries: dict[str, Any]) -> tuple[int, str]:
@@ -310,15 +341,6 @@ def _entry(path: Path, entries: dict[str, Any]) -> tuple[int, str]:
             f"{path.name}; {_REPAIR}"
         )
     return size, digest
-
-
-def _checked(path: Path, entries: dict[str, Any], limit: int) -> bytes:
-    size, wanted = _entry(path, entries)
-    _regular(path, limit, size)
-    data = read_file(path, limit)
-    if hashlib.sha256(data).hexdigest() != wanted:
-        raise _damaged(path)
-    return data
 
 
 def _damaged(path: Path) -> StoreError:

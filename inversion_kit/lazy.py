@@ -13,8 +13,8 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from inversion_kit import schema, unit_files
-from inversion_kit.audit_folder import AuditFolder, Unit, seconds_of
+from inversion_kit import durable, schema, unit_files
+from inversion_kit.audit_folder import AuditFolder, Unit
 from inversion_kit.errors import SchemaError
 
 _TEXTS = 32
@@ -115,7 +115,7 @@ class _Units:
 
     def _texts(self, number: int, folder: Path) -> np.ndarray:
         if number not in self.texts:
-            self.texts[number] = unit_files.read_texts(folder)
+            self.texts[number] = unit_files.read_texts(folder)[1]
             while len(self.texts) > _TEXTS:
                 self.texts.popitem(last=False)
         return self.texts[number]
@@ -191,16 +191,18 @@ def _read_units(folder: AuditFolder) -> tuple[_Units, dict[str, Any]]:
         if state == "failed":
             failures = folder.failures(unit)
             reason[place] = f"{failures[-1]['type']}: {failures[-1]['message']}"
-            seconds[place] = sum(seconds_of(failure) for failure in failures)
+            seconds[place] = sum(unit_files.seconds(failure) for failure in failures)
         if state == "done":
-            table, attributes = unit_files.describe(folder.folder(unit))
-            text = repr(table)
-            if text not in same:
-                _check(table, lengths, folder.folder(unit))
+            path = units.root / unit.id
+            manifest = durable.manifest(path)
+            digest = str(manifest["files"].get(unit_files.TABLE))
+            if digest not in same:
+                same[digest] = unit_files.read_table(path, manifest)
+                _check(same[digest], lengths, path)
             units.at[place] = len(units.ids)
             units.ids.append(unit.id)
-            units.tables.append(same.setdefault(text, table))
-            seconds[place] = seconds_of(attributes)
+            units.tables.append(same[digest])
+            seconds[place] = unit_files.seconds(manifest["note"])
     return units, {
         "status": (schema.OUTER, status),
         "reason": (schema.OUTER, reason),
@@ -227,7 +229,7 @@ def _check(table: unit_files.Table, lengths: dict[str, int], folder: Path) -> No
                 ]
     if faults or set(table) not in ({"samples"}, set(schema.UNIT)):
         raise SchemaError(
-            f"path={str(folder / unit_files.UNIT)!r} is no unit of this audit; groups "
+            f"path={str(folder / unit_files.TABLE)!r} is no unit of this audit; groups "
             f"{sorted(table)}\n" + "\n".join(faults)
         )
 

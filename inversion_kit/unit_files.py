@@ -3,10 +3,10 @@
 ====================  ============================================================================
 file                  content
 ====================  ============================================================================
-arrays.safetensors    every variable as ``group/variable``; of text the index into text.json
-text.json             every text of the unit, once
-unit.json             attributes; dims, shape and kind of every variable
-manifest.json         size and sha256 of the other files
+arrays.safetensors    every variable as ``group/variable``; of text the index into the texts
+variables.json        dims, shape and kind of every variable; the same in units of the same shape
+unit.json             attributes, and every text once
+manifest.json         size and sha256 of the other files; the seconds that the unit took
 ====================  ============================================================================
 """
 
@@ -23,8 +23,8 @@ import xarray as xr
 from inversion_kit import durable, schema
 from inversion_kit.errors import InputError, SchemaError, StoreError
 
-ARRAYS, TEXT, UNIT = "arrays.safetensors", "text.json", "unit.json"
-LIMITS = {ARRAYS: 8 * 2**30, TEXT: 256 * 2**20, UNIT: 16 * 2**20}
+ARRAYS, TABLE, UNIT = "arrays.safetensors", "variables.json", "unit.json"
+LIMITS = {ARRAYS: 8 * 2**30, TABLE: 2**20, UNIT: 256 * 2**20}
 """The most bytes that a file of a unit may have."""
 NAME_ARM = "name"
 """The arm without a token: its units have /samples alone."""
@@ -35,7 +35,7 @@ _MOST_SIDES = 8
 
 
 class Variable(NamedTuple):
-    """What unit.json says of a variable."""
+    """What variables.json says of a variable."""
 
     dims: tuple[str, ...]
     shape: tuple[int, ...]
@@ -44,7 +44,7 @@ class Variable(NamedTuple):
 
 
 Table = dict[str, dict[str, Variable]]
-"""Group, variable, and what unit.json says of it."""
+"""Group, variable, and what variables.json says of it."""
 
 
 def write(
@@ -99,16 +99,16 @@ def write(
     from safetensors.numpy import save
 
     try:
-        described = durable.dump({"attributes": dict(attributes), "variables": table})
+        described = durable.dump({"attributes": dict(attributes), "texts": list(texts)})
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"attributes={dict(attributes)!r}: not JSON ({error})") from error
     if durable.parse(described, parent / name)["attributes"] != dict(attributes):
         raise InputError(f"attributes={dict(attributes)!r}: keys must be text, sequences lists")
-    files = {ARRAYS: save(arrays), TEXT: durable.dump(list(texts)), UNIT: described}
+    files = {ARRAYS: save(arrays), TABLE: durable.dump(table), UNIT: described}
     for file, limit in LIMITS.items():
         if len(files[file]) > limit:
             raise StoreError(f"{file} of {name} has {len(files[file])} bytes, at most {limit} fit")
-    return durable.write_folder(parent, name, files)
+    return durable.write_folder(parent, name, files, {"seconds": seconds(attributes)})
 
 
 def read(folder: Path) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
@@ -121,9 +121,9 @@ def read(folder: Path) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
     SchemaError
         What is there is not a unit.
     """
-    durable.verify_file(folder, ARRAYS, LIMITS[ARRAYS])
-    table, attributes = describe(folder)
-    texts = read_texts(folder)
+    verify(folder)
+    table = read_table(folder, durable.manifest(folder))
+    attributes, texts = read_texts(folder)
     groups = {}
     for group, variables in table.items():
         values = {
@@ -141,13 +141,43 @@ def read(folder: Path) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
                 coords={name: v for name, v in values.items() if variables[name].coordinate},
             )
         except ValueError as error:
-            raise SchemaError(f"path={str(folder / UNIT)!r}, /{group}: {error}") from error
+            raise SchemaError(f"path={str(folder / TABLE)!r}, /{group}: {error}") from error
     validate(groups)
     return groups, attributes
 
 
-def describe(folder: Path) -> tuple[Table, dict[str, Any]]:
-    """The table of variables and the attributes of a unit, without its arrays.
+def verify(folder: Path) -> None:
+    """Check the arrays of a unit against their sha256, without holding them in memory.
+
+    Raises
+    ------
+    StoreError
+        They are missing or damaged.
+    """
+    durable.verify_file(folder, ARRAYS, LIMITS[ARRAYS])
+
+
+def read_table(folder: Path, manifest: dict[str, Any]) -> Table:
+    """The table of variables of a unit; ``manifest`` is the folder's.
+
+    Raises
+    ------
+    StoreError
+        variables.json is missing or damaged.
+    """
+    path = folder / TABLE
+    content = durable.parse(durable.checked(path, manifest, LIMITS[TABLE]), path)
+    try:
+        return {
+            str(group): {str(name): _variable(entry) for name, entry in variables.items()}
+            for group, variables in content.items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise StoreError(f"path={str(path)!r} describes no variables: {error!r}") from error
+
+
+def read_texts(folder: Path) -> tuple[dict[str, Any], np.ndarray]:
+    """The attributes and all texts of a unit, these as an object array.
 
     Raises
     ------
@@ -156,34 +186,23 @@ def describe(folder: Path) -> tuple[Table, dict[str, Any]]:
     """
     path = folder / UNIT
     content = durable.parse(durable.read_folder(folder, {UNIT: LIMITS[UNIT]})[UNIT], path)
-    try:
-        attributes = content["attributes"]
-        table = {
-            str(group): {str(name): _variable(entry) for name, entry in variables.items()}
-            for group, variables in content["variables"].items()
-        }
-        if not isinstance(attributes, dict):
-            raise TypeError("attributes are no table")
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise StoreError(f"path={str(path)!r} describes no unit: {error!r}") from error
-    return table, attributes
+    table = content if isinstance(content, dict) else {}
+    listed, attributes = table.get("texts"), table.get("attributes")
+    if (
+        not isinstance(listed, list)
+        or not all(isinstance(text, str) for text in listed)
+        or not isinstance(attributes, dict)
+    ):
+        raise StoreError(f"path={str(path)!r} has no attributes and texts")
+    texts: np.ndarray = np.empty(len(listed), dtype=object)
+    texts[:] = listed
+    return attributes, texts
 
 
-def read_texts(folder: Path) -> np.ndarray:
-    """All texts of a unit, as an object array.
-
-    Raises
-    ------
-    StoreError
-        text.json is missing or damaged.
-    """
-    path = folder / TEXT
-    content = durable.parse(durable.read_folder(folder, {TEXT: LIMITS[TEXT]})[TEXT], path)
-    if not isinstance(content, list) or not all(isinstance(text, str) for text in content):
-        raise StoreError(f"path={str(path)!r} is no list of texts")
-    texts = np.empty(len(content), dtype=object)
-    texts[:] = content
-    return texts
+def seconds(note: Mapping[str, Any]) -> float:
+    """Seconds that a unit took, by its attributes or its manifest's note; 0 where it has none."""
+    value = note.get("seconds")
+    return float(value) if isinstance(value, int | float) and 0 <= value < 1e12 else 0.0
 
 
 def read_array(
@@ -211,7 +230,7 @@ def read_array(
             wanted = variable.shape, _SAFETENSORS[variable.kind]
             if found != wanted:
                 raise StoreError(
-                    f"path={str(path)!r}, {group}/{name}: holds {found}, {UNIT} says {wanted}"
+                    f"path={str(path)!r}, {group}/{name}: holds {found}, {TABLE} says {wanted}"
                 )
             whole = not key or 0 in variable.shape
             values: np.ndarray = file.get_tensor(f"{group}/{name}") if whole else block[key]
@@ -223,7 +242,7 @@ def read_array(
     if variable.kind != "str":
         return values
     if values.size and not (values.min() >= 0 and values.max() < len(texts)):
-        raise StoreError(f"path={str(path)!r}, {group}/{name}: a text that {TEXT} does not hold")
+        raise StoreError(f"path={str(path)!r}, {group}/{name}: a text that {UNIT} does not hold")
     return np.asarray(texts[values], dtype=object)
 
 
