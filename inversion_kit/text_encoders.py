@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -106,10 +107,19 @@ class TextEncoder:
 
     def vector_of(self, word: str) -> Tensor:
         """The embedding ``(embed,)`` of a word; the mean over its tokens where it has several."""
-        ids = self.ids(f" {word}") if word.strip() else []
-        if not ids:
+        if not word.strip() or not self.ids(f" {word}"):
             raise InputError(f"start={word!r}: the tokenizer finds no token in it")
-        return self.embedding.weight[ids].detach().float().mean(0)
+        return self.vectors_of([word])[0].to(self.embedding.weight.device)
+
+    def vectors_of(self, words: Sequence[str]) -> Tensor:
+        """`vector_of` of many words, ``(word, embed)`` on the CPU."""
+        texts = [f" {word}" for word in words]
+        ids = self.tokenizer(texts, add_special_tokens=False).input_ids
+        count = torch.tensor([len(one) for one in ids])
+        rows = self.embedding.weight[list(itertools.chain(*ids))].detach().float().cpu()
+        owner = torch.arange(len(words)).repeat_interleave(count)
+        total = torch.zeros(len(words), rows.shape[1]).index_add_(0, owner, rows)
+        return total / count[:, None]
 
     def check(self, prompt: str) -> None:
         """Raise `InputError` where the prompt is longer than the encoder reads."""
@@ -191,8 +201,9 @@ def _size(encoder: TextEncoder) -> float:
 
 def word_table(encoders: Sequence[TextEncoder], layout: Sequence[Part]) -> nn.Embedding:
     """One row a word of the first encoder's vocabulary: its embeddings in all, as a token's."""
+    words = list(encoders[0].vocabulary)
     columns = [
-        torch.stack([encoder.vector_of(word) for word in encoders[0].vocabulary]) / part.scale
+        encoder.vectors_of(words) / part.scale
         for encoder, part in zip(encoders, layout, strict=True)
     ]
-    return nn.Embedding.from_pretrained(torch.cat([c.cpu() for c in columns], dim=1), freeze=True)
+    return nn.Embedding.from_pretrained(torch.cat(columns, dim=1), freeze=True)
