@@ -97,6 +97,20 @@ def test_the_gradient_agrees_with_finite_differences(exact, family, policy):
         assert (4 * half / h - near / (2 * h)) / 3 == pytest.approx(size, rel=1e-3), part.key
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_trained_through(family, tokenizer, dtype):
+    gradients = []
+    for kind in (torch.float32, dtype):
+        generator = make(family, tokenizer, kind)
+        token = ClassToken(generator.vector_of("cat").to(kind))
+        images = generator.images([ASKED], seeds=[SEED], token=token, gradient=FULL)
+        assert images.dtype == torch.float32
+        weight = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+        (images * weight).sum().backward()
+        gradients.append(token.vector.grad[0])
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.9
+
+
 def test_nothing_of_the_pipeline_moves(family, tokenizer):
     pipeline = build(family, tokenizer)
     parts, words = dict(pipeline.components), len(pipeline.tokenizer)
