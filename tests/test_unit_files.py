@@ -1,0 +1,268 @@
+"""One unit as a folder: exact, whole or not at all, and a damaged file is named."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+
+from inversion_kit import durable, unit_files
+from inversion_kit.errors import InputError, SchemaError, StoreError
+from inversion_kit.testing import synthetic_unit
+
+FILES = ("arrays.safetensors", "variables.json", "unit.json", "manifest.json")
+NAMES = ["../../x", "/abs", "CON", "c" * 300, "nul\0", "nul", "\u202eleft", "\N{SNOWMAN}", "A", "a"]
+
+
+def write(parent, arm="token", **options):
+    groups, attributes = synthetic_unit(1, arm, **options)
+    assert unit_files.write(parent, "unit", groups, attributes)
+    return groups, attributes
+
+
+def assert_same(found, wanted):
+    assert found.keys() == wanted.keys()
+    for group, data in wanted.items():
+        assert found[group].identical(data), group
+        for name, variable in data.variables.items():
+            if variable.dtype.kind == "O":
+                assert found[group][name].values.tolist() == variable.values.tolist()
+            else:
+                assert found[group][name].dtype == variable.dtype
+                assert found[group][name].values.tobytes() == variable.values.tobytes()
+
+
+@pytest.mark.parametrize("arm", ["name", "token", "shuffled"])
+def test_a_unit_comes_back_bit_by_bit(tmp_path, arm):
+    groups, attributes = write(tmp_path, arm)
+    found, found_attributes = unit_files.read(tmp_path / "unit")
+    assert_same(found, groups)
+    assert found_attributes == attributes
+    assert sorted(os.listdir(tmp_path / "unit")) == sorted(FILES)
+    assert os.listdir(tmp_path) == ["unit"]
+
+
+def test_every_bit_of_a_float_is_kept(tmp_path):
+    groups, attributes = synthetic_unit(1)
+    odd = np.array([0x7FC00001, 0xFFC12345, 0x80000000, 0x7F800000, 1, 0], "<u4").view("<f4")
+    groups["trajectory"]["loss"] = ("step", odd)
+    unit_files.write(tmp_path, "unit", groups, attributes)
+    found, _ = unit_files.read(tmp_path / "unit")
+    assert found["trajectory"]["loss"].values.tobytes() == odd.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [object, str, np.dtypes.StringDType()])
+def test_hostile_text_comes_back_exactly(tmp_path, dtype):
+    names = [name for name in NAMES if dtype is not str or not name.endswith("\0")]
+    groups, attributes = synthetic_unit(1, classes=names)
+    groups["trajectory"]["start"] = ("step", np.array(names[:6], dtype=dtype))
+    attributes["note"] = names
+    unit_files.write(tmp_path, "unit", groups, attributes)
+    found, found_attributes = unit_files.read(tmp_path / "unit")
+    assert found["samples"]["class"].values.tolist() == names
+    assert found["trajectory"]["start"].values.tolist() == names[:6]
+    assert found_attributes == attributes
+
+
+def test_views_and_other_byte_orders_are_stored_as_what_they_hold(tmp_path):
+    groups, attributes = synthetic_unit(1)
+    image = groups["samples"]["image"]
+    groups["samples"]["image"] = (image.dims, image.values[..., ::-1])
+    noise = groups["samples"]["noise_seed"]
+    groups["samples"]["noise_seed"] = (noise.dims, noise.values.astype(">i8"))
+    unit_files.write(tmp_path, "unit", groups, attributes)
+    found, _ = unit_files.read(tmp_path / "unit")
+    np.testing.assert_array_equal(found["samples"]["image"], groups["samples"]["image"])
+    np.testing.assert_array_equal(found["samples"]["noise_seed"], noise)
+
+
+def test_a_unit_of_no_steps_and_one_of_many_fit(tmp_path):
+    groups, attributes = synthetic_unit(1, steps=0)
+    unit_files.write(tmp_path, "none", groups, attributes)
+    assert_same(unit_files.read(tmp_path / "none")[0], groups)
+
+
+def test_the_first_of_two_stays(tmp_path):
+    groups, attributes = write(tmp_path)
+    assert not unit_files.write(tmp_path, "unit", synthetic_unit(1, seed=5)[0], {"other": 1})
+    found, found_attributes = unit_files.read(tmp_path / "unit")
+    assert_same(found, groups)
+    assert found_attributes == attributes
+    assert os.listdir(tmp_path) == ["unit"]
+
+
+def test_the_first_of_two_stays_where_both_had_begun(tmp_path, monkeypatch):
+    groups, attributes = synthetic_unit(1)
+    real = os.rename
+
+    def late(source, target):
+        monkeypatch.setattr(os, "rename", real)
+        assert durable.write_folder(tmp_path, "unit", {"first": b""})
+        real(source, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    assert not unit_files.write(tmp_path, "unit", groups, attributes)
+    assert sorted(os.listdir(tmp_path / "unit")) == ["first", "manifest.json"]
+    assert os.listdir(tmp_path) == ["unit"]
+
+
+def test_files_are_on_disk_before_the_folder_is_visible(tmp_path, monkeypatch):
+    calls = []
+
+    def watch(name, describe):
+        real = getattr(os, name)
+
+        def watched(*args, **keywords):
+            calls.append((name, describe(args)))
+            return real(*args, **keywords)
+
+        monkeypatch.setattr(os, name, watched)
+
+    watch("fsync", lambda args: os.path.basename(os.readlink(f"/proc/self/fd/{args[0]}")))
+    watch("rename", lambda args: args[1].name)
+    write(tmp_path)
+    steps = [name if name in FILES else what for what, name in calls]
+    assert steps == ["arrays.safetensors", "variables.json", "unit.json", "manifest.json",
+                     "fsync", "rename", "fsync"]  # fmt: skip
+    part, _, parent = [name for what, name in calls if name not in FILES]
+    assert part.startswith(durable.PART)
+    assert parent == tmp_path.name
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("harm", ["truncated", "empty", "flipped", "longer", "missing", "a pipe"])
+def test_a_damaged_file_is_named(tmp_path, file, harm):
+    write(tmp_path)
+    path = tmp_path / "unit" / file
+    data = bytearray(path.read_bytes())
+    path.unlink()
+    if harm == "truncated":
+        path.write_bytes(data[:-1])
+    elif harm == "empty":
+        path.write_bytes(b"")
+    elif harm == "longer":
+        path.write_bytes(data + b"\n ")
+    elif harm == "flipped":
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    elif harm == "a pipe":
+        os.mkfifo(path)
+    if (file, harm) == ("manifest.json", "longer"):  # white space after JSON says nothing
+        return
+    with pytest.raises(StoreError, match=file):
+        unit_files.read(tmp_path / "unit")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_flipped_bit_is_found(tmp_path, file):
+    groups, _ = write(tmp_path)
+    path = tmp_path / "unit" / file
+    data = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for bit in rng.choice(8 * len(data), 60, replace=False):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(flipped)
+        with pytest.raises(StoreError, match=file):
+            unit_files.read(tmp_path / "unit")
+    path.write_bytes(data)
+    assert_same(unit_files.read(tmp_path / "unit")[0], groups)
+
+
+def test_a_link_in_a_files_place_is_not_followed(tmp_path):
+    write(tmp_path)
+    path = tmp_path / "unit" / "unit.json"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match=r"unit\.json"):
+        unit_files.read(tmp_path / "unit")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda g: g["samples"].update({"prompt": ("sample", np.arange(4.0))}), "prompt"),
+        (lambda g: g["token"].update({"more": ("rank", [1, 2, 3])}), "more"),
+        (lambda g: g["trajectory"].update({"loss": ("step", np.zeros(6))}), "loss"),
+        (lambda g: g.update(token=g["token"].drop_vars("embedding")), "embedding"),
+        (lambda g: g.update(token=g["token"].drop_vars("check")), "check"),
+        (lambda g: g.update(samples=g["samples"].assign_coords(sample=[1, 2, 3, 4])), "sample"),
+        (lambda g: g["validation"]["noise_seed"].values.__setitem__(
+            0, g["samples"]["noise_seed"].values[0]), "overlap"),
+        (lambda g: g.pop("probe"), "probe"),
+    ],
+)  # fmt: skip
+def test_what_is_no_unit_is_not_written(tmp_path, change, named):
+    groups, attributes = synthetic_unit(1)
+    change(groups)
+    with pytest.raises(SchemaError, match=named):
+        unit_files.write(tmp_path, "unit", groups, attributes)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1: 2}, (1, 2), object(), np.float32(1)])
+def test_attributes_that_json_does_not_have_are_refused(tmp_path, value):
+    groups, _ = synthetic_unit(1)
+    with pytest.raises(InputError, match="attributes"):
+        unit_files.write(tmp_path, "unit", groups, {"value": value})
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("operation", ["open", "write", "fsync", "mkdir", "rename"])
+@pytest.mark.parametrize(
+    ("number", "word"),
+    [(errno.EIO, "check the disk"), (errno.ENOSPC, "free some space"), (errno.EROFS, "writable")],
+)
+def test_an_error_of_the_system_says_what_to_do_and_leaves_nothing(
+    tmp_path, monkeypatch, operation, number, word
+):
+    groups, attributes = synthetic_unit(1)
+    real = getattr(os, operation)
+    calls = 0
+
+    def fails(*args, **keywords):
+        nonlocal calls
+        calls += 1
+        if calls == 3 or operation in ("mkdir", "rename"):
+            raise OSError(number, os.strerror(number))
+        return real(*args, **keywords)
+
+    monkeypatch.setattr(os, operation, fails)
+    with pytest.raises(StoreError, match=word) as caught:
+        unit_files.write(tmp_path, "unit", groups, attributes)
+    assert str(tmp_path / "unit") in str(caught.value)
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == []
+    assert unit_files.write(tmp_path, "unit", groups, attributes)
+    assert_same(unit_files.read(tmp_path / "unit")[0], groups)
+
+
+def test_a_short_write_is_continued(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:100]))
+    groups, _ = write(tmp_path)
+    assert_same(unit_files.read(tmp_path / "unit")[0], groups)
+
+
+def test_a_table_that_does_not_fit_the_arrays_is_an_error(tmp_path):
+    groups, attributes = synthetic_unit(1)
+    unit_files.write(tmp_path, "unit", groups, attributes)
+    folder = tmp_path / "unit"
+    files = {name: (folder / name).read_bytes() for name in FILES[:3]}
+    table = json.loads(files["variables.json"])
+    table["trajectory"]["loss"]["shape"] = [2**30]
+    durable.write_folder(tmp_path, "lies", files | {"variables.json": durable.dump(table)})
+    with pytest.raises(StoreError, match=r"arrays\.safetensors.*loss"):
+        unit_files.read(tmp_path / "lies")
+
+
+def test_datasets_of_numpy_text_are_taken(tmp_path):
+    groups, attributes = synthetic_unit(1, "name")
+    text = groups["samples"]["prompt"].values.astype(str)
+    groups["samples"] = groups["samples"].assign(prompt=("sample", text))
+    unit_files.write(tmp_path, "unit", groups, attributes)
+    found, _ = unit_files.read(tmp_path / "unit")
+    assert found["samples"]["prompt"].values.tolist() == text.tolist()
