@@ -187,7 +187,7 @@ def check_pipeline(pipeline: Any) -> None:
 
 def _offloaded(pipeline: Any) -> str:
     """The names of a pipeline's networks that hooks carry to and fro."""
-    from accelerate.hooks import (  # type: ignore[import-untyped]
+    from accelerate.hooks import (
         AlignDevicesHook,
         CpuOffload,
         SequentialHook,

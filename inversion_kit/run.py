@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from inversion_kit import schema
+from inversion_kit import datasets, schema
 from inversion_kit.class_token import ClassToken
 from inversion_kit.classifiers import Classifier, as_classifier
 from inversion_kit.errors import InputError
 from inversion_kit.generators import Generator, as_generator
 from inversion_kit.gradients import GradientPolicy, as_policy
-from inversion_kit.optimise import TEST, noise_seeds
+from inversion_kit.optimise import TEST, noise_seeds, sample
 from inversion_kit.prompts import NAME_FREE, NAME_ONLY, check_templates, fill
 from inversion_kit.search import Found, Plan, search
 
 ARMS = ("start", "token", "name")
 """Arms of the final samples, on the same noise: the token at its neutral start, the selected class
 token, and the plain prompt with the class's name and no token."""
-_WORDS = 10
 
 
 def invert(
@@ -151,9 +148,13 @@ def invert(
             watch = _bar(bar)
             found.append(search(classifier, pipeline, target, asked, plan, seed=one, watch=watch))
     groups = {
-        "trajectory": _trajectory(found, classifier),
-        "validation": _validation(found, classifier, plan),
-        "token": _token(found, pipeline),
+        "trajectory": datasets.along(
+            "seed", seeds, [datasets.trajectory(f, classifier.labels) for f in found]
+        ),
+        "validation": datasets.along(
+            "seed", seeds, [datasets.validation(f, classifier.labels) for f in found]
+        ),
+        "token": datasets.along("seed", seeds, [datasets.token(f, pipeline) for f in found]),
         "probe": _probe(found),
         "samples": _samples(found, classifier, pipeline, panel, asked, name, samples),
     }
@@ -174,7 +175,7 @@ def invert(
         "judges": json.dumps([judge.name for judge in panel]),
         "judge_hashes": json.dumps([judge.hash for judge in panel]),
         "settings": json.dumps(settings),
-        "versions": json.dumps(_versions()),
+        "versions": json.dumps(datasets.versions()),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began, 2),
     }
@@ -245,101 +246,6 @@ def _bar(bar: Any) -> Callable[[Found], None]:
     return watch
 
 
-def _bytes(images: Tensor) -> np.ndarray:
-    scaled = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return scaled.permute(0, 2, 3, 1).cpu().numpy()
-
-
-def _trajectory(found: list[Found], classifier: Classifier) -> xr.Dataset:
-    seeds, length = [f.seed for f in found], max(len(f.steps) for f in found)
-    first = next((s for f in found for s in f.steps), None)
-    batch = 0 if first is None else len(first.seeds)
-    pixels = (0, 0, 3) if first is None else _bytes(first.images).shape[1:]
-    shape = (len(found), length)
-    loss = np.full(shape, np.nan, np.float32)
-    norm = np.full(shape, np.nan, np.float32)
-    start = np.full(shape, "", object)
-    probability = np.full((*shape, batch, len(classifier.labels)), np.nan, np.float32)
-    image = np.zeros((*shape, batch, *pixels), np.uint8)
-    prompt = np.full((*shape, batch), "", object)
-    noise = np.full((*shape, batch), -1, np.int64)
-    for i, one in enumerate(found):
-        for j, step in enumerate(one.steps):
-            loss[i, j], norm[i, j], start[i, j] = step.loss, step.gradient_norm, step.start
-            probability[i, j] = step.probability.cpu().numpy()
-            image[i, j], prompt[i, j], noise[i, j] = _bytes(step.images), step.prompts, step.seeds
-    pixel_dims = ("y", "x", "channel")
-    return xr.Dataset(
-        {
-            "loss": (("seed", "step"), loss),
-            "gradient_norm": (("seed", "step"), norm),
-            "start": (("seed", "step"), start.astype(str)),
-            "probability": (("seed", "step", "sample", "class"), probability),
-            "image": (("seed", "step", "sample", *pixel_dims), image),
-            "prompt": (("seed", "step", "sample"), prompt.astype(str)),
-            "noise_seed": (("seed", "step", "sample"), noise),
-        },
-        {
-            "seed": seeds, "step": np.arange(length), "sample": np.arange(batch),
-            "class": list(classifier.labels),
-        },
-    )  # fmt: skip
-
-
-def _validation(found: list[Found], classifier: Classifier, plan: Plan) -> xr.Dataset:
-    length = max(len(f.looks) for f in found)
-    pixels = _bytes(found[0].looks[0].check.images).shape[1:]
-    shape = (len(found), length)
-    step = np.full(shape, -1, np.int64)
-    start = np.full(shape, "", object)
-    probability = np.full((*shape, plan.validation, len(classifier.labels)), np.nan, np.float32)
-    image = np.zeros((*shape, plan.validation, *pixels), np.uint8)
-    for i, one in enumerate(found):
-        for j, look in enumerate(one.looks):
-            step[i, j], start[i, j] = look.step, look.start
-            probability[i, j] = look.check.probability.cpu().numpy()
-            image[i, j] = _bytes(look.check.images)
-    return xr.Dataset(
-        {
-            "step": (("seed", "check"), step),
-            "start": (("seed", "check"), start.astype(str)),
-            "probability": (("seed", "check", "sample", "class"), probability),
-            "image": (("seed", "check", "sample", "y", "x", "channel"), image),
-            "noise_seed": (("seed", "sample"), np.array([f.held_out for f in found], np.int64)),
-        },
-        {
-            "seed": [f.seed for f in found], "check": np.arange(length),
-            "sample": np.arange(plan.validation), "class": list(classifier.labels),
-        },
-    )  # fmt: skip
-
-
-def _token(found: list[Found], generator: Generator) -> xr.Dataset:
-    length = max(len(f.looks) for f in found)
-    width = found[0].looks[0].check.token.shape[-1]
-    embedding = np.full((len(found), length, 1, width), np.nan, np.float32)
-    words, cosines = [], []
-    table = generator.embedding.weight[list(generator.vocabulary.values())].detach().float()
-    names = list(generator.vocabulary)
-    for i, one in enumerate(found):
-        for j, look in enumerate(one.looks):
-            embedding[i, j] = look.check.token.cpu().numpy()
-        chosen = one.looks[one.selected].check.token
-        cosine = torch.nn.functional.cosine_similarity(table, chosen)
-        top = cosine.topk(min(_WORDS, len(names)))
-        words.append([names[k] for k in top.indices])
-        cosines.append(top.values.cpu().numpy().astype(np.float32))
-    return xr.Dataset(
-        {
-            "embedding": (("seed", "check", "vector", "embed"), embedding),
-            "selected": (("seed",), np.array([f.selected for f in found], np.int64)),
-            "nearest_word": (("seed", "rank"), np.array(words, dtype=str)),
-            "nearest_cosine": (("seed", "rank"), np.stack(cosines)),
-        },
-        {"seed": [f.seed for f in found], "check": np.arange(length)},
-    )
-
-
 def _probe(found: list[Found]) -> xr.Dataset:
     words = sorted({word for f in found if f.probe for word in f.probe.words})
     value = np.full((len(found), len(words)), np.nan, np.float32)
@@ -353,13 +259,13 @@ def _probe(found: list[Found]) -> xr.Dataset:
     )
 
 
-@torch.no_grad()
 def _samples(
     found: list[Found], classifier: Classifier, generator: Generator, panel: list[Classifier],
     asked: list[str], name: str, n: int,
 ) -> xr.Dataset:  # fmt: skip
-    images, probability, judged, features, prompt, noise = [], [], [], [], [], []
+    arms = []
     for arm in ARMS:
+        runs = []
         for one in found:
             seeds = noise_seeds(one.seed, TEST, 0, n)
             look = one.looks[one.selected if arm == "token" else 0]
@@ -367,59 +273,18 @@ def _samples(
             if arm == "name":
                 texts = [NAME_ONLY.format(name=name)] * n
             token = ClassToken(look.check.token) if arm != "name" else None
-            made = torch.cat([
-                generator.images(texts[i : i + 32], seeds=seeds[i : i + 32], token=token)
-                for i in range(0, n, 32)
-            ])  # fmt: skip
-            images.append(_bytes(made))
-            probability.append(classifier.logits(made).softmax(1).cpu().numpy())
-            judged.append([judge.logits(made).softmax(1).cpu().numpy() for judge in panel])
-            seen = classifier.features(made)
-            features.append(None if seen is None else seen.flatten(1).cpu().numpy())
-            prompt.append(texts)
-            noise.append(seeds)
-    shape = (len(ARMS), len(found), n)
-
-    def arrange(rows: list[Any]) -> np.ndarray:
-        stacked = np.stack(rows)
-        return stacked.reshape(*shape, *stacked.shape[2:])
-
-    data: dict[str, Any] = {
-        "image": (("arm", "seed", "sample", "y", "x", "channel"), arrange(images)),
-        "probability": (("arm", "seed", "sample", "class"), arrange(probability)),
-        "prompt": (("arm", "seed", "sample"), np.array(prompt, dtype=str).reshape(shape)),
-        "noise_seed": (("seed", "sample"), np.array(noise[: len(found)], np.int64)),
-    }
-    coords: dict[str, Any] = {
-        "arm": list(ARMS), "seed": [f.seed for f in found], "sample": np.arange(n),
-        "class": list(classifier.labels),
-    }  # fmt: skip
+            made = sample(generator, texts, seeds=seeds, token=token)
+            data = datasets.samples(made, classifier, prompts=texts, seeds=seeds)
+            if panel:
+                judged = np.stack([datasets.softmax(judge, made) for judge in panel])
+                data["judge_probability"] = (("judge", "sample", "class"), judged)
+                data = data.assign_coords(judge=[judge.name for judge in panel])
+            runs.append(data)
+        arms.append(datasets.along("seed", [f.seed for f in found], runs))
+    whole = datasets.along("arm", ARMS, arms)
+    whole["noise_seed"] = whole["noise_seed"].isel(arm=0)
     if panel:
-        by_judge = [arrange([row[k] for row in judged]) for k in range(len(panel))]
-        data["judge_probability"] = (
-            ("judge", "arm", "seed", "sample", "class"), np.stack(by_judge),
-        )  # fmt: skip
-        coords["judge"] = [judge.name for judge in panel]
-    if all(f is not None for f in features):
-        data["feature"] = (("arm", "seed", "sample", "feature"), arrange(features))
-    return xr.Dataset(data, coords)
-
-
-def _versions() -> dict[str, str]:
-    names = (
-        "inversion-kit",
-        "torch",
-        "diffusers",
-        "transformers",
-        "timm",
-        "xarray",
-        "zarr",
-        "numpy",
-    )
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
+        whole["judge_probability"] = whole["judge_probability"].transpose(
+            "judge", "arm", "seed", "sample", "class"
+        )
+    return whole

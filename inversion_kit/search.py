@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from inversion_kit.classifiers import Classifier
 from inversion_kit.generators import Generator
 from inversion_kit.gradients import GradientPolicy
+from inversion_kit.memory import MicroBatch
 from inversion_kit.optimise import VALIDATE, Check, Step, check, noise_seeds, optimise
 from inversion_kit.probe import Probe, candidates, probe
 
 NEUTRAL = "neutral"
 """Name of the start at the mean of the vocabulary."""
+THUMBNAIL = 128
+"""Longest side in pixels of the images that are kept of steps and checks."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Look:
 
 @dataclass
 class Found:
-    """All that one seed's search saw."""
+    """All that one seed's search saw; images as uint8 thumbnails ``(n, 3, y, x)``."""
 
     seed: int
     held_out: list[int]
@@ -68,6 +73,7 @@ def search(
     *,
     seed: int,
     watch: Callable[[Found], None] = lambda found: None,
+    past: Found | None = None,
 ) -> Found:
     """Search one seed's token.
 
@@ -79,16 +85,38 @@ def search(
     ----------
     watch
         Called after every step and check with what has been found so far.
+    past
+        What a search with the same arguments had found when it was cut off after a check: its
+        steps and checks are taken as they are, and it goes on as if it had never stopped.
     """
     held_out = noise_seeds(seed, VALIDATE, 0, plan.validation)
-    found = Found(seed, held_out)
+    found = Found(seed, held_out, probe=None if past is None else past.probe)
+    fitting = MicroBatch(plan.batch)
 
     def look(vector: Tensor, start: str) -> float:
+        if past is not None and len(found.looks) < len(past.looks):
+            found.looks.append(past.looks[len(found.looks)])
+            return found.looks[-1].score
         seen = check(classifier, generator, vector, prompts, held_out)
         score = float(seen.probability[:, target].mean())
+        seen = replace(seen, images=thumbnails(seen.images))
         found.looks.append(Look(len(found.steps), start, score, seen))
         watch(found)
         return score
+
+    def updates(vector: Tensor, start: str) -> Iterator[Step]:
+        last = None
+        while past is not None and len(found.steps) < len(past.steps):
+            last = past.steps[len(found.steps)]
+            yield last
+        for taken in optimise(
+            classifier, generator, target, prompts,
+            start=vector if last is None else last.token[0], start_name=start, seed=seed,
+            first_step=len(found.steps), steps=plan.steps - len(found.steps), batch=plan.batch,
+            lr=plan.lr, gradient=plan.gradient, micro_batch=fitting,
+            optimizer_state=None if last is None else last.optimizer,
+        ):  # fmt: skip
+            yield replace(taken, images=thumbnails(taken.images))
 
     starts = _starts(classifier, generator, target, prompts, plan, found)
     for start, vector in starts:
@@ -96,11 +124,7 @@ def search(
         left = plan.steps - len(found.steps)
         if best >= plan.stop_at or left <= 0:
             break
-        for taken in optimise(
-            classifier, generator, target, prompts, start=vector, start_name=start, seed=seed,
-            first_step=len(found.steps), steps=left, batch=plan.batch, lr=plan.lr,
-            gradient=plan.gradient,
-        ):  # fmt: skip
+        for taken in updates(vector, start):
             found.steps.append(taken)
             watch(found)
             done = len(found.steps)
@@ -118,6 +142,21 @@ def search(
     return found
 
 
+def thumbnails(images: Tensor) -> Tensor:
+    """Images ``(n, 3, y, x)`` in [0, 1] as uint8, no side longer than `THUMBNAIL`.
+
+    Examples
+    --------
+    >>> thumbnails(torch.rand(2, 3, 512, 256)).shape
+    torch.Size([2, 3, 128, 64])
+    """
+    scale = THUMBNAIL / max(images.shape[-2:])
+    if scale < 1:
+        size = [max(1, round(side * scale)) for side in images.shape[-2:]]
+        images = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+    return images.clamp(0, 1).mul(255).round().to(torch.uint8)
+
+
 def _starts(
     classifier: Classifier,
     generator: Generator,
@@ -131,7 +170,8 @@ def _starts(
         return
     yield NEUTRAL, generator.neutral_vector()
     if plan.restarts:
-        words = candidates(generator, classifier.labels[target], seed=found.seed)
-        found.probe = probe(classifier, generator, target, prompts, words, seed=found.seed)
+        if found.probe is None:
+            words = candidates(generator, classifier.labels[target], seed=found.seed)
+            found.probe = probe(classifier, generator, target, prompts, words, seed=found.seed)
         for word in found.probe.words[: plan.restarts]:
             yield word, generator.vector_of(word)

@@ -1,0 +1,48 @@
+"""Work in parts that fit: a batch that does not fit into memory is halved, results stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+
+from inversion_kit.errors import NumericalError
+
+_T = TypeVar("_T")
+
+
+class MicroBatch:
+    """The largest number of images at once that has fitted so far.
+
+    Examples
+    --------
+    >>> MicroBatch(3).parts(8, lambda part: list(range(8))[part])
+    [[0, 1, 2], [3, 4, 5], [6, 7]]
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def parts(self, n: int, work: Callable[[slice], _T]) -> list[_T]:
+        """Do ``work`` on slices of ``n`` things, in order, and return what each gave.
+
+        Where memory runs out the size is halved, for later calls too, and the slice is done again.
+        A single image that does not fit raises what the library raised.
+        """
+        done: list[_T] = []
+        at = 0
+        while at < n:
+            part = slice(at, min(at + self.size, n))
+            try:
+                done.append(work(part))
+            except NumericalError:
+                raise
+            except RuntimeError as error:
+                if not should_reduce_batch_size(error) or part.stop - part.start == 1:
+                    raise
+                self.size = (part.stop - part.start) // 2
+                clear_device_cache(garbage_collection=True)
+                continue
+            at = part.stop
+        return done
