@@ -43,7 +43,7 @@ def repeatability(
     >>> bool(same["overall_cosine"] > same["overall_control"]), float(same["overall_overlap"])
     (True, 1.0)
     """
-    tokens = _unit_length(_kept_tokens(tree, arm))
+    tokens = _unit_length(kept_tokens(tree, arm))
     cosine, lowest, highest, control = _token_cosines(tokens)
     near = _nearest_is_own(tree, arm)
     overlap, low, high = intervals.share(near, n_boot=n_boot, seed=seed)
@@ -80,7 +80,7 @@ def repeatability(
     )
 
 
-def _kept_tokens(tree: xr.DataTree, arm: str) -> np.ndarray:
+def kept_tokens(tree: xr.DataTree, arm: str) -> np.ndarray:
     """Float ``(label, seed, number)``: the tokens that were kept, NaN where there is none."""
     token = tree["token"].to_dataset(inherit=False)
     at = arm_place(token, arm)

@@ -1,0 +1,133 @@
+"""Points of a projection: every image and token once, with its verdict; PCA by hand."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from inversion_kit.errors import InputError
+from inversion_kit.projection import VERDICTS, project
+from inversion_kit.testing import synthetic_audit
+
+ALL = ("meaning", "trick", "failure", "mixed")
+
+
+def real(tree: xr.DataTree, n: int = 6) -> xr.Dataset:
+    length = tree["samples"].sizes["feature"]
+    return xr.Dataset(
+        {"feature": (("image", "feature"), np.random.default_rng(0).random((n, length)))},
+        coords={"label": ("image", ["sky"] * n)},
+    )
+
+
+def test_every_image_and_token_is_there_once() -> None:
+    tree = synthetic_audit(outcomes=ALL, failed=[("sky", "token", 0)], missing=[("red", "name", 1)])
+    points = project(tree, method="pca")
+    image = points["space"].values == "image"
+    assert image.sum() == (5 * 4 * 2 - 2) * 6
+    assert (~image).sum() == 5 * 3 * 2 - 1
+    keys = list(zip(*(points[n].values for n in ("space", "label", "arm", "seed", "sample")),
+                    strict=True))  # fmt: skip
+    assert len(set(keys)) == len(keys)
+    assert ("token", "sky", "token", 0, -1) not in keys
+    assert not any(k[2] == "name" for k in keys if k[0] == "token")
+
+
+def test_verdicts_follow_the_judges() -> None:
+    points = project(synthetic_audit(outcomes=ALL), method="pca")
+    token = points.isel(point=(points["arm"] == "token") & (points["space"] == "image"))
+    said = {
+        label: sorted(set(token["verdict"].values[token["label"].values == label].tolist()))
+        for label in ("sky", "green", "yellow", "blue")
+    }
+    assert said == {
+        "sky": ["confirmed"],
+        "green": ["not confirmed"],
+        "yellow": ["not read as the label"],
+        "blue": ["confirmed", "not read as the label"],
+    }
+    assert set(points["verdict"].values.tolist()) <= set(VERDICTS)
+    read_as = token["read_as"].values[token["label"].values == "blue"].tolist()
+    assert set(read_as) == {"blue", "red"}
+
+
+def test_half_of_the_judges_is_no_confirmation() -> None:
+    tree = synthetic_audit(judges=("a", "b"), views=())
+    said = tree["samples"]["judge_probability"].values[:, :, :, 1]
+    said[:] = np.eye(said.shape[-1], dtype="f4")[0]
+    assert "confirmed" not in project(tree, method="pca")["verdict"].values
+    alone = project(synthetic_audit(judges=()), method="pca")
+    assert {"not judged", "not read as the label", "token"} == set(alone["verdict"].values)
+
+
+def test_pca_by_hand() -> None:
+    tree = synthetic_audit(labels=1, seeds=1, samples=3, arms=("token",))
+    feature = tree["samples"]["feature"].values[0, 0, 0]
+    feature[:] = 0
+    feature[:, 3] = [0, 0, 9]
+    points = project(tree, method="pca")
+    np.testing.assert_allclose(points["x"].values[:3], [-3, -3, 6], atol=1e-6)
+    np.testing.assert_allclose(points["y"].values, 0, atol=1e-6)
+    assert points.attrs["image_method"] == "pca"
+
+
+def test_few_points_are_placed_by_pca() -> None:
+    tree = synthetic_audit(labels=1, seeds=1, samples=3, arms=("name", "token"))
+    points = project(tree)
+    assert points.attrs["image_method"] == points.attrs["token_method"] == "pca"
+    none = project(synthetic_audit(arms=("name",), labels=1, samples=2))
+    assert none.attrs["token_method"] == "none"
+
+
+def test_more_images_than_wanted_are_chosen_by_the_seed() -> None:
+    tree = synthetic_audit()
+    some = project(tree, method="pca", most=20)
+    assert (some["space"] == "image").sum() == 20
+    assert some.attrs["left_out"] == 5 * 4 * 2 * 6 - 20
+    assert some.identical(project(tree, method="pca", most=20))
+    other = project(tree, method="pca", most=20, seed=1)
+    assert not np.array_equal(some["sample"], other["sample"])
+
+
+def test_real_images_are_placed_with_the_others() -> None:
+    tree = synthetic_audit()
+    points = project(tree, real=real(tree), method="pca")
+    ours = points.isel(point=points["arm"] == "real")
+    assert ours["sample"].values.tolist() == list(range(6))
+    assert set(ours["verdict"].values) == {"real"}
+    assert set(ours["label"].values) == {"sky"}
+    with pytest.raises(InputError, match="real: its features have length 3, those of the audit 8"):
+        project(tree, real=real(tree).isel(feature=slice(3)))
+
+
+def test_without_features_tokens_are_placed_alone() -> None:
+    tree = synthetic_audit()
+    tree["samples"] = xr.DataTree(tree["samples"].to_dataset().drop_vars("feature"))
+    points = project(tree, method="pca")
+    assert set(points["space"].values) == {"token"}
+    assert points.attrs["image_method"] == "none"
+
+
+def test_a_wrong_method_or_no_umap_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="method='tsne': must be 'umap' or 'pca'"):
+        project(synthetic_audit(), method="tsne")  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(InputError, match="umap-learn is missing"):
+        project(synthetic_audit())
+
+
+@pytest.mark.slow  # umap compiles itself at its first use
+def test_umap_keeps_labels_together() -> None:
+    pytest.importorskip("umap")
+    tree = synthetic_audit(arms=("token",), samples=12)
+    points = project(tree)
+    assert points.attrs["image_method"] == "umap"
+    assert points.identical(project(tree))
+    at = np.stack([points["x"], points["y"]], -1)[points["space"].values == "image"]
+    label = points["label"].values[points["space"].values == "image"]
+    centre = {n: at[label == n].mean(0) for n in set(label)}
+    nearest = [min(centre, key=lambda n: float(np.linalg.norm(p - centre[n]))) for p in at]
+    assert np.mean(np.array(nearest) == label) > 0.95
