@@ -131,3 +131,150 @@ def test_what_is_no_classifier_is_refused(model):
 def test_the_hash_is_of_the_weights(make_classifier):
     assert make_classifier(seed=2).hash == make_classifier(seed=2).hash
     assert make_classifier(seed=2).hash != make_classifier(seed=3).hash
+
+
+def flat(wide: int, size: int = 4) -> nn.Module:
+    """A network of images of one size alone, with random weights."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * size * size, wide))
+
+
+LOOK = Preprocess(size=(4, 4))
+
+
+def test_a_single_output_is_a_yes_and_a_no():
+    model = flat(1)
+    classifier = as_classifier(model, preprocess=LOOK, labels=["rust"])
+    images = torch.rand(3, 3, 4, 4)
+    assert classifier.labels == ("not rust", "rust")
+    probability = classifier.probability(classifier.logits(images))
+    yes = model(classifier.prepared(images)).sigmoid()[:, 0]
+    assert torch.allclose(probability, torch.stack([1 - yes, yes], 1))
+    assert as_classifier(flat(1), preprocess=LOOK).labels == ("class 0", "class 1")
+    assert as_classifier(flat(1), preprocess=LOOK, labels=["no", "yes"]).head == "binary"
+    squeezed = as_classifier(lambda x: model(x)[:, 0], preprocess=LOOK, labels=["rust"])
+    assert torch.equal(squeezed.logits(images), classifier.logits(images))
+
+
+def test_a_multi_label_head_gives_each_label_its_own_probability():
+    classifier = as_classifier(flat(3), preprocess=LOOK, head="sigmoid")
+    logits = classifier.logits(torch.rand(2, 3, 4, 4))
+    assert torch.equal(classifier.probability(logits), logits.sigmoid())
+
+
+def test_a_model_with_its_own_softmax_is_read_as_probabilities():
+    plain = flat(3)
+    model = nn.Sequential(plain, nn.Softmax(1))
+    classifier = as_classifier(model, preprocess=LOOK, head="probability")
+    images = torch.rand(2, 3, 4, 4)
+    wanted = plain(classifier.prepared(images)).softmax(1)
+    assert torch.allclose(classifier.probability(classifier.logits(images)), wanted)
+    wrong = as_classifier(plain, preprocess=LOOK, head="probability")
+    with pytest.raises(InputError, match="leave head out for logits"):
+        wrong.logits(images)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"head": "hinge"}, "head='hinge'"),
+        ({"labels": "cat"}, "labels='cat': expected a list"),
+        ({"labels": ["a", "b"]}, "2 names for 3 outputs"),
+        ({"head": "binary"}, "3 names for 3 outputs|3 names for one logit"),
+        ({"preprocess": 3}, "preprocess=3"),
+        ({"preprocess": Preprocess(size=(5, 5))}, "check the size in preprocess="),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_before_any_work(settings, says):
+    with pytest.raises(InputError, match=says):
+        as_classifier(flat(3), **({"preprocess": LOOK} | settings))
+
+
+def test_a_model_that_gives_no_logits_is_refused_before_any_work():
+    with pytest.raises(InputError, match="lambda x: model"):
+        as_classifier(Constant({"logits": 0}), preprocess=LOOK)
+    with pytest.raises(InputError, match=r"gave \(1, 2, 2\)"):
+        as_classifier(Constant(torch.zeros(1, 2, 2)), preprocess=LOOK)
+
+
+@pytest.mark.parametrize("cut", ["model", "preprocess"])
+def test_a_gradient_that_is_cut_is_an_error(cut):
+    model = flat(2)
+
+    def blind(images):
+        return model(images).detach()
+
+    given = {"model": (blind, LOOK), "preprocess": (model, lambda x: LOOK(x).detach())}[cut]
+    classifier = as_classifier(given[0], preprocess=given[1], labels=["a", "b"])
+    with pytest.raises(InputError, match="no gradient comes back"):
+        classifier.logits(torch.rand(1, 3, 4, 4, requires_grad=True))
+    assert classifier.logits(torch.rand(1, 3, 4, 4)).shape == (1, 2)
+
+
+def test_a_function_needs_its_preprocessing_told():
+    with pytest.raises(InputError, match="black_box=True if"):
+        as_classifier(lambda x: x)
+
+
+def test_a_function_is_a_classifier_and_its_hash_is_of_its_answers():
+    model = flat(2)
+    a, b = (as_classifier(f, preprocess=LOOK) for f in (lambda x: model(x), lambda x: -model(x)))
+    again = as_classifier(lambda x: model(x), preprocess=LOOK)
+    assert a.hash == again.hash
+    assert a.hash != b.hash
+    before = as_classifier(model.forward, preprocess=LOOK).hash
+    with torch.no_grad():
+        model[1].weight += 1
+    assert before != as_classifier(model.forward, preprocess=LOOK).hash
+
+
+def test_weights_in_half_precision_get_images_of_their_kind():
+    classifier = as_classifier(flat(2).bfloat16(), preprocess=LOOK)
+    logits = classifier.logits(torch.rand(2, 3, 9, 9))
+    assert logits.dtype == torch.float32
+
+
+def test_an_ensemble_gives_the_mean_of_the_probabilities(make_classifier):
+    members = [make_classifier(seed=seed, name=f"m{seed}") for seed in (2, 3)]
+    ensemble = as_classifier(members)
+    images = torch.rand(3, 3, 16, 16, requires_grad=True)
+    logits = ensemble.logits(images)
+    wanted = sum(m.probability(m.logits(images)) for m in members) / 2
+    assert torch.allclose(ensemble.probability(logits), wanted, atol=1e-6)
+    logits[0, 0].backward()
+    assert images.grad.abs().sum() > 0
+    assert ensemble.name == "m2 + m3"
+    assert ensemble.labels == members[0].labels
+    assert ensemble.hash == as_classifier(members).hash
+    assert ensemble.hash != as_classifier(members[:1]).hash
+
+
+def test_an_ensemble_of_multi_label_heads_keeps_its_kind():
+    members = [as_classifier(flat(3), preprocess=LOOK, head="sigmoid") for _ in range(2)]
+    ensemble = as_classifier(members)
+    images = torch.rand(3, 3, 4, 4)
+    wanted = sum(m.logits(images).sigmoid() for m in members) / 2
+    assert torch.allclose(ensemble.probability(ensemble.logits(images)), wanted, atol=1e-5)
+    with pytest.raises(InputError, match="do not mix"):
+        as_classifier([members[0], as_classifier(flat(3), preprocess=LOOK)])
+
+
+def test_an_ensemble_with_a_black_box_gives_no_gradient(classifier):
+    labels = classifier.labels
+    box = as_classifier(lambda files: files[:, 0, 0, 0] % 4, black_box=True, labels=labels)
+    with pytest.raises(InputError, match='method="cma"'):
+        as_classifier([classifier, box]).logits(torch.rand(1, 3, 4, 4, requires_grad=True))
+
+
+def test_members_of_an_ensemble_must_agree_on_the_labels(make_classifier):
+    with pytest.raises(InputError, match="other label names"):
+        as_classifier([make_classifier(), make_classifier(labels=("a", "b"))])
+    with pytest.raises(InputError, match="at least one"):
+        as_classifier([])
+
+
+def test_a_classifier_is_renamed_and_otherwise_left_as_it_is(classifier):
+    other = as_classifier(classifier, name="judge 2")
+    assert (other.name, classifier.name) == ("judge 2", "tiny")
+    assert other.hash == classifier.hash
+    with pytest.raises(InputError, match="a Classifier already"):
+        as_classifier(classifier, labels=["a", "b"])
