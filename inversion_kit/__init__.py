@@ -16,6 +16,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "invert": "run",
+    "audit": "audit_run",
+    "resume": "audit_run",
     "as_classifier": "classifiers",
     "Classifier": "classifiers",
     "Preprocess": "classifiers",
@@ -46,6 +48,7 @@ __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
     from inversion_kit.analysis import success
+    from inversion_kit.audit_run import audit, resume
     from inversion_kit.class_token import ClassToken
     from inversion_kit.classifiers import Classifier, Preprocess, as_classifier
     from inversion_kit.errors import (

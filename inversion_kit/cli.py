@@ -1,14 +1,16 @@
-"""The command line: ``inversion-kit demo | invert | report``."""
+"""The command line: ``inversion-kit demo | invert | audit | resume | status | report``."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import inversion_kit
-from inversion_kit.errors import InversionError
+from inversion_kit.errors import InputError, InversionError
 
 app = typer.Typer(
     help="Show what an image classifier has learned, honestly.",
@@ -51,6 +53,132 @@ def invert(
 ) -> None:
     """Invert one class of a classifier."""
     _run(model, label, generator, judge or [], prompt, out, seed, steps)
+
+
+@app.command()
+def audit(
+    model: Annotated[str, typer.Argument(help="pocket:honest, timm/<name>, ...")],
+    label: Annotated[list[str] | None, typer.Option(help="Labels; all by default.")] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(help="pocket, a folder or a hub id; Stable Diffusion 1.5 by default."),
+    ] = None,
+    judge: Annotated[list[str] | None, typer.Option(help="Held-out classifiers.")] = None,
+    view: Annotated[list[str] | None, typer.Option(help="Held-out views; all by default.")] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option(help="name, token+name, token, shuffled; all by default.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeats of every label and arm.")] = 3,
+    prompt: _Prompt = None,
+    out: _Out = Path("runs/audit"),
+    budget: Annotated[str | None, typer.Option(help="Time there is, for example 15min.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Time one step; say how long it takes.")] = False,
+    steps: _Steps = 60,
+    samples: Annotated[int, typer.Option(min=1, help="Final images of a unit.")] = 32,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes of a local dask cluster; 0: this one alone.")
+    ] = 0,
+) -> None:
+    """Invert many labels with controls, seeds and judges. Call it again to go on.
+
+    Ends with 0 where every unit is done, 1 where some failed or are missing, 2 on bad input.
+    """
+    from inversion_kit.audit_store import ARMS
+    from inversion_kit.views import VIEWS
+
+    try:
+        with _cluster(workers) as client:
+            found = inversion_kit.audit(
+                model,
+                None if label is None else [int(x) if x.isdecimal() else x for x in label],
+                generator=generator, judges=judge or [],
+                views=tuple(VIEWS) if view is None else view,
+                arms=ARMS if arm is None else arm, seeds=seeds, store=out, budget=budget,
+                dry_run=dry_run, prompts=prompt, steps=steps, samples=samples, client=client,
+            )  # fmt: skip
+    except InversionError as error:
+        _fail(error)
+    if dry_run:
+        typer.echo(str(found))
+    else:
+        _say_status(out)
+
+
+@app.command()
+def resume(
+    path: Annotated[Path, typer.Argument(help="The folder of an audit.")],
+    retry_failed: Annotated[bool, typer.Option(help="Make failed units again.")] = False,
+    budget: Annotated[str | None, typer.Option(help="Time there is, for example 15min.")] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes of a local dask cluster; 0: this one alone.")
+    ] = 0,
+) -> None:
+    """Go on with an audit that was stopped or killed."""
+    try:
+        with _cluster(workers) as client:
+            inversion_kit.resume(path, retry_failed=retry_failed, budget=budget, client=client)
+    except InversionError as error:
+        _fail(error)
+    _say_status(path)
+
+
+@app.command()
+def status(path: Annotated[Path, typer.Argument(help="The folder of an audit.")]) -> None:
+    """Say where an audit stands, running or not."""
+    _say_status(path, end=False)
+
+
+def _say_status(path: Path, *, end: bool = True) -> None:
+    from inversion_kit.audit_folder import AuditFolder
+    from inversion_kit.schedule import clock
+
+    try:
+        folder = AuditFolder(path)
+        now = folder.progress()
+        failures = [(unit, folder.failures(unit)[-1]) for unit in folder.failed()]
+    except InversionError as error:
+        _fail(error)
+    names = dict(folder.plan["labels"])
+    finished = now.done + now.failed
+    typer.echo(f"{now.done} of {now.total} units done, {now.failed} failed, {now.missing} missing")
+    typer.echo(f"spent: {clock(now.seconds)}")
+    if now.missing and finished:
+        left = clock(now.seconds / finished * now.missing)
+        typer.echo(f"left: about {left}, by one worker")
+    if now.running and now.holder:
+        typer.echo(f"running: process {now.holder['pid']} on {now.holder['host']}")
+    for unit, meta in now.working.items():
+        where = f"{(meta.get('steps') and len(meta['steps'])) or 0} updates"
+        typer.echo(f"in work: {names[unit.label_index]}, {unit.arm}, seed {unit.seed}: {where}")
+    for unit, record in failures:
+        typer.echo(
+            f"failed: {names[unit.label_index]}, {unit.arm}, seed {unit.seed}: "
+            f"{record['type']}: {record['message']}"
+        )
+    typer.echo(f"audit: {folder.path.resolve()}")
+    if end and (now.failed or now.missing):
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _cluster(workers: int) -> Iterator[Any]:
+    """A client of a local cluster of one-thread workers; None for 0."""
+    if not workers:
+        yield None
+        return
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise InputError(
+            f"workers={workers}: needs dask; pip install 'inversion-kit[cluster]'"
+        ) from error
+    with (
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
 
 
 @app.command()

@@ -127,7 +127,7 @@ def samples(
     seen = [classifier.features(part) for part in parts]
     data: dict[str, Any] = {
         "image": (("sample", *_PIXELS), to_bytes(images)),
-        "probability": (("sample", "class"), softmax(classifier, images, batch=batch)),
+        "probability": (("sample", "class"), probability(classifier, images, batch=batch)),
         "prompt": ("sample", np.array(prompts, dtype=str)),
         "noise_seed": ("sample", np.array(seeds, np.int64)),
     }
@@ -138,11 +138,10 @@ def samples(
 
 
 @torch.no_grad()
-def softmax(classifier: Classifier, images: Tensor, *, batch: int = 64) -> np.ndarray:
+def probability(classifier: Classifier, images: Tensor, *, batch: int = 64) -> np.ndarray:
     """The classifier's probabilities, float32 ``(n, class)``."""
-    parts = [classifier.logits(part).softmax(1).cpu().numpy() for part in images.split(batch)]
-    whole: np.ndarray = np.concatenate(parts).astype(np.float32)
-    return whole
+    parts = [classifier.probability(classifier.logits(part)) for part in images.split(batch)]
+    return torch.cat(parts).float().cpu().numpy()
 
 
 def along(dim: str, values: Sequence[Hashable], parts: Sequence[xr.Dataset]) -> xr.Dataset:

@@ -148,7 +148,7 @@ def optimise(
             wanted = torch.full((len(images),), target, device=logits.device)
             loss = objective(logits, wanted).sum() / batch
             (slope,) = torch.autograd.grad(loss, token.vector)
-            return loss.detach(), slope, images.detach(), logits.detach().softmax(1)
+            return loss.detach(), slope, images.detach(), classifier.probability(logits.detach())
 
         losses, slopes, images, scores = zip(*fitting.parts(batch, differentiate), strict=True)
         token.vector.grad = torch.stack(slopes).sum(0) if len(slopes) > 1 else slopes[0]
@@ -194,7 +194,7 @@ def check(
         generator, asked, seeds=seeds, token=token, batch=batch,
         num_inference_steps=num_inference_steps,
     )  # fmt: skip
-    scores = [classifier.logits(part).softmax(1) for part in images.split(batch)]
+    scores = [classifier.probability(classifier.logits(part)) for part in images.split(batch)]
     return Check(token.vector.detach(), images, torch.cat(scores))
 
 

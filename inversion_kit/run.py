@@ -14,14 +14,15 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from inversion_kit import datasets, schema
+from inversion_kit.arguments import check_judges, check_plan, check_seeds
 from inversion_kit.class_token import ClassToken
 from inversion_kit.classifiers import Classifier, as_classifier
-from inversion_kit.errors import InputError
 from inversion_kit.generators import Generator, as_generator
 from inversion_kit.gradients import GradientPolicy, as_policy
 from inversion_kit.optimise import TEST, noise_seeds, sample
 from inversion_kit.prompts import NAME_FREE, NAME_ONLY, check_templates, fill
-from inversion_kit.search import Found, Plan, search
+from inversion_kit.search import Found, search
+from inversion_kit.token_file import layout_json
 
 ARMS = ("start", "token", "name")
 """Arms of the final samples, on the same noise: the token at its neutral start, the selected class
@@ -124,17 +125,18 @@ def invert(
     ('arm', 'seed', 'sample', 'y', 'x', 'channel')
     """
     began = time.monotonic()
-    plan = _check_plan(
+    plan = check_plan(
         steps, batch, lr, as_policy(gradient), stop_at, check_every, patience, validation,
         restarts, start, samples,
     )  # fmt: skip
-    seeds = _check_seeds(seed)
+    seeds = check_seeds(seed)
     templates = check_templates(NAME_FREE if prompts is None else prompts)
     classifier = as_classifier(model, preprocess=preprocess, labels=labels)
     target = classifier.index(label)
     name = classifier.labels[target]
-    panel = _check_judges(judges, classifier)
+    panel = check_judges(judges, classifier)
     pipeline = as_generator(generator)
+    pipeline.check_gradient(plan.gradient)
     asked = [fill(template, name=name) for template in templates]
     for prompt in (*asked, NAME_ONLY.format(name=name)):
         pipeline.check_prompt(prompt)
@@ -172,6 +174,7 @@ def invert(
         "classifier_hash": classifier.hash,
         "generator": pipeline.name,
         "generator_hash": before,
+        "token_layout": layout_json(pipeline.layout),
         "judges": json.dumps([judge.name for judge in panel]),
         "judge_hashes": json.dumps([judge.hash for judge in panel]),
         "settings": json.dumps(settings),
@@ -180,60 +183,6 @@ def invert(
         "seconds": round(time.monotonic() - began, 2),
     }
     return schema.build(groups, attributes)
-
-
-def _check_plan(
-    steps: int, batch: int, lr: float, gradient: GradientPolicy, stop_at: float, check_every: int,
-    patience: int, validation: int, restarts: int, start: str | None, samples: int,
-) -> Plan:  # fmt: skip
-    whole = {
-        "steps": (steps, 0), "batch": (batch, 1), "check_every": (check_every, 1),
-        "patience": (patience, 1), "validation": (validation, 1), "restarts": (restarts, 0),
-        "samples": (samples, 1),
-    }  # fmt: skip
-    for argument, (value, least) in whole.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise InputError(f"{argument}={value!r}: expected a whole number of at least {least}")
-    if not lr > 0:
-        raise InputError(f"lr={lr!r}: expected a number above 0, for example 0.3")
-    if not 0 < stop_at <= 1:
-        raise InputError(f"stop_at={stop_at!r}: expected a probability in (0, 1]")
-    return Plan(
-        steps=steps, batch=batch, lr=lr, gradient=gradient, stop_at=stop_at,
-        check_every=check_every, patience=patience, validation=validation, restarts=restarts,
-        start=start,
-    )  # fmt: skip
-
-
-def _check_seeds(seed: int | Sequence[int]) -> list[int]:
-    seeds = [seed] if isinstance(seed, (int, np.integer)) else list(seed)
-    good = all(
-        isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s >= 0 for s in seeds
-    )
-    if not seeds or not good or len(set(seeds)) != len(seeds):
-        raise InputError(f"seed={seed!r}: expected one or several different integers of at least 0")
-    return [int(s) for s in seeds]
-
-
-def _check_judges(judges: Sequence[Any], classifier: Classifier) -> list[Classifier]:
-    if isinstance(judges, str):
-        raise InputError(f"judges={judges!r}: expected a sequence; give [{judges!r}]")
-    panel = [as_classifier(judge) for judge in judges]
-    for judge in panel:
-        if judge.labels != classifier.labels:
-            raise InputError(
-                f"judges: {judge.name!r} has other label names than {classifier.name!r}; a judge "
-                "must name the same classes in the same order"
-            )
-        if judge.hash == classifier.hash:
-            raise InputError(
-                f"judges: {judge.name!r} has the same weights as the audited classifier; a judge "
-                "must be another one"
-            )
-    names = [judge.name for judge in panel]
-    if len(set(names)) != len(names):
-        raise InputError(f"judges: names {names} must differ; give as_classifier(judge, name=...)")
-    return panel
 
 
 def _bar(bar: Any) -> Callable[[Found], None]:
@@ -276,7 +225,7 @@ def _samples(
             made = sample(generator, texts, seeds=seeds, token=token)
             data = datasets.samples(made, classifier, prompts=texts, seeds=seeds)
             if panel:
-                judged = np.stack([datasets.softmax(judge, made) for judge in panel])
+                judged = np.stack([datasets.probability(judge, made) for judge in panel])
                 data["judge_probability"] = (("judge", "sample", "class"), judged)
                 data = data.assign_coords(judge=[judge.name for judge in panel])
             runs.append(data)
