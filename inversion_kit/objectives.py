@@ -1,0 +1,303 @@
+"""Objectives: what a token is trained for, a loss an image from logits and target.
+
+An objective is a plain function ``(logits, target) -> loss``: logits ``(n, class)``, target class
+indices ``(n,)``, loss ``(n,)``, lower is better. A function of your own serves as well. Those that
+must see the images too (another classifier, a neuron) are made by `contrast`, `feature` and
+`neuron`; `bind` turns any objective into the plain function for given images, and checks what it
+gives. A training loop has one line for all of them::
+
+    loss = bind(objective, images)(classifier.logits(images), target).mean()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inversion_kit.classifiers import Classifier
+from inversion_kit.errors import InputError, LabelError, NumericalError, nearest
+
+Plain: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""From logits ``(n, class)`` and target ``(n,)`` to a loss an image ``(n,)``."""
+
+
+@dataclass(frozen=True)
+class OfImages:
+    """An objective that needs the images; `bind` makes a plain function of it.
+
+    Parameters
+    ----------
+    of
+        From images ``(n, 3, y, x)`` in [0, 1], logits and target to a loss an image.
+    name
+        What messages call it.
+    """
+
+    of: Callable[[Tensor, Tensor, Tensor], Tensor]
+    name: str
+
+    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Refuse: there are no images here."""
+        raise InputError(
+            f"objective: {self.name} needs the images too; call "
+            "objectives.bind(objective, images)(logits, target)"
+        )
+
+
+Objective: TypeAlias = Plain | OfImages
+
+
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Minus the log-probability of the target (Schwartz et al. 2023, equation 3): the default.
+
+    Examples
+    --------
+    >>> cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3]))
+    tensor([1.3863, 1.3863])
+    """
+    return F.cross_entropy(logits, target, reduction="none")
+
+
+def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Minus the log of the target's own sigmoid: the default of a multi-label head.
+
+    Examples
+    --------
+    >>> binary_cross_entropy(torch.zeros(1, 4), torch.tensor([2]))
+    tensor([0.6931])
+    """
+    return -F.logsigmoid(_of_target(logits, target))
+
+
+def margin(logits: Tensor, target: Tensor) -> Tensor:
+    """The best other logit minus the target's; below 0 the target is on top.
+
+    Examples
+    --------
+    >>> margin(torch.tensor([[1.0, 5.0, 2.0]]), torch.tensor([1]))
+    tensor([-3.])
+    """
+    if logits.shape[1] < 2:
+        raise InputError("objective: margin needs at least two classes")
+    own = F.one_hot(target, logits.shape[1]).bool()
+    return logits.masked_fill(own, -torch.inf).amax(1) - _of_target(logits, target)
+
+
+def activation(logits: Tensor, target: Tensor) -> Tensor:
+    """Minus the target's logit, whatever the other classes say.
+
+    Examples
+    --------
+    >>> activation(torch.tensor([[1.0, 5.0]]), torch.tensor([1]))
+    tensor([-5.])
+    """
+    return -_of_target(logits, target)
+
+
+def default(classifier: Classifier) -> Plain:
+    """`cross_entropy`, or `binary_cross_entropy` for a multi-label head.
+
+    Examples
+    --------
+    >>> from inversion_kit import as_classifier
+    >>> default(as_classifier("pocket:honest")).__name__
+    'cross_entropy'
+    """
+    return binary_cross_entropy if classifier.head == "sigmoid" else cross_entropy
+
+
+def contrast(classifier: Classifier, other: Classifier, *, weight: float = 1.0) -> OfImages:
+    """``classifier`` says the target and ``other`` does not.
+
+    The default objective of the first, plus ``weight`` times minus the log of the probability
+    that the second gives to anything else. Classes are matched by name.
+
+    Parameters
+    ----------
+    classifier
+        The classifier being trained against, whose logits and targets the objective gets.
+    other
+        The one that shall not agree; its label names may be in another order.
+    weight
+        Of the second part, at least 0.
+
+    Examples
+    --------
+    >>> from inversion_kit import as_classifier
+    >>> a, b = as_classifier("pocket:honest"), as_classifier("pocket:shortcut")
+    >>> images = torch.rand(2, 3, 32, 32)
+    >>> bind(contrast(a, b), images)(a.logits(images), torch.tensor([14, 14])).shape
+    torch.Size([2])
+    """
+    if not weight >= 0:
+        raise InputError(f"weight={weight!r}: expected a number of at least 0")
+    there = {label: i for i, label in enumerate(other.labels)}
+    places = [there.get(label, -1) for label in classifier.labels]
+    first = default(classifier)
+
+    def of(images: Tensor, logits: Tensor, target: Tensor) -> Tensor:
+        where = target.new_tensor(places)[target]
+        if bool((where < 0).any()):
+            label = classifier.labels[int(target[where < 0][0])]
+            raise LabelError(
+                f"other: {other.name!r} has no label {label!r}; "
+                f"nearest: {nearest(label, other.labels)}"
+            )
+        theirs = other.logits(images).to(logits.device)
+        if other.head == "sigmoid":
+            agrees = -F.logsigmoid(-_of_target(theirs, where))
+        else:
+            own = F.one_hot(where, theirs.shape[1]).bool()
+            rest = theirs.masked_fill(own, -torch.inf).logsumexp(1)
+            agrees = theirs.logsumexp(1) - rest
+        return first(logits, target) + weight * agrees
+
+    return OfImages(of, f"contrast({classifier.name!r}, {other.name!r})")
+
+
+def feature(classifier: Classifier, unit: int) -> OfImages:
+    """Minus one number of the classifier's embedding, whatever the target is.
+
+    Examples
+    --------
+    >>> from inversion_kit import as_classifier
+    >>> honest = as_classifier("pocket:honest")
+    >>> images = torch.rand(2, 3, 32, 32)
+    >>> bind(feature(honest, 3), images)(honest.logits(images), torch.tensor([0, 0])).shape
+    torch.Size([2])
+    """
+
+    def of(images: Tensor, logits: Tensor, target: Tensor) -> Tensor:
+        seen = classifier.features(images)
+        if seen is None:
+            raise InputError(
+                f"objective: classifier {classifier.name!r} offers no features; name a layer: "
+                "objectives.neuron(classifier, 'layer4', unit)"
+            )
+        return -_unit_of(seen, unit, "the features")
+
+    return OfImages(of, f"feature({unit})")
+
+
+def neuron(classifier: Classifier, layer: str, unit: int) -> OfImages:
+    """Minus the mean activation of one channel of a layer, whatever the target is.
+
+    Parameters
+    ----------
+    layer
+        Name of a module in ``classifier.model.named_modules()``. Its output is
+        ``(n, channel, ...)``.
+    unit
+        Index of the channel.
+
+    Examples
+    --------
+    >>> from inversion_kit import as_classifier
+    >>> honest = as_classifier("pocket:honest")
+    >>> images = torch.rand(2, 3, 32, 32)
+    >>> bind(neuron(honest, "layer4", 7), images)(honest.logits(images), torch.tensor([0, 0])).shape
+    torch.Size([2])
+    """
+    modules = dict(classifier.model.named_modules())
+    if layer not in modules or not layer:
+        raise InputError(f"layer={layer!r}: no such layer; nearest: {nearest(layer, modules)}")
+
+    def of(images: Tensor, logits: Tensor, target: Tensor) -> Tensor:
+        seen: list[Tensor] = []
+        hook = modules[layer].register_forward_hook(lambda _m, _given, out: seen.append(out))
+        try:
+            classifier.logits(images)
+        finally:
+            hook.remove()
+        if not seen or not isinstance(seen[-1], Tensor) or len(seen[-1]) != len(images):
+            raise InputError(f"layer={layer!r}: it gives no tensor with one row an image")
+        return -_unit_of(seen[-1], unit, f"layer {layer!r}")
+
+    return OfImages(of, f"neuron({layer!r}, {unit})")
+
+
+def weighted(*parts: tuple[float, Objective]) -> Objective:
+    """The weighted sum of objectives, itself one.
+
+    Examples
+    --------
+    >>> both = weighted((1.0, cross_entropy), (0.1, margin))
+    >>> both(torch.tensor([[0.0, 0.0]]), torch.tensor([1]))
+    tensor([0.6931])
+    """
+    if not parts:
+        raise InputError("parts: give at least one (weight, objective)")
+    for part in parts:
+        if not (isinstance(part, tuple) and len(part) == 2 and callable(part[1])):
+            raise InputError(f"parts: {part!r} is no (weight, objective)")
+
+    def plain(logits: Tensor, target: Tensor) -> Tensor:
+        return _total([weight * part(logits, target) for weight, part in parts])
+
+    def of(images: Tensor, logits: Tensor, target: Tensor) -> Tensor:
+        return _total([weight * bind(part, images)(logits, target) for weight, part in parts])
+
+    names = [part.name for _, part in parts if isinstance(part, OfImages)]
+    return OfImages(of, f"weighted({', '.join(names)})") if names else plain
+
+
+def bind(objective: Objective, images: Tensor) -> Plain:
+    """The plain function ``(logits, target) -> (n,)`` of any objective, for these images.
+
+    Parameters
+    ----------
+    objective
+        One of this module's, or a function of your own.
+    images
+        The images ``(n, 3, y, x)`` that the logits are of.
+
+    Raises
+    ------
+    InputError
+        The objective is no function, or gives something else than one loss an image.
+    NumericalError
+        A loss is not finite.
+    """
+    if not callable(objective):
+        raise InputError(
+            f"objective={objective!r}: expected a function (logits, target) -> (n,), for example "
+            "objectives.cross_entropy or objectives.margin"
+        )
+
+    def checked(logits: Tensor, target: Tensor) -> Tensor:
+        if isinstance(objective, OfImages):
+            loss = objective.of(images, logits, target)
+        else:
+            loss = objective(logits, target)
+        if not isinstance(loss, Tensor) or loss.shape != (len(logits),):
+            came = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise InputError(
+                f"objective: gave {came} for {len(logits)} images; expected one loss an image, "
+                f"({len(logits)},): leave out the mean over the batch"
+            )
+        if not torch.isfinite(loss).all():
+            raise NumericalError("objective: gave a loss that is not finite")
+        if logits.requires_grad and torch.is_grad_enabled() and not loss.requires_grad:
+            raise InputError("objective: its loss carries no gradient; work on the logits in torch")
+        return loss
+
+    return checked
+
+
+def _of_target(logits: Tensor, target: Tensor) -> Tensor:
+    return logits.gather(1, target[:, None])[:, 0]
+
+
+def _total(losses: list[Tensor]) -> Tensor:
+    return torch.stack(losses).sum(0)
+
+
+def _unit_of(seen: Tensor, unit: int, where: str) -> Tensor:
+    if isinstance(unit, bool) or not isinstance(unit, int) or not 0 <= unit < seen.shape[1]:
+        raise InputError(f"unit={unit!r}: {where} has channels 0 to {seen.shape[1] - 1}")
+    return seen[:, unit].flatten(1).mean(1) if seen.ndim > 2 else seen[:, unit]
