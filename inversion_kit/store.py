@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from inversion_kit import schema
+from inversion_kit import durable, schema
 from inversion_kit.audit_folder import PLAN
-from inversion_kit.errors import InputError, StoreError
+from inversion_kit.errors import InputError, InversionError, StoreError
 from inversion_kit.lazy import open_audit
+
+_CODECS = {"bytes", "vlen-utf8", "zstd", "blosc", "gzip", "crc32c", "sharding_indexed", "transpose"}
+_MOST_CHUNK = 2**28
+"""The most values of a chunk, and of a coordinate."""
 
 
 def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -102,12 +108,45 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         raise StoreError(
             f"path={str(source)!r}: no stored result there (no zarr.json, no audit.json)"
         )
+    _check_zarr(source)
     try:
-        tree = xr.open_datatree(source, engine="zarr", consolidated=False, chunks=None)
-    except (OSError, ValueError, KeyError) as error:
+        tree = xr.open_datatree(
+            source, engine="zarr", consolidated=False, chunks=None, zarr_format=3
+        )
+        audit = tree.attrs.get("kind") == "audit"  # its texts are many: they stay on disk
+        tree = _convert_text(tree, "OT", _fixed, coordinates_only=audit)
+        return schema.validate(tree)
+    except InversionError:
+        raise
+    except Exception as error:  # zarr, its codecs and xarray raise of every kind on damage
         raise StoreError(f"path={str(source)!r} cannot be read: {error}") from error
-    audit = tree.attrs.get("kind") == "audit"  # its texts are many: they stay on disk
-    return schema.validate(_convert_text(tree, "OT", _fixed, coordinates_only=audit))
+
+
+def _check_zarr(source: Path) -> None:
+    """Refuse what would make the libraries below take much memory or run what is no codec."""
+    for path in [source / "zarr.json", *source.glob("*/zarr.json"), *source.glob("*/*/zarr.json")]:
+        node = durable.parse(durable.read_file(path, 2**24), path)
+        try:
+            if node["node_type"] == "array":
+                _check_array(node)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise StoreError(f"path={str(path)!r} describes no array: {error!r}") from error
+
+
+def _check_array(node: dict[str, Any]) -> None:
+    shape, chunk = node["shape"], node["chunk_grid"]["configuration"]["chunk_shape"]
+    for name, sides in (("shape", shape), ("chunk_shape", chunk)):
+        if not all(type(n) is int and 0 <= n < 2**31 for n in sides):
+            raise ValueError(f"{name}={sides}")
+    if math.prod(chunk) > _MOST_CHUNK or (len(shape) == 1 and shape[0] > _MOST_CHUNK):
+        raise ValueError(f"shape={shape}, chunk_shape={chunk}: too large")
+    waiting = [*node["codecs"]]
+    while waiting:
+        codec = waiting.pop()
+        if codec["name"] not in _CODECS:
+            raise ValueError(f"codec {codec['name']!r}, allowed {sorted(_CODECS)}")
+        inner = codec.get("configuration") or {}
+        waiting += [*inner.get("codecs", []), *inner.get("index_codecs", [])]
 
 
 def _open_netcdf(source: Path) -> xr.DataTree:
