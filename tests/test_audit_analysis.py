@@ -206,6 +206,14 @@ def test_confusion_by_hand() -> None:
     assert change["pairs"].values.tolist() == [8, 4]
 
 
+def test_a_difference_is_over_the_noises_that_both_have() -> None:
+    gap = [[[1, 0, -1, -1], [-1] * 4], [[0] * 4, [0] * 4]]
+    tree = with_reads({"token": TOKEN, "shuffled": gap})
+    change = audit_analysis.confusion_difference(tree, "token", "shuffled").isel(label=0)
+    assert change["difference"].values.tolist() == [-1 / 2, 1 / 2, 0, 0]
+    assert int(change["pairs"]) == 2
+
+
 def test_crossed_by_hand() -> None:
     tree = synthetic_audit(labels=2, seeds=2, checks=3)
     validation = tree["validation"]["probability"]

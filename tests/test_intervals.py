@@ -52,6 +52,18 @@ def test_a_missing_seed_is_as_if_it_were_not_there() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_gap_at_one_end_is_at_that_end() -> None:
+    row = np.random.default_rng(3).random((1, 3, 4)) < 0.5
+    for missing in (0, 2):
+        gap = row.astype(float)
+        gap[:, missing] = np.nan
+        cut = np.delete(gap, missing, axis=1)
+        for one, other in zip(
+            intervals.share(gap, **BOOT), intervals.share(cut, **BOOT), strict=True
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_rows_do_not_depend_on_each_other() -> None:
     gap, _ = with_gaps()
     full = np.ones((1, 3, 7))

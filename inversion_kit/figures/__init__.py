@@ -9,8 +9,8 @@ from __future__ import annotations
 from inversion_kit.figures.bars import findings, neighbours, semantic, success
 from inversion_kit.figures.images import before_after, strip
 from inversion_kit.figures.matrices import confusion
+from inversion_kit.figures.paths import trajectory
 from inversion_kit.figures.scatter import projection
-from inversion_kit.figures.trajectory import trajectory
 
 __all__ = [
     "trajectory",
