@@ -174,7 +174,8 @@ def _from_pocket(name: str, options: Options) -> Classifier:
     )
     state = load_file(folder / "model.safetensors")
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    prepare, official = read_timm(config["pretrained_cfg"])
+    model.pretrained_cfg = {**config["pretrained_cfg"], "label_names": config["label_names"]}
+    prepare, official = read_timm(model.pretrained_cfg)
     if options.preprocess is not None:
         prepare, official = as_preprocess(options.preprocess)  # type: ignore[assignment]
     return Classifier(

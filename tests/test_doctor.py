@@ -1,0 +1,367 @@
+"""The doctor: each planted fault is found, healthy models raise no alarm, nothing is changed."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import nn
+
+from inversion_kit.classifiers import Classifier, Preprocess, as_classifier
+from inversion_kit.diagnosis import Check, Diagnosis, Trial
+from inversion_kit.doctor import doctor
+from inversion_kit.errors import InputError
+from inversion_kit.generators import as_generator
+
+COUNT = 32
+
+
+@pytest.fixture(scope="session")
+def honest():
+    return as_classifier("pocket:honest")
+
+
+@pytest.fixture(scope="session")
+def photos(honest):
+    """Generated photographs and their names, those alone that the honest classifier knows."""
+    names = honest.labels[:COUNT]
+    prompts = [f"a photo of a {name}" for name in names]
+    images = as_generator("pocket").images(prompts, seeds=list(range(COUNT)), num_inference_steps=4)
+    known = honest.logits(images).argmax(1) == torch.arange(COUNT)
+    assert known.sum() >= 24
+    return images[known], [name for name, k in zip(names, known, strict=True) if k]
+
+
+def with_look(honest: Classifier, **changes) -> Classifier:
+    look = replace(honest.preprocess, **changes)
+    return Classifier(honest.model, look, honest.labels, name="changed")
+
+
+def with_model(honest: Classifier, make, **settings) -> Classifier:
+    """The honest classifier with something around a copy of its network."""
+    model = make(copy.deepcopy(honest.model))
+    return Classifier(model, honest.preprocess, honest.labels, name="changed", **settings)
+
+
+class Around(nn.Module):
+    """A network with a function around it."""
+
+    def __init__(self, inner, function):
+        super().__init__()
+        self.inner, self.function = inner, function
+
+    def forward(self, images):
+        return self.function(self.inner, images)
+
+
+def alarms(found: Diagnosis) -> list[str]:
+    return [check.name for check in found.alarms]
+
+
+# --- healthy ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["honest", "judge", "backdoored", "shortcut"])
+def test_the_shipped_classifiers_are_healthy(name, photos):
+    found = doctor(f"pocket:{name}")
+    assert found.healthy, str(found)
+    images, labels = photos
+    found = doctor(f"pocket:{name}", images, labels, most=12)
+    assert found.healthy, str(found)
+    assert found.accuracy >= 0.8
+    assert found.best.accuracy <= found.accuracy
+
+
+def test_healthy_models_of_other_kinds_raise_no_alarm(honest, photos):
+    model = timm.create_model("test_resnet", num_classes=5)
+    assert doctor(model).healthy
+    assert doctor([honest, "pocket:judge"], *photos, most=8).healthy
+
+    def top(files):
+        images = torch.from_numpy(files).permute(0, 3, 1, 2) / 255
+        return honest.logits(images).argmax(1)
+
+    box = as_classifier(top, black_box=True, labels=honest.labels)
+    found = doctor(box, *photos, most=8)
+    assert found.healthy, str(found)
+    assert found["gradient"].status == "skip"
+    assert "cma" in found["gradient"].type_this
+    yes = nn.Sequential(nn.Flatten(), nn.Linear(48, 1))
+    assert doctor(yes, preprocess=Preprocess(size=(4, 4))).healthy
+
+
+def test_a_model_is_left_as_it_came():
+    model = timm.create_model("test_resnet", num_classes=5).train()
+    weights = copy.deepcopy(model.state_dict())
+    found = doctor(model)
+    assert "came in train mode" in found["mode"].seen
+    assert all(m.training for m in model.modules())
+    assert all(p.requires_grad for p in model.parameters())
+    assert all(torch.equal(v, weights[k]) for k, v in model.state_dict().items())
+
+
+# --- planted faults that labelled images show ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "says"),
+    [
+        ({"channels": "bgr"}, "channels", "channels rgb"),
+        ({"size": (32, 32)}, "size", "64 x 64"),
+        ({"std": (1 / 255,) * 3, "mean": (0.0,) * 3}, "value range", "%"),
+        ({"mean": (0.8,) * 3, "std": (0.06,) * 3}, "normalisation", "%"),
+    ],
+)
+def test_wrong_preprocessing_is_found_and_the_best_alternative_named(
+    honest, photos, changes, check, says
+):
+    found = doctor(with_look(honest, **changes), *photos)
+    assert set(alarms(found)) == {check, "accuracy"}
+    assert says in found[check].seen
+    assert found.best.accuracy > found.accuracy + 0.2
+    assert "Preprocess(" in found["accuracy"].type_this
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_names_off_by_one_are_found(honest, photos, step):
+    names = np.roll(honest.labels, step).tolist()
+    wrong = Classifier(honest.model, honest.preprocess, names, name="shifted")
+    found = doctor(wrong, *photos)
+    assert set(alarms(found)) == {"label order", "accuracy"}
+    assert f"one place {'later' if step == -1 else 'earlier'}" in found["label order"].seen
+    assert found.best.accuracy > 0.9
+
+
+def test_labels_that_count_from_one_are_found(honest, photos):
+    images, names = photos
+    found = doctor(honest, images, [honest.index(name) + 1 for name in names])
+    assert set(alarms(found)) == {"label order", "accuracy"}
+
+
+def test_outputs_in_another_order_than_the_names_are_found(honest, photos):
+    order = torch.tensor(sorted(range(43), key=lambda i: honest.labels[i]))
+    wrong = with_model(honest, lambda m: Around(m, lambda inner, x: inner(x)[:, order]))
+    found = doctor(wrong, *photos)
+    assert set(alarms(found)) == {"label order", "accuracy"}
+    assert "sorted(labels)" in found["label order"].type_this
+
+
+def test_a_model_that_knows_nothing_is_found(honest, photos):
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 43))
+    found = doctor(Classifier(model, honest.preprocess, honest.labels, name="new"), *photos)
+    assert found["accuracy"].status == "fail"
+    assert "hardly more than chance" in found["accuracy"].seen
+
+
+def test_a_wrong_function_of_preprocessing_is_found_too(honest, photos):
+    def turned(images):
+        return honest.preprocess(images.flip(1))
+
+    found = doctor(Classifier(honest.model, turned, honest.labels, name="turned"), *photos)
+    assert set(alarms(found)) == {"channels", "accuracy"}
+
+
+# --- planted faults that need no labels ---------------------------------------------------------
+
+
+def test_mean_and_std_of_0_to_255_are_found(honest, photos):
+    wrong = with_look(honest, mean=(89.0, 84.0, 87.0), std=(69.0, 66.0, 69.0))
+    assert alarms(doctor(wrong))[0] == "value range"
+    found = doctor(wrong, *photos)
+    assert "value range" in alarms(found)
+    assert found.best.change == "mean and std divided by 255"
+
+
+@pytest.mark.parametrize(
+    ("change", "do"), [(lambda x: x * 255, "/ 255"), (lambda x: x * 2 - 1, "+ 1")]
+)
+def test_images_of_another_range_are_found(honest, photos, change, do):
+    images, names = photos
+    found = doctor(honest, change(images), names)
+    assert alarms(found) == ["images"]
+    assert do in found["images"].type_this
+
+
+def test_train_mode_is_found(honest):
+    wrong = with_model(honest, lambda m: m)
+    wrong.model.train()
+    found = doctor(wrong)
+    assert "mode" in alarms(found)
+    assert "BatchNorm2d" in found["mode"].seen
+    assert found["mode"].type_this == "classifier.model.eval()"
+
+
+def test_batch_norm_without_running_statistics_is_found(honest):
+    def bare(model):
+        for layer in model.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.running_mean = layer.running_var = None
+                layer.track_running_stats = False
+        return model
+
+    assert "one at a time" in alarms(doctor(with_model(honest, bare)))
+
+
+def test_dropout_that_never_stops_is_found(honest):
+    wrong = with_model(honest, lambda m: Around(m, lambda inner, x: F.dropout(inner(x), 0.3)))
+    assert "determinism" in alarms(doctor(wrong))
+
+
+@pytest.mark.parametrize(
+    ("function", "do"),
+    [(lambda x: x.softmax(1), "head='probability'"), (torch.sigmoid, "head='sigmoid'")],
+)
+def test_probabilities_in_place_of_logits_are_found(honest, function, do):
+    wrong = with_model(honest, lambda m: Around(m, lambda inner, x: function(inner(x))))
+    found = doctor(wrong)
+    assert alarms(found) == ["logits"]
+    assert do in found["logits"].type_this
+    declared = with_model(
+        honest, lambda m: Around(m, lambda inner, x: inner(x).softmax(1)), head="probability"
+    )
+    assert doctor(declared).healthy
+
+
+def test_names_that_do_not_fit_the_outputs_are_found(honest):
+    found = doctor(honest.model, preprocess=honest.preprocess, class_names=honest.labels[:42])
+    assert alarms(found) == ["classes"]
+    short = Classifier(honest.model, honest.preprocess, honest.labels[:42], name="short")
+    found = doctor(short)
+    assert alarms(found) == ["classes"]
+    assert "42 label names" in found["classes"].seen
+
+
+def test_a_constant_output_is_found(honest):
+    def dead(model):
+        nn.init.zeros_(model.fc.weight)
+        return model
+
+    found = doctor(with_model(honest, dead))
+    assert set(alarms(found)) == {"constant output", "gradient"}
+
+
+def test_weights_and_scores_that_are_not_finite_are_found(honest):
+    def broken(model):
+        model.fc.weight[0, 0] = torch.nan
+        return model
+
+    found = doctor(with_model(honest, broken))
+    assert alarms(found) == ["finite"]
+    assert "fc.weight" in found["finite"].seen
+
+    def spread(inner, images):
+        return inner(images) / images.std((1, 2, 3), keepdim=True)[:, :, 0, 0]
+
+    def flat(inner, images):
+        return inner(images) / (images - images[:, :, :1, :1]).abs().amax((1, 2, 3))[:, None]
+
+    assert doctor(with_model(honest, lambda m: Around(m, spread))).healthy
+    assert alarms(doctor(with_model(honest, lambda m: Around(m, flat)))) == ["finite"]
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda inner, x: inner(x).detach(), "no gradient"),
+        (lambda inner, x: inner(x.round()), "zero everywhere"),
+        (lambda inner, x: torch.from_numpy(inner(x).detach().numpy()), "no gradient"),
+    ],
+)
+def test_a_gradient_that_does_not_arrive_is_found(honest, function, says):
+    found = doctor(with_model(honest, lambda m: Around(m, function)))
+    assert alarms(found) == ["gradient"]
+    assert says in found["gradient"].seen
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64])
+def test_another_precision_is_found(honest, kind):
+    found = doctor(with_model(honest, lambda m: m.to(kind)))
+    assert alarms(found) == ["dtype and device"]
+    assert str(kind).removeprefix("torch.") in found["dtype and device"].seen
+
+
+def test_a_size_that_the_model_cannot_take_is_found():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 3))
+    found = doctor(model, preprocess=Preprocess(size=(9, 9)))
+    assert alarms(found) == ["runs"]
+    assert "9 x 9" in found["runs"].seen
+    bad = Classifier(model, Preprocess(size=(9, 9)), ["a", "b", "c"], name="bad")
+    assert alarms(doctor(bad)) == ["runs"]
+
+
+def test_settings_other_than_the_models_own_are_told():
+    model = timm.create_model("test_resnet", num_classes=5)
+    found = doctor(model, preprocess=Preprocess(size=(64, 64)))
+    assert alarms(found) == ["normalisation", "size"]
+    assert all(check.status == "warn" for check in found.alarms)
+
+
+# --- images, labels and the result --------------------------------------------------------------
+
+
+def test_images_come_in_many_kinds(honest, photos, tmp_path):
+    images, names = photos[0][:6], photos[1][:6]
+    files = (images * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    pictures = [Image.fromarray(f) for f in files]
+    pictures[0] = pictures[0].resize((50, 40))
+    for i, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{i}.png")
+    paths = [tmp_path / f"{i}.png" for i in range(len(pictures))]
+    for some in (files, list(files), pictures, paths):
+        found = doctor(honest, some, names)
+        assert found.healthy, str(found)
+        assert found.images == len(names)
+
+
+def test_of_many_images_some_are_taken_with_their_labels(honest, photos):
+    images, names = photos
+    found = doctor(honest, images, names, most=10)
+    assert found.images == 10
+    assert found.accuracy == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "says"),
+    [
+        (None, ["stop"], "need the images"),
+        ([], ["stop"], "there are none"),
+        (torch.rand(2, 3, 8, 8), ["stop"], "1 for 2 images"),
+        (torch.rand(1, 3, 8, 8), ["stopp"], "nearest"),
+        (torch.rand(1, 3, 8, 8), [99], "allowed are 0 to 42"),
+        (torch.rand(1, 4, 8, 8), ["stop"], r"shape \(4, 8, 8\)"),
+        (torch.full((1, 3, 8, 8), torch.nan), ["stop"], "not finite"),
+        (["nowhere.png"], ["stop"], "no image that can be read"),
+        ("nowhere.png", None, "give a list"),
+    ],
+)
+def test_images_and_labels_that_are_not_usable_are_refused(honest, images, labels, says):
+    with pytest.raises(InputError, match=says):
+        doctor(honest, images, labels)
+
+
+def test_the_result_reads_as_text_and_as_escaped_html():
+    checks = (
+        Check("channels", "ok", "fine", "matters"),
+        Check("gradient", "warn", "<b>small</b>", "it steers", "type & go"),
+        Check("finite", "fail", "NaN", "it ends a search", "load again"),
+    )
+    found = Diagnosis("<m>", checks, (Trial("channels", "<bgr>", 0.25, "do"),), 0.5, 8)
+    text = str(found)
+    assert text.splitlines()[0] == "<m>: look at finite, gradient."
+    assert "type  load again" in text
+    assert "50.0%  as it is" in text
+    assert "matters" not in text
+    page = found._repr_html_()
+    assert "<b>small" not in page
+    assert "&lt;b&gt;small" in page
+    assert "&lt;m&gt;" in page
+    assert "&lt;bgr&gt;" in page
+    with pytest.raises(KeyError, match="there are 'channels'"):
+        found["nothing"]
