@@ -241,7 +241,8 @@ def _write_images(tree: xr.DataTree, part: Path) -> None:
     (part / "images").mkdir(parents=True)
     samples = tree["samples"].to_dataset()
     status = tree["status"]["status"].values
-    classes = samples["class"].values
+    classes, labels = samples["class"].values, samples["label"].values
+    arms = samples["arm"].values
     judged = "judge_probability" in samples
     rows: list[dict[str, Any]] = []
     for i, a, s in np.ndindex(status.shape):
@@ -256,12 +257,12 @@ def _write_images(tree: xr.DataTree, part: Path) -> None:
             Image.fromarray(one["image"].values).save(part / file)
             row = {
                 "file_name": file,
-                "label": str(unit["label"].values),
+                "label": str(labels[i]),  # a scalar of xarray loses NULs at the end
                 "label_index": index,
-                "arm": str(unit["arm"].values),
+                "arm": str(arms[a]),
                 "seed": seed,
                 "sample": int(j),
-                "prompt": str(one["prompt"].values),
+                "prompt": str(unit["prompt"].values[j]),
                 "predicted": str(classes[probability.argmax()]),
                 "probability": float(probability[index]),
             }

@@ -84,7 +84,7 @@ def test_large_arrays_are_cut_into_pieces_that_are_equal(audit, tmp_path, monkey
 
     image = zarr.open_group(path, mode="r")["trajectory/image"]
     assert image.chunks[:4] == (1, 1, 1, 3)
-    assert image.shards[:4] == (1, 1, 1, 6)
+    assert image.shards[:4] == (1, 2, 2, 6)
 
 
 def test_a_damaged_unit_stops_the_export_and_nothing_is_left(audit, tmp_path):
