@@ -21,6 +21,8 @@ _HOME = {
     "as_classifier": "classifiers",
     "Classifier": "classifiers",
     "Preprocess": "classifiers",
+    "doctor": "checkup",
+    "Diagnosis": "diagnosis",
     "as_generator": "generators",
     "Generator": "generators",
     "ClassToken": "class_token",
@@ -38,6 +40,7 @@ _HOME = {
     "InversionError": "errors",
     "InputError": "errors",
     "LabelError": "errors",
+    "ClassifierUnavailableError": "errors",
     "GeneratorUnavailableError": "errors",
     "NumericalError": "errors",
     "SchemaError": "errors",
@@ -49,9 +52,12 @@ __all__ = sorted(_HOME)
 if TYPE_CHECKING:
     from inversion_kit.analysis import success
     from inversion_kit.audit_run import audit, resume
+    from inversion_kit.checkup import doctor
     from inversion_kit.class_token import ClassToken
     from inversion_kit.classifiers import Classifier, Preprocess, as_classifier
+    from inversion_kit.diagnosis import Diagnosis
     from inversion_kit.errors import (
+        ClassifierUnavailableError,
         GeneratorUnavailableError,
         InputError,
         InversionError,

@@ -1,4 +1,4 @@
-"""The command line: ``inversion-kit demo | invert | audit | resume | status | report``."""
+"""The command line: ``inversion-kit demo | doctor | invert | audit | resume | status | report``."""
 
 from __future__ import annotations
 
@@ -35,6 +35,27 @@ def demo(
 ) -> None:
     """Invert a class of the embedded classifier through the embedded generator."""
     _run("pocket:honest", label, "pocket", ["pocket:judge"], None, out, seed, 60)
+
+
+@app.command()
+def doctor(
+    model: Annotated[str, typer.Argument(help="pocket:honest, timm/<name>, a folder, ...")],
+    images: Annotated[
+        Path | None,
+        typer.Option(help="A folder of images, or with a folder a class (name or index)."),
+    ] = None,
+) -> None:
+    """Check a classifier in seconds; exit code 1 where something fails."""
+    from inversion_kit.checkup import read_folder
+
+    try:
+        pictures, labels = read_folder(images) if images else (None, None)
+        found = inversion_kit.doctor(model, pictures, labels)
+    except InversionError as error:
+        _fail(error)
+    typer.echo(str(found))
+    if any(check.status == "fail" for check in found.alarms):
+        raise typer.Exit(1)
 
 
 @app.command()

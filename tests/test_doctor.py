@@ -12,10 +12,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import nn
+from typer.testing import CliRunner
 
+from inversion_kit.checkup import doctor
 from inversion_kit.classifiers import Classifier, Preprocess, as_classifier
+from inversion_kit.cli import app
 from inversion_kit.diagnosis import Check, Diagnosis, Trial
-from inversion_kit.doctor import doctor
 from inversion_kit.errors import InputError
 from inversion_kit.generators import as_generator
 
@@ -301,6 +303,30 @@ def test_settings_other_than_the_models_own_are_told():
     found = doctor(model, preprocess=Preprocess(size=(64, 64)))
     assert alarms(found) == ["normalisation", "size"]
     assert all(check.status == "warn" for check in found.alarms)
+
+
+# --- the command line ---------------------------------------------------------------------------
+
+
+def test_the_command_says_what_it_found_and_exits_by_it(honest, photos, tmp_path):
+    healthy = CliRunner().invoke(app, ["doctor", "pocket:honest"])
+    assert healthy.exit_code == 0, healthy.output
+    assert healthy.output.startswith("pocket:honest: nothing found.")
+    for image, name in zip(*photos, strict=True):
+        file = tmp_path / f"{honest.index(name) + 1:05d}" / "a.png"
+        file.parent.mkdir()
+        Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy()).save(file)
+    done = CliRunner().invoke(app, ["doctor", "pocket:honest", "--images", str(tmp_path)])
+    assert done.exit_code == 1, done.output
+    assert "label order" in done.output.splitlines()[0]
+
+
+@pytest.mark.parametrize("make", ["nothing", "empty"])
+def test_a_folder_without_images_is_one_line_and_an_exit_code(make, tmp_path):
+    folder = tmp_path if make == "empty" else tmp_path / "nowhere"
+    done = CliRunner().invoke(app, ["doctor", "pocket:honest", "--images", str(folder)])
+    assert done.exit_code == 2
+    assert "images=" in done.output
 
 
 # --- images, labels and the result --------------------------------------------------------------

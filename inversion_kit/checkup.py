@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from inversion_kit.checkup_trials import trials_of
 from inversion_kit.classifiers import Classifier, as_classifier
 from inversion_kit.diagnosis import Check, Diagnosis
-from inversion_kit.doctor_trials import trials_of
 from inversion_kit.errors import ClassifierUnavailableError, InputError, LabelError
 from inversion_kit.preprocess import Preprocess
 
@@ -106,9 +107,11 @@ def doctor(
             return Diagnosis(classifier.name, tuple(checks), images=len(given))
         truth = _truth(classifier, labels, len(_listed(images)), most)
         measured, trials, accuracy = trials_of(classifier, given, truth)
-        told = [_range(classifier)] if _range(classifier).status == "fail" else []
-        known = {c.name for c in told}
-        checks += told + [_check(*found) for found in measured if found[0] not in known]
+        told = _range(classifier)
+        if told.status == "fail":  # the settings themselves say so: no measurement outweighs it
+            measured = [found for found in measured if found[0] != told.name]
+            checks.append(told)
+        checks += [_check(*found) for found in measured]
     return Diagnosis(classifier.name, tuple(checks), tuple(trials), accuracy, len(given))
 
 
@@ -148,6 +151,33 @@ def _left_as_it_came(model: Any) -> Iterator[list[str]]:
 def _in_training(modules: Sequence[nn.Module]) -> list[str]:
     kinds = (_NORMS, _DROPOUTS)
     return sorted({type(m).__name__ for m in modules if isinstance(m, kinds) and m.training})
+
+
+def read_folder(folder: str | PathLike[str]) -> tuple[list[Path], list[int | str] | None]:
+    """Image files of a folder, and their classes where it holds one folder a class.
+
+    The folders are called by the label names, or all by the class indices.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, or no image in it.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"images={str(folder)!r}: no such folder")
+    kinds = Image.registered_extensions()
+    files = sorted(f for f in root.rglob("*") if f.is_file() and f.suffix.lower() in kinds)
+    if not files:
+        raise InputError(f"images={str(folder)!r}: there are no images in it")
+    inside = [file.relative_to(root).parts for file in files]
+    labelled = all(len(parts) == 2 for parts in inside)
+    if not labelled:
+        return files, None
+    names = [parts[0] for parts in inside]
+    if all(name.isdecimal() for name in names):
+        return files, [int(name) for name in names]
+    return files, list(names)
 
 
 # --- images -----------------------------------------------------------------------------------
