@@ -1,90 +1,86 @@
 """How many of the 43 traffic signs a name-free class token reaches: ``python benchmarks/reach.py``.
 
-Every label starts from the same neutral vector, with the default settings of `invert`. Success is
-the share of images on test noise whose most likely class is the label. Results are kept in a JSON
-lines file as they come, so that an interrupted run goes on.
+An audit of ``pocket:honest`` in the arms ``name`` and ``token`` with the default settings and one
+seed; interrupted, it goes on. Every label starts from the same neutral vector. Success is the share
+of images on test noise whose most likely class is the label. ``--store`` may be any audit of the
+same classifier that has both arms: then its first seed is read and nothing is made.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import xarray as xr
 
 import inversion_kit
 
 
-def measure(label: str, generator: inversion_kit.Generator, seed: int) -> dict[str, object]:
-    """Invert one label and read off its row of the table."""
-    began = time.monotonic()
-    tree = inversion_kit.invert(
-        "pocket:honest",
-        label,
-        generator=generator,
-        judges=["pocket:judge"],
-        seed=seed,
-        progress=False,
-    )
-    seconds = time.monotonic() - began
-    target = tree.attrs["label_index"]
-    arms = tree["samples"].to_dataset().isel(seed=0)
-    row: dict[str, object] = {"label": label, "seed": seed, "seconds": round(seconds, 1)}
-    for arm in ("start", "token", "name"):
-        one = arms.sel(arm=arm)
-        row[arm] = float((one["probability"].argmax("class") == target).mean())
-        row[f"{arm}_judge"] = float((one["judge_probability"][0].argmax("class") == target).mean())
-    checks = tree["validation"].to_dataset().isel(seed=0)
-    chosen = int(tree["token"]["selected"][0])
-    row["from"] = str(checks["start"].values[chosen])
-    row["updates"] = int((tree["trajectory"]["loss"][0].notnull()).sum())
-    return row
+def row(tree: xr.DataTree, at: int) -> dict[str, object]:
+    """What the audit says of one label."""
+    samples = tree["samples"].to_dataset().isel(label=at, seed=0)
+    checks = tree["validation"].to_dataset().isel(label=at, seed=0).sel(arm="token")
+    target = int(samples["label_index"])
+    found: dict[str, object] = {"label": str(samples["label"].values)}
+    for arm in ("token", "name"):
+        one = samples.sel(arm=arm)
+        found[arm] = float((one["probability"].argmax("class") == target).mean())
+        judged = one["judge_probability"].isel(judge=0)
+        found[f"{arm}_judge"] = float((judged.argmax("class") == target).mean())
+    first = checks["probability"].isel(check=0)
+    found["start"] = float((first.argmax("class") == target).mean())
+    token = tree["token"].to_dataset().isel(label=at, seed=0).sel(arm="token")
+    kept = int(token["selected"])
+    found["from"] = str(checks["start"].values[kept])
+    steps = tree["trajectory"]["loss"].isel(label=at, seed=0).sel(arm="token")
+    found["updates"] = int(steps.notnull().sum())
+    begun = checks["step"].values[list(checks["start"].values).index(found["from"])]
+    found["own"] = int(checks["step"].values[kept] - begun)
+    status = tree["status"]["seconds"].isel(label=at, seed=0)
+    found["seconds"] = float(status.sel(arm="token"))
+    return found
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="JSON lines file to keep and continue")] = Path(
-        "runs/reach.jsonl"
-    ),
-    seed: int = 0,
-    label: Annotated[list[str] | None, typer.Option(help="Only these labels")] = None,
+    store: Annotated[Path, typer.Option(help="Folder of the audit")] = Path("runs/reach"),
 ) -> None:
     """Print the table and its summary."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    rows = (
-        [json.loads(line) for line in out.read_text("utf-8").splitlines()] if out.is_file() else []
-    )
-    done = {row["label"] for row in rows if row["seed"] == seed}
-    generator = inversion_kit.as_generator("pocket")
-    names = inversion_kit.as_classifier("pocket:honest").labels
-    for name in label or names:
-        if name in done:
-            continue
-        row = measure(name, generator, seed)
-        rows.append(row)
-        with out.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        typer.echo(_line(row))
-    rows = [row for row in rows if row["seed"] == seed]
-    typer.echo("\n| label | kept start | updates | start | token | judge | name | seconds |")
-    typer.echo("|---|---|---|---|---|---|---|---|")
-    for row in rows:
-        typer.echo(_line(row))
-    reached = [row for row in rows if row["token"] >= 0.7]
-    agreed = [row for row in reached if row["token_judge"] >= 0.6]
+    if not (store / "audit.json").is_file():
+        inversion_kit.audit(
+            "pocket:honest",
+            generator="pocket",
+            judges=["pocket:judge"],
+            arms=["name", "token"],
+            views=[],
+            seeds=1,
+            store=store,
+        )
+    tree = inversion_kit.open(store)
+    done = (tree["status"]["status"].isel(seed=0).sel(arm=["name", "token"]) == "done").all("arm")
+    rows = [row(tree, at) for at in range(tree["samples"].sizes["label"]) if bool(done[at])]
+    typer.echo("| label | kept start | updates | start | token | judge | name | judge | seconds |")
+    typer.echo("|---|---|---|---|---|---|---|---|---|")
+    keys = ("start", "token", "token_judge", "name", "name_judge")
+    for one in rows:
+        shares = " | ".join(f"{one[key]:.0%}" for key in keys)
+        typer.echo(
+            f"| {one['label']} | {one['from']} | {one['updates']} | {shares} "
+            f"| {one['seconds']:.0f} |"
+        )
+    reached = [one for one in rows if one["token"] >= 0.7]
+    agreed = [one for one in reached if one["token_judge"] >= 0.6]
     typer.echo(
         f"\n{len(reached)} of {len(rows)} labels at 70 % or more; {len(agreed)} of them at 60 % "
-        f"or more under the judge; "
-        f"median {statistics.median(row['seconds'] for row in rows):.0f} s a label"
+        f"or more under {tree['samples']['judge'].values[0]}; "
+        f"median {statistics.median(one['seconds'] for one in rows):.0f} s a label"
     )
-
-
-def _line(row: dict[str, object]) -> str:
-    shares = " | ".join(f"{row[key]:.0%}" for key in ("start", "token", "token_judge", "name"))
-    return (
-        f"| {row['label']} | {row['from']} | {row['updates']} | {shares} | {row['seconds']:.0f} |"
+    means = ", ".join(f"{key} {statistics.mean(one[key] for one in rows):.0%}" for key in keys)
+    words = [one for one in reached if one["from"] != "neutral"]
+    typer.echo(
+        f"means: {means}\n{len(reached) - len(words)} reached from the neutral start, {len(words)} "
+        f"from a probed word, {sum(one['own'] == 0 for one in words)} of these without an update"
     )
 
 

@@ -102,15 +102,15 @@ class Classifier:
         wanted = torch.is_grad_enabled() and images.requires_grad
         if wanted and not self.differentiable:
             raise InputError(
-                f"classifier {self.name!r} is a black box and gives no gradient; give "
-                'method="cma", which searches without one'
+                f"classifier {self.name!r} is a black box and gives no gradient; a "
+                'search without one (method="cma") is not built yet'
             )
         out = self._checked(self.raw(images), len(images))
         if wanted and not out.requires_grad:
             raise InputError(
                 f"classifier {self.name!r}: no gradient comes back to the images; the model or its "
-                "preprocessing cuts it (detach, no_grad, argmax, numpy); mend that, or give "
-                'as_classifier(..., black_box=True) and method="cma"'
+                "preprocessing cuts it (detach, no_grad, argmax, numpy); mend that. A search without a "
+                'gradient (method="cma") is not built yet'
             )
         return out
 

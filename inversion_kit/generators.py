@@ -202,8 +202,8 @@ class Generator:
     def _no_gradient(self, gradient: GradientPolicy) -> InputError:
         return InputError(
             f"gradient={gradient.name!r}: {type(self.pipeline).__name__} encodes its prompts under "
-            "torch.no_grad(), so no gradient reaches the class token; method='cma' searches the "
-            "token without one, or use another pipeline"
+            "torch.no_grad(), so no gradient reaches the class token; use another "
+            "pipeline; a search without a gradient (method='cma') is not built yet"
         )
 
     def images(

@@ -13,7 +13,9 @@ import inversion_kit
 
 PACKAGE = Path(inversion_kit.__file__).parent
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "timm"}
-VIEWS = ("analysis", "html_report", "schema", "store")
+VIEWS = (
+    "analysis", "audit_analysis", "html_report", "intervals", "projection", "schema", "store",
+)  # fmt: skip
 
 
 def imports(module: str) -> set[str]:

@@ -99,8 +99,9 @@ def main(
         ),
     ] = None,
     vae_steps: int = 2600,
+    decoder_steps: int = 4000,
     clip_steps: int = 3000,
-    unet_steps: int = 8000,
+    unet_steps: int = 7200,
     seed: int = 0,
     device: str = "cuda" if torch.cuda.is_available() else "cpu",
 ) -> None:
@@ -117,6 +118,9 @@ def main(
         autoencoder, both, tokenizer, denoiser = parts
     elif {"vae", "unet", "save"} & set(wanted):
         autoencoder = vae.train(images, folder=work, steps=vae_steps, seed=seed, device=device)
+        autoencoder = vae.polish(
+            autoencoder, images, folder=work, steps=decoder_steps, seed=seed, device=device
+        )
     if parts is None and {"clip", "unet", "save"} & set(wanted):
         tokenizer = clip.build_tokenizer(work / "tokenizer", seed=seed)
         both = clip.train(
