@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from inversion_kit.classifiers import Classifier, as_classifier
 from inversion_kit.errors import InputError
 from inversion_kit.gradients import GradientPolicy
 from inversion_kit.search import Plan
+
+_NUMBER = (int, float, np.integer, np.floating)
 
 
 def check_plan(
@@ -32,31 +35,39 @@ def check_plan(
     for argument, (value, least) in whole.items():
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise InputError(f"{argument}={value!r}: expected a whole number of at least {least}")
-    if not lr > 0:
+    if isinstance(lr, bool) or not isinstance(lr, _NUMBER) or not 0 < lr < math.inf:
         raise InputError(f"lr={lr!r}: expected a number above 0, for example 0.3")
-    if not 0 < stop_at <= 1:
+    if isinstance(stop_at, bool) or not isinstance(stop_at, _NUMBER) or not 0 < stop_at <= 1:
         raise InputError(f"stop_at={stop_at!r}: expected a probability in (0, 1]")
     return Plan(
-        steps=steps, batch=batch, lr=lr, gradient=gradient, stop_at=stop_at,
-        check_every=check_every, patience=patience, validation=validation, restarts=restarts,
-        start=start,
+        steps=int(steps), batch=int(batch), lr=float(lr), gradient=gradient,
+        stop_at=float(stop_at), check_every=int(check_every), patience=int(patience),
+        validation=int(validation), restarts=int(restarts), start=start,
     )  # fmt: skip
 
 
-def check_seeds(seed: int | Sequence[int]) -> list[int]:
+def check_seeds(seed: int | Sequence[int], argument: str = "seed") -> list[int]:
     """Seeds as a list of different integers of at least 0.
+
+    Raises
+    ------
+    InputError
+        They are not; the message calls them ``argument``.
 
     Examples
     --------
     >>> check_seeds(3)
     [3]
     """
-    seeds = [seed] if isinstance(seed, (int, np.integer)) else list(seed)
+    one = not isinstance(seed, Iterable) or isinstance(seed, str)
+    seeds: list[Any] = [seed] if one else list(seed)  # type: ignore[arg-type]
     good = all(
         isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s >= 0 for s in seeds
     )
     if not seeds or not good or len(set(seeds)) != len(seeds):
-        raise InputError(f"seed={seed!r}: expected one or several different integers of at least 0")
+        raise InputError(
+            f"{argument}={seed!r}: expected one or several different integers of at least 0"
+        )
     return [int(s) for s in seeds]
 
 

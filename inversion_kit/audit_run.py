@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,13 @@ from inversion_kit.prompts import NAME_FREE, WITH_NAME, check_templates
 from inversion_kit.schedule import Estimate, estimate, in_order, seconds_of, within
 from inversion_kit.store import open as open_result
 from inversion_kit.token_file import layout_json
-from inversion_kit.units import Bench, Outcome
+from inversion_kit.units import Bench, Outcome, stored
 from inversion_kit.views import VIEWS, check_views
 
 __all__ = ["ARMS", "audit", "resume"]
 
 _PLAN = (
     "steps", "batch", "lr", "stop_at", "check_every", "patience", "validation", "restarts",
-    "samples",
 )  # fmt: skip
 
 
@@ -139,29 +139,28 @@ def audit(
         if seeds < 1:
             raise InputError(f"seeds={seeds}: at least 1")
         seeds = range(seeds)
-    chosen_seeds = check_seeds(seeds)
+    chosen_seeds = check_seeds(seeds, "seeds")
     chosen_arms = _check_arms(arms)
     free = check_templates(NAME_FREE if prompts is None else prompts)
     templates = {"token": free, "shuffled": free, "token+name": WITH_NAME}
+    if isinstance(judges, str) or not isinstance(judges, Iterable):
+        raise InputError(f"judges={judges!r}: expected a sequence; give [{judges!r}]")
     spec = Spec(
         key="", model=model, generator=generator, judges=tuple(judges), views=check_views(views),
         templates={arm: templates[arm] for arm in chosen_arms if arm != "name"},
-        plan=plan, samples=samples, labels=class_names, preprocess=preprocess,
+        plan=plan, samples=int(samples), labels=class_names, preprocess=preprocess,
     )  # fmt: skip
-    if isinstance(judges, str):
-        raise InputError(f"judges={judges!r}: expected a sequence; give [{judges!r}]")
     bench = spec.load()
     check_judges(bench.judges, bench.classifier)
     indices = _check_labels(labels, bench)
     _check_units(bench, indices, chosen_arms)
     settings = {
-        "prompts": list(free), "views": list(spec.views), "steps": steps, "batch": batch, "lr": lr,
-        "gradient": plan.gradient.name, "stop_at": stop_at, "check_every": check_every,
-        "patience": patience, "restarts": restarts, "validation": validation, "samples": samples,
+        "prompts": list(free), "views": list(spec.views), "samples": spec.samples,
+        **{name: getattr(plan, name) for name in _PLAN}, "gradient": plan.gradient.name,
         "num_inference_steps": bench.generator.num_inference_steps,
         "guidance_scale": bench.generator.guidance_scale,
         "token_layout": layout_json(bench.generator.layout),
-        "sources": _sources(model, generator, judges),
+        "sources": _sources(spec),
     }  # fmt: skip
     written = {
         "labels": [[i, bench.classifier.labels[i]] for i in indices],
@@ -187,10 +186,10 @@ def audit(
     if store is None:
         with tempfile.TemporaryDirectory(prefix="inversion-kit-") as folder:
             made = AuditStore.create(Path(folder) / "audit", written)
-            _run(spec, made, made.missing(), client, limit, progress)
+            _run(spec, made, client, limit, progress)
             return open_result(made.path).load()
     made = AuditStore.create(store, written)
-    _run(spec, made, made.missing(), client, limit, progress)
+    _run(spec, made, client, limit, progress)
     return open_result(made.path)
 
 
@@ -228,8 +227,8 @@ def resume(
     sources = settings.get("sources")
     if not sources:
         raise InputError(
-            f"path={str(path)!r}: this audit was made of model objects, not of names; call "
-            "audit(...) again with the same arguments and this store"
+            f"path={str(path)!r}: this audit was made of objects, not of models' names alone; "
+            "call audit(...) again with the same arguments and this store"
         )
     free = tuple(settings["prompts"])
     templates = {"token": free, "shuffled": free, "token+name": WITH_NAME}
@@ -238,7 +237,7 @@ def resume(
         judges=tuple(sources["judges"]), views=tuple(settings["views"]),
         templates={arm: templates[arm] for arm in store.plan["arms"] if arm != "name"},
         plan=check_plan(
-            **{name: settings[name] for name in _PLAN},
+            **{name: settings[name] for name in (*_PLAN, "samples")},
             gradient=as_policy(settings["gradient"]),
             start=None,
         ),
@@ -254,41 +253,38 @@ def resume(
     if [judge.hash for judge in bench.panel] != store.plan["judge_hashes"]:
         raise InputError(f"path={str(path)!r}: a judge has other weights now; begin a new audit")
     spec.key = hashlib.sha256(json.dumps(store.plan, sort_keys=True).encode()).hexdigest()
-    units = store.missing() + (store.failed() if retry_failed else [])
-    _run(spec, store, units, client, limit, progress)
+    _run(spec, store, client, limit, progress, retry_failed=retry_failed)
     return open_result(store.path)
 
 
 def _run(
-    spec: Spec, store: AuditStore, units: Sequence[Unit], client: Any, budget: float | None,
-    progress: bool,
+    spec: Spec, store: AuditStore, client: Any, budget: float | None, progress: bool,
+    *, retry_failed: bool = False,
 ) -> None:  # fmt: skip
     """Make the units under the folder's lock; an interrupt ends it with what is there."""
+    began = time.monotonic()
     arms, seeds = store.plan["arms"], store.plan["seeds"]
     outcomes: list[Outcome] = []
     executor: Executor = InProcess() if client is None else Dask(client)
-    ordered = in_order(units, arms)
-    queue: Any = ordered
-    if budget is not None and ordered:
-        queue = within(
-            ordered, arms, seeds, samples=spec.samples, budget=budget,
-            results=lambda: outcomes, guess=estimate(spec.load(), ordered),
-        )  # fmt: skip
     total = len(list(store.units()))
-    with (
-        store.lock(),
-        bar(
-            total=total,
-            initial=total - len(ordered),
-            desc=f"audit of {store.plan['classifier']}",
-            disable=not progress,
-        ) as shown,
-    ):
+    with store.lock():
+        ordered = in_order(store.missing() + (store.failed() if retry_failed else []), arms)
+        queue: Iterable[Unit] = ordered
+        title = f"audit of {store.plan['classifier']}"
         try:
-            for outcome in executor.run(spec, store, queue):
-                outcomes.append(outcome)
-                shown.set_postfix_str(_so_far(outcomes))
-                shown.update(1)
+            if budget is not None and ordered:
+                outcomes += [stored(store, unit) for unit in store.done()]
+                guess = estimate(spec.load(), ordered)
+                queue = within(
+                    ordered, arms, seeds, samples=spec.samples, guess=guess,
+                    budget=budget - (time.monotonic() - began), results=lambda: outcomes,
+                )  # fmt: skip
+            before = total - len(ordered)
+            with bar(total=total, initial=before, desc=title, disable=not progress) as shown:
+                for outcome in executor.run(spec, store, queue):
+                    outcomes.append(outcome)
+                    shown.set_postfix_str(_so_far(outcomes))
+                    shown.update(1)
         except KeyboardInterrupt:
             left = len(store.missing())
             warnings.warn(
@@ -317,7 +313,8 @@ def _check_arms(arms: Sequence[str]) -> tuple[str, ...]:
 def _check_labels(labels: Sequence[int | str] | int | str | None, bench: Bench) -> list[int]:
     if labels is None:
         return list(range(len(bench.classifier.labels)))
-    asked = [labels] if isinstance(labels, (int, str)) else list(labels)
+    one = isinstance(labels, str) or not isinstance(labels, Iterable)
+    asked: list[Any] = [labels] if one else list(labels)  # type: ignore[arg-type]
     found = [bench.classifier.index(label) for label in asked]
     if not found or len(set(found)) != len(found):
         raise InputError(f"labels={asked}: at least one, each once")
@@ -336,10 +333,8 @@ def _check_units(bench: Bench, indices: Sequence[int], arms: Sequence[str]) -> N
                 bench.generator.check_prompt(prompt)
 
 
-def _sources(model: Any, generator: Any, judges: Sequence[Any]) -> dict[str, Any] | None:
-    """The models' names, where all have one: with them the audit can be resumed from its folder."""
-    if all(isinstance(x, str) for x in (model, *judges)) and (
-        generator is None or isinstance(generator, str)
-    ):
-        return {"model": model, "generator": generator, "judges": list(judges)}
-    return None
+def _sources(spec: Spec) -> dict[str, Any] | None:
+    """The models' names, where they say all: with them the audit goes on from its folder."""
+    if not spec.named or spec.labels is not None or spec.preprocess is not None:
+        return None
+    return {"model": spec.model, "generator": spec.generator, "judges": list(spec.judges)}

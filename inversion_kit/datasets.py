@@ -14,6 +14,7 @@ from torch import Tensor
 from inversion_kit import schema
 from inversion_kit.classifiers import Classifier
 from inversion_kit.generators import Generator
+from inversion_kit.memory import MicroBatch
 from inversion_kit.search import Found
 
 WORDS = 10
@@ -123,8 +124,7 @@ def samples(
     batch: int = 64,
 ) -> xr.Dataset:
     """Final images, the classifier's softmax and, where it has them, its features."""
-    parts = images.split(batch)
-    seen = [classifier.features(part) for part in parts]
+    seen = MicroBatch(batch).parts(len(images), lambda part: classifier.features(images[part]))
     data: dict[str, Any] = {
         "image": (("sample", *_PIXELS), to_bytes(images)),
         "probability": (("sample", "class"), probability(classifier, images, batch=batch)),
@@ -140,7 +140,9 @@ def samples(
 @torch.no_grad()
 def probability(classifier: Classifier, images: Tensor, *, batch: int = 64) -> np.ndarray:
     """The classifier's probabilities, float32 ``(n, class)``."""
-    parts = [classifier.probability(classifier.logits(part)) for part in images.split(batch)]
+    parts = MicroBatch(batch).parts(
+        len(images), lambda part: classifier.probability(classifier.logits(images[part]))
+    )
     return torch.cat(parts).float().cpu().numpy()
 
 

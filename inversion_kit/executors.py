@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import threading
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +13,9 @@ from typing import Any, Protocol
 
 from inversion_kit.audit_store import AuditStore, Unit
 from inversion_kit.classifiers import as_classifier
-from inversion_kit.errors import StoreError
 from inversion_kit.generators import as_generator
 from inversion_kit.search import Plan
-from inversion_kit.units import Bench, Outcome, make_and_store
+from inversion_kit.units import Bench, Outcome, make_and_store, stored
 
 
 @dataclass
@@ -54,6 +56,12 @@ class Spec:
             )
         return self.loaded
 
+    @property
+    def named(self) -> bool:
+        """Whether all models have names, by which any machine can load them."""
+        models = (self.model, self.generator, *self.judges)
+        return all(x is None or isinstance(x, str) for x in models)
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "loaded": None}
 
@@ -79,7 +87,11 @@ class Dask:
     """The workers of a `dask.distributed.Client`: local, SSH, SLURM, Kubernetes, one a GPU.
 
     Tasks carry the unit; results go from the worker to the store, which all must see at the same
-    path. A unit whose worker dies is made again elsewhere, from its checkpoint.
+    path. A unit whose worker dies is made again elsewhere, from its checkpoint; one whose workers
+    die more often than dask's ``distributed.scheduler.allowed-failures`` counts as failed.
+
+    Models that have names are loaded by each worker; model objects are sent to each worker once,
+    through the scheduler, which keeps them: give large models by name.
     """
 
     def __init__(self, client: Any) -> None:
@@ -87,55 +99,76 @@ class Dask:
 
     def run(self, spec: Spec, store: AuditStore, units: Iterable[Unit]) -> Iterator[Outcome]:
         """See `Executor`."""
-        from distributed import as_completed
+        from distributed import KilledWorker, as_completed
 
-        told = spec if _light(spec) else self.client.scatter(spec, broadcast=True, hash=False)
         waiting = iter(units)
         path = str(Path(store.path).resolve())
+        told = self._tell(spec)
+        going: dict[Any, Unit] = {}
+        queue = as_completed(raise_errors=False)
 
-        def submit(unit: Unit) -> Any:
-            return self.client.submit(
-                _on_worker, told, path, unit, key=f"unit-{unit.id}-{spec.key[:12]}", pure=False,
-                retries=2,
-            )  # fmt: skip
+        def fill() -> None:
+            """Two tasks a worker are under way; workers may come and go."""
+            width = 2 * max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+            for unit in itertools.islice(waiting, max(0, width - len(going))):
+                submit(unit)
 
-        width = 2 * max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
-        going = {submit(unit): unit for unit in itertools.islice(waiting, width)}
-        queue = as_completed(list(going), raise_errors=False)
+        def submit(unit: Unit) -> None:
+            future = self.client.submit(_on_worker, told, path, unit, pure=False)
+            going[future] = unit
+            queue.add(future)
+
         try:
+            fill()
             for future in queue:
                 unit = going.pop(future)
                 error = future.exception() if future.status == "error" else None
                 if error is None:
                     yield future.result()
-                elif isinstance(error, StoreError):
-                    raise error
+                elif not isinstance(error, KilledWorker):
+                    raise error  # the store's, or of loading the models: no fault of the unit
+                elif getattr(told, "status", "") == "error":  # workers died while they were told
+                    told = self._tell(spec)
+                    submit(unit)
                 elif store.state(unit) == "done":
-                    yield Outcome(unit, "done", 0.0)
-                else:  # the workers died of it, again and again
+                    yield stored(store, unit)
+                else:
                     store.fail(unit, error, 0.0)
                     yield Outcome(unit, "failed", 0.0, reason=f"{type(error).__name__}: {error}")
-                for unit in itertools.islice(waiting, 1):
-                    fresh = submit(unit)
-                    going[fresh] = unit
-                    queue.add(fresh)
+                fill()
         finally:
-            self.client.cancel(list(going))
+            with contextlib.suppress(Exception):  # of a cluster that is gone
+                self.client.cancel(list(going))
+
+    def _tell(self, spec: Spec) -> Any:
+        """What each task gets: the spec, or where it holds objects a task that gives it.
+
+        A task can be done again where all workers that hold its result die; scattered data cannot.
+        """
+        if spec.named:
+            return spec
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+            return self.client.submit(_told, spec, pure=False)
 
 
 _on_this_worker: dict[str, Bench] = {}
 """The models that this worker process has loaded: one set at a time."""
+_at_work = threading.Lock()
+"""Held while a unit is made: a worker with several threads still makes one after the other, for
+the models are changed for a moment while they are sampled."""
+
+
+def _told(spec: Spec) -> Spec:
+    return spec
 
 
 def _on_worker(spec: Spec, path: str, unit: Unit) -> Outcome:
-    if spec.key not in _on_this_worker:
-        _on_this_worker.clear()
-        _on_this_worker[spec.key] = spec.load()
-    store = AuditStore(path)
-    if store.state(unit) == "done":  # by a worker that died before it could say so
-        return Outcome(unit, "done", 0.0)
-    return make_and_store(_on_this_worker[spec.key], store, unit)
-
-
-def _light(spec: Spec) -> bool:
-    return all(x is None or isinstance(x, str) for x in (spec.model, spec.generator, *spec.judges))
+    with _at_work:
+        if spec.key not in _on_this_worker:
+            _on_this_worker.clear()
+            _on_this_worker[spec.key] = spec.load()
+        store = AuditStore(path)
+        if store.state(unit) == "done":  # by a worker that died before it could say so
+            return stored(store, unit)
+        return make_and_store(_on_this_worker[spec.key], store, unit)

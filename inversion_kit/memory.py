@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
 from inversion_kit.errors import NumericalError
@@ -28,7 +29,7 @@ class MicroBatch:
         """Do ``work`` on slices of ``n`` things, in order, and return what each gave.
 
         Where memory runs out the size is halved, for later calls too, and the slice is done again.
-        A single image that does not fit raises what the library raised.
+        A single thing that does not fit raises what the library raised.
         """
         done: list[_T] = []
         at = 0
@@ -39,10 +40,12 @@ class MicroBatch:
             except NumericalError:
                 raise
             except RuntimeError as error:
-                if not should_reduce_batch_size(error) or part.stop - part.start == 1:
+                full = isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
+                if not full or part.stop - part.start == 1:
                     raise
-                self.size = (part.stop - part.start) // 2
-                clear_device_cache(garbage_collection=True)
+            else:
+                at = part.stop
                 continue
-            at = part.stop
+            self.size = (part.stop - part.start) // 2  # the error, which holds tensors, is gone
+            clear_device_cache(garbage_collection=True)
         return done

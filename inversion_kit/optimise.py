@@ -194,7 +194,9 @@ def check(
         generator, asked, seeds=seeds, token=token, batch=batch,
         num_inference_steps=num_inference_steps,
     )  # fmt: skip
-    scores = [classifier.probability(classifier.logits(part)) for part in images.split(batch)]
+    scores = MicroBatch(batch).parts(
+        len(images), lambda part: classifier.probability(classifier.logits(images[part]))
+    )
     return Check(token.vector.detach(), images, torch.cat(scores))
 
 

@@ -17,8 +17,11 @@ from torch import Tensor
 from inversion_kit.class_token import PLACEHOLDER
 from inversion_kit.classifiers import Classifier
 from inversion_kit.generators import Generator
+from inversion_kit.memory import MicroBatch
 from inversion_kit.optimise import PROBE, noise_seeds
 
+_MOST = 2**26
+"""Bytes of images kept of a generator; those used last stay, one set always."""
 _images: weakref.WeakKeyDictionary[Generator, dict[tuple[object, ...], Tensor]] = (
     weakref.WeakKeyDictionary()
 )
@@ -93,15 +96,20 @@ def _scores(
             for i in range(len(seeds))
         ]
         noise = [*seeds] * len(words)
-        parts = [
-            generator.images(
-                asked[i : i + batch], seeds=noise[i : i + batch], num_inference_steps=steps
-            )
-            for i in range(0, len(asked), batch)
-        ]
-        kept[key] = torch.cat(parts).mul(255).round().to(torch.uint8)
-    images = kept[key].float() / 255
-    scores = torch.cat([classifier.logits(part).log_softmax(1) for part in images.split(batch)])
+        parts = MicroBatch(batch).parts(
+            len(asked),
+            lambda part: generator.images(
+                asked[part], seeds=noise[part], num_inference_steps=steps
+            ).mul(255).round().to(torch.uint8),
+        )  # fmt: skip
+        kept[key] = torch.cat(parts)
+    kept[key] = images = kept.pop(key)  # the one used last stands last
+    while len(kept) > 1 and sum(one.numel() for one in kept.values()) > _MOST:
+        del kept[next(iter(kept))]
+    parts = MicroBatch(batch).parts(
+        len(images), lambda part: classifier.logits(images[part].float() / 255).log_softmax(1)
+    )
+    scores = torch.cat(parts)
     return scores[:, target].view(len(words), len(seeds)).mean(1).cpu().numpy()
 
 

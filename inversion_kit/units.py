@@ -19,6 +19,7 @@ from inversion_kit.controls import shuffled
 from inversion_kit.errors import NumericalError
 from inversion_kit.generators import Generator
 from inversion_kit.optimise import TEST, noise_seeds, sample
+from inversion_kit.preprocess import whole_bytes
 from inversion_kit.prompts import NAME_ONLY, fill
 from inversion_kit.search import Found, Plan, search
 from inversion_kit.search_state import pack, unpack
@@ -44,7 +45,7 @@ class Bench:
     templates: dict[str, tuple[str, ...]]
     plan: Plan
     samples: int
-    _shuffled: dict[int, Classifier] = field(default_factory=dict, repr=False)
+    _shuffled: dict[int, Classifier] = field(default_factory=dict, repr=False)  # the last one
 
     @functools.cached_property
     def panel(self) -> list[Classifier]:
@@ -56,7 +57,7 @@ class Bench:
         if unit.arm != "shuffled":
             return self.classifier
         if unit.seed not in self._shuffled:
-            self._shuffled[unit.seed] = shuffled(self.classifier, unit.seed)
+            self._shuffled = {unit.seed: shuffled(self.classifier, unit.seed)}
         return self._shuffled[unit.seed]
 
     def prompts(self, unit: Unit) -> list[str]:
@@ -116,7 +117,7 @@ def make(
         token = ClassToken(found.looks[found.selected].check.token)
     seeds = noise_seeds(unit.seed, TEST, 0, bench.samples)
     texts = [prompts[i % len(prompts)] for i in range(bench.samples)]
-    made = sample(bench.generator, texts, seeds=seeds, token=token)
+    made = whole_bytes(sample(bench.generator, texts, seeds=seeds, token=token))  # as stored
     flat = (made.amax((1, 2, 3)) - made.amin((1, 2, 3))) < 1 / 255
     if flat.all():
         raise NumericalError("every final image is of one colour; was a safety checker at work?")
@@ -172,6 +173,15 @@ def make_and_store(bench: Bench, store: AuditStore, unit: Unit) -> Outcome:
         "seconds": round(spent(), 3),
     }
     store.commit(unit, groups, attributes)
+    return Outcome(unit, "done", spent(), _success(unit, groups))
+
+
+def stored(store: AuditStore, unit: Unit) -> Outcome:
+    """The outcome of a unit that is done already."""
+    groups, attributes = store.load(unit)
+    return Outcome(unit, "done", float(attributes["seconds"]), _success(unit, groups))
+
+
+def _success(unit: Unit, groups: dict[str, xr.Dataset]) -> float:
     probability = groups["samples"]["probability"].values
-    success = float((probability.argmax(1) == unit.label_index).mean())
-    return Outcome(unit, "done", spent(), success)
+    return float((probability.argmax(1) == unit.label_index).mean())

@@ -5,10 +5,13 @@ A class that the classifier sees only in the exact pixels is gone in another vie
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torchvision.transforms.v2.functional as F
+from PIL import Image
 from torch import Tensor
 
 from inversion_kit.classifiers import Classifier
@@ -17,8 +20,16 @@ from inversion_kit.errors import InputError, nearest
 
 def jpeg(images: Tensor) -> Tensor:
     """JPEG at quality 75."""
-    whole = images.mul(255).round().to(torch.uint8).cpu()
-    return torch.stack([F.jpeg(image, 75) for image in whole]).to(images) / 255
+    whole = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return torch.stack([_packed(image) for image in whole]).to(images) / 255
+
+
+def _packed(image: np.ndarray) -> Tensor:
+    """One image ``(y, x, 3)`` through a JPEG file to ``(3, y, x)``, both uint8."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "jpeg", quality=75)
+    with Image.open(file) as read:
+        return torch.from_numpy(np.array(read)).permute(2, 0, 1)
 
 
 def blur(images: Tensor) -> Tensor:

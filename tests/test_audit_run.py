@@ -1,0 +1,276 @@
+"""An audit as a whole: killed, cut off, failed, short of memory, refused, out of time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from inversion_kit import audit, audit_run, resume
+from inversion_kit.audit_store import ARMS, AuditStore, Unit
+from inversion_kit.errors import InputError, LabelError, StoreLockedError
+from inversion_kit.generators import Generator
+from inversion_kit.schedule import Estimate
+from tests.audits import SMALL, assert_same
+from tests.killing import kill_at
+
+
+@pytest.fixture(scope="module")
+def models(make_pipeline, make_classifier):
+    quick = Generator(make_pipeline(), name="tiny", num_inference_steps=2, guidance_scale=2.0)
+    return {"generator": quick, "judges": [make_classifier(5, "judge")], "views": ["blur"]}
+
+
+@pytest.fixture(scope="module")
+def run(models, make_classifier):
+    """`audit` of the tiny classifier; keywords replace what it is given."""
+
+    def start(model=None, **given):
+        settings = {**models, **SMALL, "labels": ["dog"], "seeds": 1, **given}
+        return audit(model or make_classifier(), **settings)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def whole(run):
+    """An audit of one label in all arms that nothing disturbed."""
+    return run()
+
+
+@pytest.fixture
+def no_images(monkeypatch):
+    def images(*args, **named):
+        raise AssertionError("an image was made")
+
+    monkeypatch.setattr(Generator, "images", images)
+
+
+def limited(classifier, most):
+    """The classifier on a device with memory for ``most`` images."""
+
+    def hook(_module, inputs):
+        if len(inputs[0]) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0")
+
+    classifier.model.register_forward_pre_hook(hook)
+    return classifier
+
+
+def test_all_arms_are_there_on_shared_noise(whole):
+    assert whole["status"]["status"].values.tolist() == [[["done"]] * 4]
+    samples = whole["samples"]
+    assert samples["arm"].values.tolist() == list(ARMS)
+    test = samples["noise_seed"].values.reshape(4, -1)
+    assert (test == test[0]).all()
+    train, held_out = (set(whole[g]["noise_seed"].values.ravel()) - {-1}
+                       for g in ("trajectory", "validation"))  # fmt: skip
+    assert len(train) >= 4
+    assert not (train & held_out or (train | held_out) & set(test[0]))
+    validation = whole["validation"]["noise_seed"].values[0, 1:, 0]
+    assert (validation == validation[0]).all()
+
+
+def test_prompts_keep_prior_and_push_apart(whole):
+    for arm in ARMS:
+        for text in whole["samples"]["prompt"].sel(arm=arm).values.ravel():
+            assert ("dog" in text) == (arm in ("name", "token+name"))
+            assert ("<ik" in text) == (arm != "name")
+    assert np.isnan(whole["samples"]["trained_probability"].sel(arm="name")).all()
+    assert np.isnan(whole["token"]["embedding"].sel(arm="name")).all()
+
+
+@pytest.mark.parametrize("number", [60, 150, 260])
+def test_killed_and_resumed_is_what_it_would_have_been(run, whole, tmp_path, number):
+    killed, _ = kill_at(number, lambda stage: run(store=tmp_path))
+    assert killed
+    assert AuditStore(tmp_path).missing()
+    assert_same(run(store=tmp_path), whole)
+
+
+def test_a_checkpoint_is_gone_on_from(run, whole, tmp_path):
+    saved = AuditStore.save_checkpoint
+    count = 0
+
+    def stop(store, *args):
+        nonlocal count
+        saved(store, *args)
+        count += 1
+        if count == 3:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AuditStore, "save_checkpoint", stop)
+        with pytest.warns(RuntimeWarning, match="3 of 4 units are missing"):
+            partial = run(store=tmp_path)
+    states = partial["status"]["status"].values.ravel().tolist()
+    assert states == ["done", "missing", "missing", "missing"]
+    assert (partial["samples"]["image"].sel(arm="token").values == 0).all()
+    store = AuditStore(tmp_path)
+    assert len(store.checkpoints(Unit(1, "token+name", 0))) == 2
+    assert store.progress().working
+    assert_same(run(store=tmp_path), whole)
+    assert not store.progress().working
+
+
+@pytest.mark.parametrize("most", [2, 1])
+def test_short_memory_changes_nothing_but_rounding(run, whole, make_classifier, most):
+    assert_same(run(limited(make_classifier(), most)), whole, close=True)
+
+
+def test_an_image_too_large_is_a_failure_and_retried_when_asked(run, make_classifier, tmp_path):
+    tight = run(limited(make_classifier(), 0), arms=["name"], store=tmp_path)
+    assert tight["status"]["status"].item() == "failed"
+    assert "CUDA out of memory" in tight["status"]["reason"].item()
+    again = run(arms=["name"], store=tmp_path)
+    assert again["status"]["status"].item() == "failed"
+
+
+def test_one_failure_does_not_stop_the_others(run, make_classifier, tmp_path, capsys):
+    classifier = make_classifier()
+    calls = 0
+
+    def hook(_module, _inputs, output):
+        nonlocal calls
+        calls += 1
+        return output * torch.nan if calls == 1 else None
+
+    classifier.hash  # noqa: B018 - a cached property
+    classifier.model.register_forward_hook(hook)
+    tree = run(classifier, labels=["cat", "dog"], arms=["name"], store=tmp_path, progress=True)
+    assert tree["status"]["status"].values.ravel().tolist() == ["failed", "done"]
+    assert "not finite" in tree["status"]["reason"].values.ravel()[0]
+    assert "audit of tiny: 2/2, 0 s left, 1 failed\n" in capsys.readouterr().err
+
+
+def test_the_audited_models_are_untouched(run, models, make_classifier):
+    classifier = make_classifier()
+    before = {k: v.clone() for k, v in classifier.model.state_dict().items()}
+    run(classifier, arms=["shuffled"], steps=1)
+    after = classifier.model.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert models["generator"].fresh_hash() == models["generator"].hash
+
+
+def test_a_second_run_is_refused_before_it_works(run, tmp_path, no_images):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_run, "_run", lambda *args, **named: None)
+        run(store=tmp_path)
+    with AuditStore(tmp_path).lock():
+        for budget in (None, "1h"):
+            with pytest.raises(StoreLockedError, match="another run works on it"):
+                run(store=tmp_path, budget=budget)
+
+
+def test_another_audit_in_the_folder_is_refused_and_the_difference_named(
+    run, tmp_path, make_classifier, no_images
+):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_run, "_run", lambda *args, **named: None)
+        run(store=tmp_path)
+    with pytest.raises(InputError, match=r"settings\.steps: there 3, here 4"):
+        run(store=tmp_path, steps=4)
+    with pytest.raises(InputError, match="classifier_hash"):
+        run(make_classifier(7), store=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"labels": ["dogg"]}, LabelError, "nearest"),
+        ({"labels": [9]}, LabelError, "label=9"),
+        ({"labels": 0.5}, LabelError, "label=0.5"),
+        ({"labels": ["dog", 1]}, InputError, "each once"),
+        ({"labels": []}, InputError, "at least one"),
+        ({"arms": ["tokn"]}, InputError, "arms="),
+        ({"arms": "token"}, InputError, r"\['token'\]"),
+        ({"arms": []}, InputError, "arms="),
+        ({"views": ["blurr"]}, InputError, "nearest"),
+        ({"seeds": 0}, InputError, "seeds="),
+        ({"seeds": [1, 1]}, InputError, "seeds="),
+        ({"seeds": True}, InputError, "seeds="),
+        ({"seeds": 2.5}, InputError, "seeds="),
+        ({"seeds": "3"}, InputError, "seeds="),
+        ({"seeds": [2**31]}, InputError, "seeds="),
+        ({"budget": "soon"}, InputError, "budget="),
+        ({"judges": "pocket:judge"}, InputError, r"\['pocket:judge'\]"),
+        ({"judges": 3}, InputError, "judges=3"),
+        ({"prompts": ["no token here"]}, InputError, "token"),
+        ({"prompts": ["{token}" + " tiger" * 20]}, InputError, "token"),
+        ({"gradient": "first_step"}, InputError, "gradient="),
+        ({"steps": -1}, InputError, "steps="),
+        ({"samples": 0}, InputError, "samples="),
+        ({"lr": float("inf")}, InputError, "lr="),
+        ({"lr": "fast"}, InputError, "lr="),
+        ({"stop_at": 0}, InputError, "stop_at="),
+    ],
+)
+def test_bad_arguments_are_refused_before_an_image_is_made(
+    run, tmp_path, no_images, given, error, says
+):
+    with pytest.raises(error, match=says):
+        run(store=tmp_path / "audit", **given)
+    assert not (tmp_path / "audit").exists()
+
+
+def test_a_judge_of_other_labels_is_refused(run, make_classifier, no_images):
+    with pytest.raises(InputError, match="other label names"):
+        run(judges=[make_classifier(5, "judge", ("a", "b", "c", "d"))])
+    with pytest.raises(InputError, match="same weights"):
+        run(judges=[make_classifier(2, "twin")])
+
+
+def test_a_dry_run_says_how_long_and_leaves_the_store_alone(run, tmp_path):
+    found = run(store=tmp_path / "audit", dry_run=True, seeds=2, budget="1min")
+    assert isinstance(found, Estimate)
+    assert found.units == dict.fromkeys(ARMS, 2)
+    assert found.budget == 60
+    assert all(seconds > 0 for seconds in found.least.values())
+    assert not (tmp_path / "audit").exists()
+
+
+def test_a_budget_that_is_too_small_leaves_units_missing(run, tmp_path):
+    tree = run(store=tmp_path, budget=1e-3, arms=["name"])
+    assert tree["status"]["status"].item() == "missing"
+    tree = run(store=tmp_path, budget="1h", arms=["name"])
+    assert tree["status"]["status"].item() == "done"
+
+
+def test_numbers_of_numpy_are_numbers(run, tmp_path):
+    tree = run(labels=np.int64(1), arms=["name"], seeds=np.arange(1), samples=np.int64(2),
+               lr=np.float32(0.5), steps=np.int64(3), store=tmp_path)  # fmt: skip
+    assert json.loads(tree.attrs["settings"])["lr"] == 0.5
+
+
+def test_an_audit_of_objects_cannot_be_resumed_from_its_folder(run, tmp_path):
+    run(store=tmp_path, arms=["name"])
+    with pytest.raises(InputError, match=r"call audit\(\.\.\.\) again"):
+        resume(tmp_path)
+
+
+def test_an_audit_of_names_is_resumed_and_failures_retried(tmp_path):
+    first = audit("pocket:honest", ["stop"], generator="pocket", arms=["name"], views=["blur"],
+                  seeds=1, samples=2, store=tmp_path, progress=False).load()  # fmt: skip
+    store = AuditStore(tmp_path)
+    (unit,) = store.done()
+    shutil.rmtree(store.folder(unit))
+    store.fail(unit, RuntimeError("it was raining"), 1.0)
+    failed = resume(tmp_path, progress=False)
+    assert failed["status"]["reason"].item() == "RuntimeError: it was raining"
+    assert_same(resume(tmp_path, retry_failed=True, progress=False), first)
+
+
+def test_class_names_are_not_lost_on_resume(tmp_path, no_images):
+    spec = audit_run.Spec("", "pocket:honest", "pocket", (), (), {}, None, 1, labels=["a"])
+    assert audit_run._sources(spec) is None
+    spec.labels = None
+    assert audit_run._sources(spec)["model"] == "pocket:honest"
+
+
+def test_a_result_in_memory_needs_no_folder(whole):
+    assert isinstance(whole["samples"]["image"].values, np.ndarray)
+    assert isinstance(whole, xr.DataTree)

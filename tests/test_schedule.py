@@ -1,0 +1,110 @@
+"""The order of units, what fits into a budget, and what an estimate says."""
+
+from __future__ import annotations
+
+import pytest
+
+from inversion_kit.audit_store import ARMS, Unit
+from inversion_kit.errors import InputError
+from inversion_kit.schedule import Estimate, clock, estimate, in_order, seconds_of, within
+from inversion_kit.units import Outcome
+from tests.test_units import bench  # noqa: F401 - a fixture
+
+GUESS = Estimate({"name": 6, "token": 6}, {"name": 1.0, "token": 10.0}, {"name": 1.0, "token": 30})
+
+
+def units(labels=3, arms=("name", "token"), seeds=2):
+    return [Unit(k, arm, s) for k in range(labels) for arm in arms for s in range(seeds)]
+
+
+def play(budget, success, cost=None, *, failing=()):
+    """Make units on a fake clock; what was made, and when the last one ended."""
+    cost = cost or {"name": 1.0, "token": 10.0}
+    now, done = 0.0, []
+    for unit in within(units(), ["name", "token"], [0, 1], samples=16, budget=budget,
+                       results=lambda: done, guess=GUESS, clock=lambda: now):  # fmt: skip
+        now += cost[unit.arm]
+        status = "failed" if unit in failing else "done"
+        done.append(Outcome(unit, status, cost[unit.arm], success[unit.label_index]))
+    return [one.unit for one in done], now
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("15min", 900), (" 2H ", 7200), ("1d", 86400), (5, 5), (0.5, 0.5), ("7", 7)],
+)
+def test_budgets_are_read(text, seconds):
+    assert seconds_of(text) == seconds
+    assert seconds_of(None) is None
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "-3", "5 weeks", True, "1e3min", 0.0, "nan"])
+def test_other_budgets_are_refused(text):
+    with pytest.raises(InputError, match="budget="):
+        seconds_of(text)
+
+
+def test_seed_by_seed_then_label_by_label_then_arms_in_their_order():
+    ordered = in_order(units(2, ARMS, 2)[::-1], ARMS)
+    assert ordered == [Unit(k, arm, s) for s in range(2) for k in range(2) for arm in ARMS]
+
+
+def test_with_time_enough_all_are_made_and_the_first_seed_comes_first():
+    made, _ = play(1000, [1.0, 0.5, 0.0])
+    assert sorted(made) == sorted(units())
+    assert {unit.seed for unit in made[:6]} == {0}
+
+
+@pytest.mark.parametrize("success", [[1.0, 0.5, 0.0], [0.5, 0.0, 1.0], [1.0, 1.0, 0.5]])
+def test_the_least_known_label_gets_the_time_that_is_left(success):
+    made, _ = play(45, success)
+    assert made[6].label_index == success.index(0.5)
+
+
+def test_a_label_of_which_all_failed_is_the_least_known():
+    made, _ = play(45, [0.5, 0.5, 0.5], failing=[Unit(2, "name", 0), Unit(2, "token", 0)])
+    assert made[6].label_index == 2
+
+
+def test_it_stops_in_time_and_fills_up_with_what_is_cheap():
+    made, ended = play(25, [0.5] * 3)
+    assert ended <= 25
+    assert sum(unit.arm == "token" for unit in made) == 2
+    assert sum(unit.arm == "name" for unit in made) == 5
+
+
+def test_costs_are_learned_from_what_was_made():
+    made, ended = play(65, [0.5] * 3, {"name": 1.0, "token": 30.0})
+    assert sum(unit.arm == "token" for unit in made) == 2
+    assert ended <= 65 + 2
+
+
+def test_no_time_makes_nothing():
+    assert play(0.5, [0.5] * 3) == ([], 0.0)
+    assert play(-1.0, [0.5] * 3) == ([], 0.0)
+
+
+def test_an_estimate_counts_every_unit_of_every_arm(bench):  # noqa: F811 - the fixture
+    found = estimate(bench, units(2, ("name", "token"), 3), budget=60)
+    assert found.units == {"name": 6, "token": 6}
+    assert 0 < found.least["name"] < found.least["token"] <= found.most["token"]
+    low, high = found.seconds
+    assert low == pytest.approx(6 * found.least["name"] + 6 * found.least["token"])
+    assert low < high
+
+
+def test_an_estimate_is_readable():
+    text = str(Estimate({"name": 4, "token": 4}, {"name": 1.0, "token": 9.0},
+                        {"name": 1.0, "token": 19.0}, 20.0))  # fmt: skip
+    assert text.splitlines() == [
+        "     4 x name            1.0 to     1.0 s each",
+        "     4 x token           9.0 to    19.0 s each",
+        "     8 units      40 s to 1 min 20 s in all, by one worker: a search that finds its "
+        "class early is short",
+        "20 s are enough for 2 to 4 of them",
+    ]
+    assert Estimate({"name": 4}, {"name": 1.0}, {"name": 1.0}).fits == (4, 4)
+
+
+def test_clock_speaks_as_people_do():
+    assert [clock(s) for s in (0.4, 59.6, 3599.6)] == ["0 s", "1 min 0 s", "1 h 0 min"]

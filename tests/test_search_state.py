@@ -1,0 +1,75 @@
+"""A search cut off after any check goes on as if it had never stopped, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from inversion_kit.class_token import PLACEHOLDER
+from inversion_kit.gradients import LAST_STEP
+from inversion_kit.search import Plan, search
+from inversion_kit.search_state import pack, unpack
+
+PLAN = Plan(
+    steps=4, batch=2, lr=0.3, gradient=LAST_STEP, stop_at=1.0, check_every=2, patience=1,
+    validation=2, restarts=2, start=None,
+)  # fmt: skip
+
+
+def assert_equal(a, b):
+    """Bit for bit; ``optimizer`` is kept of the last step alone."""
+    assert type(a) is type(b)
+    if isinstance(a, (torch.Tensor, np.ndarray)):
+        assert a.dtype == b.dtype
+        assert np.array_equal(np.asarray(a), np.asarray(b))
+    elif dataclasses.is_dataclass(a):
+        for field in dataclasses.fields(a):
+            if field.name != "optimizer":
+                assert_equal(getattr(a, field.name), getattr(b, field.name))
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_equal(a[key], b[key])
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b)
+        for one, two in zip(a, b, strict=True):
+            assert_equal(one, two)
+    else:
+        assert a == b
+
+
+@pytest.mark.parametrize("lr", [1e-6, 0.3], ids=["with restarts", "without"])
+def test_every_cut_gives_what_no_cut_gives(classifier, generator, lr):
+    plan = dataclasses.replace(PLAN, lr=lr, patience=1 if lr < 0.1 else 99)
+    cuts = {}
+
+    def keep(found):
+        if len(found.looks) not in cuts:
+            tensors, meta = pack(found)
+            cuts[len(found.looks)] = ({k: v.clone() for k, v in tensors.items()}, json.dumps(meta))
+
+    def run(**more):
+        prompts = [f"photo of {PLACEHOLDER}"]
+        return search(classifier, generator, 1, prompts, plan, seed=3, **more)
+
+    whole = run(watch=keep)
+    assert len(cuts) == len(whole.looks) >= 3
+    assert len({look.start for look in whole.looks}) == (2 if lr < 0.1 else 1)
+    for looks, (tensors, meta) in cuts.items():
+        past = unpack(tensors, json.loads(meta))
+        again = run(past=past)
+        assert_equal(again, whole)
+        kept = zip(again.looks, past.looks, strict=False)
+        assert [one is two for one, two in kept] == [True] * looks  # nothing is made twice
+
+
+def test_pack_and_unpack_keep_the_last_steps_optimiser(classifier, generator):
+    found = search(classifier, generator, 1, [PLACEHOLDER], PLAN, seed=0)
+    again = unpack(*pack(found))
+    assert_equal(again, found)
+    assert_equal(again.steps[-1].optimizer, found.steps[-1].optimizer)
+    assert all(not step.optimizer for step in again.steps[:-1])

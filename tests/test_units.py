@@ -1,0 +1,132 @@
+"""One unit: its arm's prompts and classifier, its noise, its failures."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from inversion_kit.audit_store import AuditStore, Unit
+from inversion_kit.errors import StoreError
+from inversion_kit.optimise import TEST, noise_seeds
+from inversion_kit.units import Bench, make, make_and_store, stored
+from tests.test_search_state import PLAN
+
+TEMPLATES = {
+    "token": ("photo of {token}",), "shuffled": ("photo of {token}",),
+    "token+name": ("photo of {token} {name}",),
+}  # fmt: skip
+
+
+@pytest.fixture
+def bench(generator, make_classifier):
+    plan = dataclasses.replace(PLAN, steps=1, check_every=1, restarts=0)
+    return Bench(make_classifier(), generator, [make_classifier(5, "judge")], ["blur"],
+                 TEMPLATES, plan, samples=3)  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path, bench):
+    return AuditStore.create(tmp_path / "audit", {
+        "labels": [[0, "cat"], [1, "dog"]], "arms": ["name", "token", "shuffled"], "seeds": [0],
+        "classes": list(bench.classifier.labels), "classifier": "tiny", "generator": "tiny",
+        "judges": [["judge", "classifier"], ["blur of tiny", "view"]],
+        "judge_hashes": [j.hash for j in bench.panel], "classifier_hash": bench.classifier.hash,
+        "generator_hash": bench.generator.hash, "settings": {}, "versions": {},
+    })  # fmt: skip
+
+
+def broken(bench, after, gives):
+    """Let the classifier's model call ``gives`` on its output after some calls."""
+    calls = 0
+
+    def hook(_module, inputs, output):
+        nonlocal calls
+        calls += 1
+        return gives(output) if calls > after else None
+
+    return bench.classifier.model.register_forward_hook(hook)
+
+
+def test_the_arms_say_what_they_should(bench):
+    says = {arm: bench.prompts(Unit(1, arm, 0)) for arm in ("name", *TEMPLATES)}
+    assert says["name"] == ["a photo of a dog"]
+    for arm in TEMPLATES:
+        assert all("<ik" in prompt for prompt in says[arm])
+        assert all(("dog" in prompt) == (arm == "token+name") for prompt in says[arm])
+
+
+def test_the_shuffled_copy_is_one_a_seed_and_only_the_last_is_kept(bench):
+    first = bench.trained_against(Unit(0, "shuffled", 0))
+    assert bench.trained_against(Unit(1, "shuffled", 0)) is first
+    assert bench.trained_against(Unit(0, "shuffled", 1)).hash != first.hash
+    assert len(bench._shuffled) == 1
+    assert bench.trained_against(Unit(0, "token", 0)) is bench.classifier
+
+
+def test_judges_and_views_score_the_stored_images(bench):
+    groups = make(bench, Unit(1, "shuffled", 0))
+    final = groups["samples"]
+    images = torch.from_numpy(final["image"].values).permute(0, 3, 1, 2).float() / 255
+    for i, judge in enumerate(bench.panel):
+        again = judge.logits(images).softmax(1)
+        assert np.allclose(final["judge_probability"][i], again, atol=1e-6)
+    copy = bench.trained_against(Unit(1, "shuffled", 0))
+    for name, model in (("probability", bench.classifier), ("trained_probability", copy)):
+        assert np.allclose(final[name], model.logits(images).softmax(1), atol=1e-6)
+    assert not np.allclose(final["probability"], final["trained_probability"], atol=1e-3)
+    assert final["noise_seed"].values.tolist() == noise_seeds(0, TEST, 0, 3)
+
+
+def test_done_is_committed_and_can_be_read_back(bench, store):
+    unit = Unit(1, "token", 0)
+    outcome = make_and_store(bench, store, unit)
+    again = stored(store, unit)
+    assert (outcome.status, again.status) == ("done", "done")
+    assert again.success == outcome.success
+    assert again.seconds == pytest.approx(outcome.seconds, abs=0.5)
+    assert not store.checkpoints(unit)
+
+
+@pytest.mark.parametrize(
+    ("gives", "type_", "says"),
+    [
+        (lambda out: out * torch.nan, "NumericalError", "not finite"),
+        (lambda out: 1 / 0, "ZeroDivisionError", "division"),
+        (lambda out: out[:, :2], "InputError", "expected logits"),
+    ],
+    ids=["NaN", "raises", "shape"],
+)
+@pytest.mark.parametrize("arm", ["name", "token"])
+def test_what_the_classifier_does_wrong_is_the_reason(bench, store, arm, gives, type_, says):
+    unit = Unit(1, arm, 0)
+    hook = broken(bench, 0 if arm == "name" else 2, gives)
+    outcome = make_and_store(bench, store, unit)
+    hook.remove()
+    assert outcome.status == "failed"
+    (record,) = store.failures(unit)
+    assert record["type"] == type_
+    assert says in record["message"]
+    assert outcome.reason == f"{type_}: {record['message']}"
+    assert make_and_store(bench, store, unit).status == "done"
+    assert store.state(unit) == "done"
+
+
+def test_images_of_one_colour_fail(bench, store):
+    decoder = bench.generator.pipeline.vae.decoder
+    hook = decoder.register_forward_hook(lambda _m, _i, out: torch.zeros_like(out))
+    outcome = make_and_store(bench, store, Unit(1, "name", 0))
+    hook.remove()
+    assert outcome.status == "failed"
+    assert "one colour" in outcome.reason
+
+
+@pytest.mark.parametrize("part", ["units", "working"])
+def test_what_the_store_raises_is_no_units_failure(bench, store, part):
+    (store.path / part).rmdir()
+    (store.path / part).write_text("in the way")
+    with pytest.raises(StoreError):
+        make_and_store(bench, store, Unit(1, "token", 0))
+    assert not any((store.path / "failed").iterdir())
