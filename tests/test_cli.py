@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -5,8 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 import inversion_kit
+from inversion_kit.audit_store import AuditStore
 from inversion_kit.cli import app
-from inversion_kit.testing import synthetic_run
+from inversion_kit.testing import synthetic_plan, synthetic_run
 
 runner = CliRunner()
 
@@ -64,3 +66,73 @@ def test_demo_runs_as_it_is(tmp_path):
     done = runner.invoke(app, ["demo", "--out", str(tmp_path / "demo")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "demo" / "report.html").is_file()
+
+
+# --- audits
+
+AUDIT = ["audit", "pocket:honest", "--generator", "pocket", "--arm", "name", "--view", "blur",
+         "--seeds", "1", "--samples", "2"]  # fmt: skip
+
+
+def test_audit_status_and_resume_say_what_became_of_the_units(tmp_path):
+    out = str(tmp_path / "audit")
+    done = runner.invoke(app, [*AUDIT, "--label", "stop", "--label", "yield", "--out", out])
+    assert done.exit_code == 0, done.output
+    assert "2 of 2 units done, 0 failed, 0 missing" in done.output
+    assert len(inversion_kit.open(out)["samples"]["label"]) == 2
+
+    store = AuditStore(out)
+    first, second = store.done()
+    for unit in (first, second):
+        store.set_aside(unit)
+    store.fail(first, RuntimeError("it was raining"), 1.0)
+    seen = runner.invoke(app, ["status", out])
+    assert seen.exit_code == 0
+    assert "0 of 2 units done, 1 failed, 1 missing" in seen.output
+    assert "RuntimeError: it was raining" in seen.output
+
+    again = runner.invoke(app, ["resume", out])
+    assert again.exit_code == 1
+    assert "1 of 2 units done, 1 failed, 0 missing" in again.output
+    retried = runner.invoke(app, ["resume", out, "--retry-failed"])
+    assert retried.exit_code == 0, retried.output
+    assert "2 of 2 units done" in retried.output
+
+
+def test_status_of_a_running_audit_is_read_by_another_process(tmp_path):
+    store = AuditStore.create(tmp_path / "audit", synthetic_plan([1], seeds=[0]))
+    with store.lock():
+        seen = subprocess.run(
+            [sys.executable, "-m", "inversion_kit", "status", str(store.path)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        refused = runner.invoke(app, [*AUDIT, "--label", "stop", "--out", str(store.path)])
+    assert f"running: process {os.getpid()} on" in seen.stdout
+    assert "0 of 2 units done" in seen.stdout
+    assert refused.exit_code == 2
+    assert "running" not in runner.invoke(app, ["status", str(store.path)]).output
+
+
+def test_a_dry_run_prints_an_estimate_and_makes_nothing(tmp_path):
+    out = tmp_path / "audit"
+    done = runner.invoke(app, [*AUDIT, "--label", "stop", "--dry-run", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "1 x name" in done.output
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([*AUDIT, "--label", "stopp"], "nearest"),
+        ([*AUDIT, "--budget", "soon"], "budget="),
+        (["resume", "nowhere"], "no audit there"),
+        (["status", "nowhere"], "no audit there"),
+    ],
+)
+def test_a_mistake_in_an_audit_is_one_line_and_an_exit_code(words, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = runner.invoke(app, words)
+    assert done.exit_code == 2
+    assert says in done.output
+    assert "Traceback" not in done.output

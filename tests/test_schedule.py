@@ -20,13 +20,13 @@ def units(labels=3, arms=("name", "token"), seeds=2):
 def play(budget, success, cost=None, *, failing=()):
     """Make units on a fake clock; what was made, and when the last one ended."""
     cost = cost or {"name": 1.0, "token": 10.0}
-    now, done = 0.0, []
+    done, times = [], [0.0]
     for unit in within(units(), ["name", "token"], [0, 1], samples=16, budget=budget,
-                       results=lambda: done, guess=GUESS, clock=lambda: now):  # fmt: skip
-        now += cost[unit.arm]
+                       results=lambda: done, guess=GUESS, clock=lambda: sum(times)):  # fmt: skip
+        times.append(cost[unit.arm])
         status = "failed" if unit in failing else "done"
         done.append(Outcome(unit, status, cost[unit.arm], success[unit.label_index]))
-    return [one.unit for one in done], now
+    return [one.unit for one in done], sum(times)
 
 
 @pytest.mark.parametrize(
