@@ -77,7 +77,6 @@ def test_the_shipped_classifiers_are_healthy(name, photos):
     found = doctor(f"pocket:{name}", images, labels, most=12)
     assert found.healthy, str(found)
     assert found.accuracy >= 0.8
-    assert found.best.accuracy <= found.accuracy
 
 
 def test_healthy_models_of_other_kinds_raise_no_alarm(honest, photos):
@@ -117,7 +116,7 @@ def test_a_model_is_left_as_it_came():
         ({"channels": "bgr"}, "channels", "channels rgb"),
         ({"size": (32, 32)}, "size", "64 x 64"),
         ({"std": (1 / 255,) * 3, "mean": (0.0,) * 3}, "value range", "%"),
-        ({"mean": (0.8,) * 3, "std": (0.06,) * 3}, "normalisation", "%"),
+        ({"mean": (0.0, 0.5, 1.0), "std": (0.05,) * 3}, "normalisation", "%"),
     ],
 )
 def test_wrong_preprocessing_is_found_and_the_best_alternative_named(
