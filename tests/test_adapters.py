@@ -407,6 +407,18 @@ class TestBlackBox:
         wanted = torch.from_numpy(self.probabilities(files)).float()
         assert torch.allclose(ours, wanted, atol=1e-6)
 
+    def test_it_sees_the_files_as_they_would_be_saved(self):
+        seen = []
+
+        def keep(files):
+            seen.append(files)
+            return np.zeros(len(files), int)
+
+        images = torch.rand(2, 3, 9, 11)
+        as_classifier(keep, black_box=True, labels=self.LABELS).logits(images)
+        wanted = images.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+        assert np.array_equal(seen[0], wanted)
+
     @pytest.mark.parametrize("kind", ["index", "name", "tensor"])
     def test_the_top_class_alone_is_enough(self, kind):
         def top(files):
@@ -423,7 +435,7 @@ class TestBlackBox:
     def test_a_gradient_is_refused_with_the_way_out(self):
         classifier = as_classifier(self.probabilities, black_box=True, labels=self.LABELS)
         assert not classifier.differentiable
-        with pytest.raises(InputError, match='method="cma"'):
+        with pytest.raises(InputError, match='is a black box .* method="cma"'):
             classifier.logits(torch.rand(1, 3, 4, 4, requires_grad=True))
 
     def test_the_hash_is_of_what_it_answers(self):
