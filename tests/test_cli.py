@@ -110,7 +110,7 @@ def test_status_of_a_running_audit_is_read_by_another_process(tmp_path):
     assert f"running: process {os.getpid()} on" in seen.stdout
     assert "0 of 2 units done" in seen.stdout
     assert refused.exit_code == 2
-    assert "running" not in runner.invoke(app, ["status", str(store.path)]).output
+    assert "running:" not in runner.invoke(app, ["status", str(store.path)]).output
 
 
 def test_a_dry_run_prints_an_estimate_and_makes_nothing(tmp_path):

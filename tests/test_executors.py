@@ -71,18 +71,21 @@ def test_killing_workers_at_random_loses_and_doubles_nothing(classifier, quick, 
     given = {**SETTINGS, "generator": quick, "seeds": 4}  # 32 units
     over, kills = threading.Event(), []
 
-    def kill(client):
+    def kill(cluster):
         choose = random.Random(0)
         store = None
         while len(kills) < 6 and not over.wait(0.2):
             store = store or (AuditStore(tmp_path) if (tmp_path / "audit.json").exists() else None)
             if store is None or len(store.done()) < 4 * len(kills) + 1:
                 continue
-            alive = [pid for pid in client.run(os.getpid).values() if pid != os.getpid()]
+            alive = [nanny.pid for nanny in cluster.workers.values() if nanny.pid]
+            if not alive:
+                continue
             victims = alive if len(kills) == 2 else [choose.choice(alive)]  # once all at once
             for pid in victims:
-                os.kill(pid, signal.SIGKILL)
-                kills.append(pid)
+                if pid not in kills:
+                    os.kill(pid, signal.SIGKILL)
+                    kills.append(pid)
 
     with (
         distributed.LocalCluster(
@@ -90,7 +93,7 @@ def test_killing_workers_at_random_loses_and_doubles_nothing(classifier, quick, 
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        killer = threading.Thread(target=kill, args=(client,))
+        killer = threading.Thread(target=kill, args=(cluster,))
         killer.start()
         try:
             made = audit(classifier, client=client, store=tmp_path, **given).load()
