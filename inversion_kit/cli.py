@@ -205,15 +205,36 @@ def _cluster(workers: int) -> Iterator[Any]:
 @app.command()
 def report(
     result: Annotated[
-        Path, typer.Argument(help="A stored result, for example runs/demo/run.zarr.")
+        Path, typer.Argument(help="A stored run or an audit's folder, for example runs/audit.")
     ],
     out: Annotated[Path, typer.Option(help="The HTML file.")] = Path("report.html"),
+    json: Annotated[bool, typer.Option("--json", help="The numbers beside it, as .json.")] = False,
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(help="For CI, of an audit: exit code 1 where a label has semantic_index<0.5."),
+    ] = None,
+    max_mb: Annotated[float, typer.Option(help="The most megabytes of the HTML file.")] = 25.0,
 ) -> None:
-    """Write the self-contained HTML report of a stored result."""
+    """Write the self-contained HTML report of a stored run or audit.
+
+    Ends with 0, with 1 where a label fails a gate, with 2 on bad input.
+    """
+    from inversion_kit.gates import check_gates
+    from inversion_kit.html_report import write_json
+
     try:
-        typer.echo(f"report: {inversion_kit.report(inversion_kit.open(result), out).resolve()}")
+        tree = inversion_kit.open(result)
+        found = check_gates(fail_if or [], tree)
+        typer.echo(f"report: {inversion_kit.report(tree, out, max_mb=max_mb).resolve()}")
+        if json:
+            typer.echo(f"numbers: {write_json(tree, out.with_suffix('.json')).resolve()}")
     except InversionError as error:
         _fail(error)
+    for verdict in found:
+        for line in verdict.lines():
+            typer.echo(line)
+    if any(verdict.failing for verdict in found):
+        raise typer.Exit(1)
 
 
 def _run(

@@ -6,17 +6,20 @@ import base64
 import io
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from inversion_kit import analysis
+from inversion_kit import analysis, audit_report
+from inversion_kit.audit_table import numbers
 from inversion_kit.errors import InputError, StoreError
+from inversion_kit.report_parts import chart, environment, made, spread, start_says
 from inversion_kit.schema import validate
+from inversion_kit.store import open as open_result
 
 _THUMBNAIL = 192
 _ROWS, _MORE_ROWS, _COLUMNS, _GRID = 6, 3, 9, 6
@@ -25,27 +28,31 @@ _ARMS = {
     "token": ("Class token", "the token that was kept"),
     "name": ("Name", "a plain prompt with the class name, no token"),
 }
-_CHART = {"width": 560, "height": 280, "left": 54, "right": 440, "bottom": 226}
 
 
-def report(tree: xr.DataTree, path: str | Path) -> Path:
-    """Write a result as one HTML file and return its path.
+def report(
+    result: xr.DataTree | str | os.PathLike[str], path: str | Path, *, max_mb: float = 25.0
+) -> Path:
+    """Write the report of a run or an audit as one HTML file and return its path.
 
     Parameters
     ----------
-    tree
-        A valid result.
+    result
+        A valid run or audit, or where it is stored.
     path
         Ends in ``.html``; its folder exists. A file that is there is replaced.
+    max_mb
+        The most megabytes of an audit's report. Where not everything fits, fewer and smaller
+        pictures are shown, and the report says what was left out.
 
     Raises
     ------
     InputError
-        ``path`` does not end in ``.html``.
+        ``path`` does not end in ``.html``, or ``max_mb`` is too small even for the least.
     StoreError
         The folder does not exist, or the file cannot be written.
     SchemaError
-        ``tree`` is not a valid result.
+        ``result`` is not a valid result.
 
     Examples
     --------
@@ -54,26 +61,55 @@ def report(tree: xr.DataTree, path: str | Path) -> Path:
     >>> report(synthetic_run(), Path(tempfile.mkdtemp()) / "sky.html").name
     'sky.html'
     """
+    path = _checked(path, ".html")
+    tree = result if isinstance(result, xr.DataTree) else open_result(result)
+    page = to_html(tree, max_mb=max_mb)
+    return _written(path, page)
+
+
+def write_json(tree: xr.DataTree, path: str | Path) -> Path:
+    """Write the numbers of a report, without its pictures, as a JSON file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from inversion_kit.testing import synthetic_audit
+    >>> write_json(synthetic_audit(labels=2), Path(tempfile.mkdtemp()) / "audit.json").name
+    'audit.json'
+    """
+    path = _checked(path, ".json")
+    validate(tree)
+    found = numbers(tree) if tree.attrs["kind"] == "audit" else _data(tree)
+    return _written(path, json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False))
+
+
+def _checked(path: str | Path, ending: str) -> Path:
     path = Path(path)
-    if path.suffix.lower() != ".html":
-        raise InputError(f"path={str(path)!r}: must end in .html, such as {path.stem + '.html'!r}")
+    if path.suffix.lower() != ending:
+        raise InputError(
+            f"path={str(path)!r}: must end in {ending}, such as {path.stem + ending!r}"
+        )
     if not path.parent.is_dir():
         raise StoreError(
             f"path={str(path)!r}: the folder {str(path.parent)!r} does not exist; create it first"
         )
-    page = to_html(tree)
+    return path
+
+
+def _written(path: Path, text: str) -> Path:
     try:
-        path.write_text(page, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"path={str(path)!r}: cannot be written ({error})") from error
     return path
 
 
-def to_html(tree: xr.DataTree) -> str:
+def to_html(tree: xr.DataTree, *, max_mb: float = 25.0) -> str:
     """A result as the text of one HTML page.
 
-    Images, shown in stored order and never picked by their score, are embedded as PNG of at most
-    192 x 192 pixels; the numbers stand in the page as JSON too, in ``#inversion-kit-data``.
+    Images, shown in stored order and never picked by their score, are embedded: of a run as PNG of
+    at most 192 x 192 pixels, of an audit as WebP sheets, within ``max_mb``. The numbers stand in
+    the page as JSON too, in ``#inversion-kit-data``.
 
     Raises
     ------
@@ -87,15 +123,9 @@ def to_html(tree: xr.DataTree) -> str:
     '<!doctype html>'
     """
     validate(tree)
-    environment = Environment(
-        loader=PackageLoader("inversion_kit"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters["percent"] = analysis.percent
-    return environment.get_template("report.html.j2").render(**_view(tree))
+    if tree.attrs["kind"] == "audit":
+        return audit_report.to_html(tree, max_mb=max_mb)
+    return environment().get_template("report.html.j2").render(**_view(tree))
 
 
 def _view(tree: xr.DataTree) -> dict[str, Any]:
@@ -107,7 +137,7 @@ def _view(tree: xr.DataTree) -> dict[str, Any]:
     seeds = [int(s) for s in path["seed"].values]
     settings = {**attributes, **{k: json.loads(attributes[k]) for k in
                 ("settings", "versions", "judges", "judge_hashes")}}  # fmt: skip
-    charts = [_chart(path, i) for i in range(len(seeds))]
+    charts = [chart(path, i) for i in range(len(seeds))]
     return {
         **settings,
         "sentences": sentences,
@@ -119,21 +149,29 @@ def _view(tree: xr.DataTree) -> dict[str, Any]:
         "success": success,
         "differences": differences,
         "words": [_words(tree, i) for i in range(len(seeds))],
-        "made": _made(settings),
+        "made": made(settings),
         "images": {
             "held_out": tree["validation"].sizes["sample"],
             "test": tree["samples"].sizes["sample"],
         },
-        "data": {
-            "label": attributes["label"],
-            "classifier": attributes["classifier"],
-            "generator": attributes["generator"],
-            "classes": tree["samples"].sizes["class"],
-            "sentences": sentences,
-            "success": [{k: v for k, v in row.items() if k != "bar"} for row in success],
-            "differences": differences,
-            "trajectory": [{"seed": chart["seed"], "checks": chart["rows"]} for chart in charts],
-        },
+        "data": _data(tree),
+    }
+
+
+def _data(tree: xr.DataTree) -> dict[str, Any]:
+    """The numbers of a run's report."""
+    attributes = tree.attrs
+    path = analysis.trajectory(tree)
+    charts = [chart(path, i) for i in range(path.sizes["seed"])]
+    return {
+        "label": attributes["label"],
+        "classifier": attributes["classifier"],
+        "generator": attributes["generator"],
+        "classes": tree["samples"].sizes["class"],
+        "sentences": analysis.summary_sentences(tree),
+        "success": [{k: v for k, v in row.items() if k != "bar"} for row in _success(tree)],
+        "differences": _differences(tree),
+        "trajectory": [{"seed": chart["seed"], "checks": chart["rows"]} for chart in charts],
     }
 
 
@@ -145,13 +183,13 @@ def _strip(tree: xr.DataTree, path: xr.Dataset, run: int) -> dict[str, Any]:
     label, names = str(tree.attrs["label"]), [str(n) for n in validation["class"].values]
     there = np.flatnonzero(np.isfinite(one["target_probability"].values))
     kept = int(np.flatnonzero(one["kept"].values)[0]) if one["kept"].any() else None
-    columns = _spread(there, _COLUMNS, kept)
+    columns = spread(there, _COLUMNS, kept)
     heads, before = [], ""
     for check in columns:
         start = str(one["start"].values[check])
         heads.append({
             "updates": int(one["step"].values[check]),
-            "start": _start_says(start) if start != before else "",
+            "start": start_says(start) if start != before else "",
             "restart": bool(before) and start != before,
             "kept": check == kept,
             "mean": float(one["target_probability"].values[check]),
@@ -179,103 +217,6 @@ def _strip(tree: xr.DataTree, path: xr.Dataset, run: int) -> dict[str, Any]:
         "left_out": len(there) - len(columns),
         "samples": validation.sizes["sample"],
     }
-
-
-def _spread(there: np.ndarray, most: int, kept: int | None) -> list[int]:
-    """At most ``most`` of the checks, evenly spread, ends included, and the kept one always."""
-    picked = {
-        int(there[i])
-        for i in np.linspace(0, len(there) - 1, min(most, len(there))).round().astype(int)
-    }
-    if kept is not None and kept not in picked:
-        picked.discard(min(picked - {int(there[0])}, key=lambda c: abs(c - kept)))
-        picked.add(kept)
-    return sorted(picked)
-
-
-def _chart(path: xr.Dataset, run: int) -> dict[str, Any]:
-    """Geometry of one run's line chart, and the same numbers as table rows."""
-    one = path.isel(seed=run)
-    there = np.flatnonzero(np.isfinite(one["target_probability"].values))
-    rows: list[dict[str, Any]] = [
-        {
-            "updates": int(one["step"].values[c]),
-            "start": str(one["start"].values[c]),
-            "target": float(one["target_probability"].values[c]),
-            "tenth": float(one["tenth"].values[c]),
-            "ninetieth": float(one["ninetieth"].values[c]),
-            "runner_up": str(one["runner_up"].values[c]),
-            "second": float(one["runner_up_probability"].values[c]),
-            "kept": bool(one["kept"].values[c]),
-        }
-        for c in there
-    ]
-    segments: list[list[dict[str, Any]]] = []
-    for row in rows:
-        if not segments or segments[-1][-1]["start"] != row["start"]:
-            segments.append([])
-        segments[-1].append(row)
-    top = 22 + 15 * min(max(len(segments) - 1, 0), 3)
-    last = int(max(rows[-1]["updates"] if rows else 0, 1))
-    left, right, bottom = _CHART["left"], _CHART["right"], _CHART["bottom"]
-
-    def x(updates: float) -> float:
-        return round(left + (right - left) * updates / last, 1)
-
-    def y(share: float) -> float:
-        return round(bottom - (bottom - top) * share, 1)
-
-    def line(segment: list[dict[str, Any]], key: str) -> str:
-        return " ".join(f"{x(r['updates'])},{y(r[key])}" for r in segment)
-
-    tick = _tick(last)
-    ends = {k: y(rows[-1][k]) if rows else bottom for k in ("target", "second")}
-    apart = 15 - abs(ends["target"] - ends["second"])
-    if apart > 0:
-        higher, lower = sorted(ends, key=lambda k: (ends[k], k != "target"))
-        ends[higher], ends[lower] = ends[higher] - apart / 2, ends[lower] + apart / 2
-    return {
-        **_CHART,
-        "seed": int(one["seed"]),
-        "top": top,
-        "rows": rows,
-        "lines": [
-            {
-                "target": line(segment, "target"),
-                "second": line(segment, "second"),
-                "band": f"{line(segment, 'ninetieth')} {line(segment[::-1], 'tenth')}",
-            }
-            for segment in segments
-        ],
-        "marks": [
-            {"x": x(r["updates"]), "target": y(r["target"]), "second": y(r["second"]), "row": r}
-            for r in rows
-        ],
-        "restarts": [
-            {
-                "x": x(segment[0]["updates"]),
-                "y": top - 8 - 15 * (i % 3),
-                "says": _start_says(segment[0]["start"], 22),
-                "anchor": "end" if segment[0]["updates"] > 0.55 * last else "start",
-            }
-            for i, segment in enumerate(segments[1:])
-        ],
-        "x_ticks": [{"x": x(t), "says": t} for t in range(0, last + 1, tick)],
-        "y_ticks": [{"y": y(t / 100), "says": t} for t in (0, 25, 50, 75, 100)],
-        "ends": ends,
-        "x_end": x(rows[-1]["updates"]) if rows else left,
-        "runner_up": rows[-1]["runner_up"] if rows else "",
-    }
-
-
-def _tick(last: int) -> int:
-    """Distance of round ticks, so that at most seven stand between 0 and ``last``."""
-    size = 1
-    while True:
-        for factor in (1, 2, 5):
-            if last / (size * factor) <= 6:
-                return size * factor
-        size *= 10
 
 
 def _grid(tree: xr.DataTree) -> dict[str, Any]:
@@ -391,32 +332,6 @@ def _words(tree: xr.DataTree, run: int) -> dict[str, Any]:
     }
 
 
-def _made(settings: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    """Name and text of everything the result says about its making, in groups."""
-
-    def said(value: Any) -> str:
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-    judges, hashes = settings["judges"], settings["judge_hashes"]
-    if isinstance(hashes, dict):
-        hashes = [hashes.get(judge, "") for judge in judges]
-    return {
-        "Models": [
-            ("classifier", settings["classifier"]),
-            ("its sha256", settings["classifier_hash"]),
-            ("generator", settings["generator"]),
-            ("its sha256", settings["generator_hash"]),
-            *(
-                line
-                for judge, digest in zip(judges, hashes, strict=False)
-                for line in (("judge", said(judge)), ("its sha256", said(digest)))
-            ),
-        ],
-        "Settings": [(str(k), said(v)) for k, v in dict(settings["settings"]).items()],
-        "Versions": [(str(k), said(v)) for k, v in dict(settings["versions"]).items()],
-    }
-
-
 def _image(pixels: np.ndarray) -> dict[str, Any]:
     """A uint8 RGB image as a PNG data address, shrunk where it is large."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
@@ -434,9 +349,3 @@ def _image(pixels: np.ndarray) -> dict[str, Any]:
 
 def _arm_says(arm: str) -> tuple[str, str]:
     return _ARMS.get(arm, (arm, ""))
-
-
-def _start_says(start: str, most: int = 40) -> str:
-    if start == analysis.NEUTRAL:
-        return "neutral start"
-    return f"“{start if len(start) <= most else start[: most - 1] + '…'}”"

@@ -15,12 +15,12 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from inversion_kit import analysis, html_report, schema
+from inversion_kit import analysis, html_report, report_parts, schema
 from inversion_kit.errors import InputError, SchemaError, StoreError
 from inversion_kit.testing import synthetic_run
 
 HOSTILE = "</script><img src=https://evil.example/x onerror=alert(1)>{{ 7*7 }}{% raw %}&\"'"
-VOID = {"meta", "img", "line", "circle", "rect", "polyline", "polygon"}
+VOID = {"meta", "img", "input", "br"}
 
 
 class Page(HTMLParser):
@@ -233,7 +233,7 @@ def test_probe_shows_its_ten_best_words(page: Page) -> None:
 
 def test_chart_draws_the_trajectory() -> None:
     path = analysis.trajectory(synthetic_run())
-    chart = html_report._chart(path, 0)
+    chart = report_parts.chart(path, 0)
     bottom, top = chart["bottom"], chart["top"]
     for mark, share in zip(chart["marks"], path["target_probability"].values[0], strict=True):
         assert mark["target"] == pytest.approx(bottom - (bottom - top) * share, abs=0.06)
@@ -242,8 +242,8 @@ def test_chart_draws_the_trajectory() -> None:
 
 
 def test_strip_spreads_over_the_checks_and_keeps_the_kept_one() -> None:
-    assert html_report._spread(np.arange(4), 9, 3) == [0, 1, 2, 3]
-    picked = html_report._spread(np.arange(40), 9, 17)
+    assert report_parts.spread(np.arange(4), 9, 3) == [0, 1, 2, 3]
+    picked = report_parts.spread(np.arange(40), 9, 17)
     assert len(picked) == 9
     assert picked[0] == 0
     assert picked[-1] == 39

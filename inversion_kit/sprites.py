@@ -1,0 +1,67 @@
+"""Many small pictures in one WebP sheet."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from inversion_kit.errors import InputError
+
+_MOST = 16383
+"""The longest side of a WebP picture."""
+
+
+def sheet(
+    rows: Sequence[Sequence[np.ndarray | None]], *, columns: int, pixels: int, quality: int = 85
+) -> str:
+    """The data address of a WebP sheet of ``columns`` x ``len(rows)`` square cells.
+
+    Parameters
+    ----------
+    rows
+        uint8 RGB pictures ``(y, x, channel)``, row by row; None leaves a cell empty. One that is
+        larger than a cell is shrunk, a smaller one is enlarged.
+    columns
+        Cells of a row.
+    pixels
+        Side of a cell.
+    quality
+        Of WebP, 0 to 100.
+
+    Raises
+    ------
+    InputError
+        The sheet would be larger than WebP allows, or a row is longer than ``columns``.
+
+    Examples
+    --------
+    >>> grey = np.full((4, 4, 3), 128, dtype="u1")
+    >>> sheet([[grey, None], [grey]], columns=2, pixels=4)[:23]
+    'data:image/webp;base64,'
+    """
+    longest = max(columns, len(rows)) * pixels
+    if longest > _MOST or any(len(row) > columns for row in rows):
+        raise InputError(
+            f"rows: {len(rows)} x {columns} cells of {pixels} pixels do not fit; at most "
+            f"{_MOST} pixels a side and {columns} pictures a row"
+        )
+    whole = Image.new("RGB", (columns * pixels, len(rows) * pixels), (205, 205, 205))
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            if picture is not None:
+                whole.paste(_fitted(picture, pixels), (x * pixels, y * pixels))
+    buffer = io.BytesIO()
+    whole.save(buffer, format="WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _fitted(picture: np.ndarray, pixels: int) -> Image.Image:
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    if image.size == (pixels, pixels):
+        return image
+    how = Image.Resampling.LANCZOS if max(image.size) > pixels else Image.Resampling.NEAREST
+    return image.resize((pixels, pixels), how)

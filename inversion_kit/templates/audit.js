@@ -1,0 +1,190 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("inversion-kit-data").textContent);
+  const rows = data.labels;
+  const all = (selector, root = document) => Array.from(root.querySelectorAll(selector));
+  const one = (selector, root = document) => root.querySelector(selector);
+  const at = (element) => Number(element.dataset.at);
+  const lists = all("[data-list]");
+  const tools = one(".tools");
+  tools.hidden = false;
+
+  // One order and one filter for the table, the pictures and the details.
+  const value = (row, key) => {
+    const found = key === "verdict" ? data.verdicts.indexOf(row.verdict) : row[key];
+    return found !== null && typeof found === "object" ? found.value : found;
+  };
+  const compare = (key, down) => (a, b) => {
+    const [x, y] = [value(rows[a], key), value(rows[b], key)];
+    if (x === null || y === null) return (x === null) - (y === null) || a - b;
+    const order = typeof x === "string" ? x.localeCompare(y, undefined, { numeric: true }) : x - y;
+    return (down ? -order : order) || a - b;
+  };
+  const sort = (key, down) => {
+    const order = rows.map((_, i) => i).sort(compare(key, down));
+    const place = new Map(order.map((i, n) => [i, n]));
+    for (const list of lists) {
+      const items = all(":scope > [data-at]", list).sort((a, b) => place.get(at(a)) - place.get(at(b)));
+      list.append(...items);
+    }
+    for (const head of all(".board th[data-key]")) {
+      if (head.dataset.key === key) head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      else head.removeAttribute("aria-sort");
+    }
+  };
+  for (const head of all(".board th[data-key]")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const first = head.dataset.first === "down";
+      const now = head.getAttribute("aria-sort");
+      sort(head.dataset.key, now === null ? first : now === "ascending");
+    });
+  }
+
+  const search = one("#search"), verdict = one("#verdict"), kind = one("#kind"), status = one("#shown");
+  const fits = (row) =>
+    row.label.toLocaleLowerCase().includes(search.value.trim().toLocaleLowerCase()) &&
+    (!verdict.value || row.verdict === verdict.value) &&
+    (!kind.value || (kind.value === "any" ? row.kinds.length > 0 : row.kinds.includes(kind.value)));
+  const filter = () => {
+    const kept = rows.map(fits);
+    for (const list of lists) for (const item of all(":scope > [data-at]", list)) item.hidden = !kept[at(item)];
+    const n = kept.filter(Boolean).length;
+    status.textContent = `${n} of ${rows.length} labels`;
+    one("#nothing").hidden = n > 0;
+  };
+  for (const control of [search, verdict, kind]) control.addEventListener("input", filter);
+  const clear = () => { search.value = verdict.value = kind.value = ""; filter(); };
+  one("#clear").addEventListener("click", clear);
+  for (const link of all("[data-verdict]")) link.addEventListener("click", () => {
+    clear();
+    verdict.value = link.dataset.verdict;
+    filter();
+  });
+
+  // Table or pictures.
+  const parts = { table: one("#as-table"), pictures: one("#as-pictures") };
+  const show = (name) => {
+    for (const [key, part] of Object.entries(parts)) part.hidden = key !== name;
+    for (const button of all("[data-show]")) button.setAttribute("aria-pressed", String(button.dataset.show === name));
+    one("#arm-tool").hidden = false;
+  };
+  for (const button of all("[data-show]")) button.addEventListener("click", () => show(button.dataset.show));
+  show("table");
+
+  // Pictures of another arm, in the table and among the pictures.
+  const arm = one("#arm");
+  arm.addEventListener("input", () => {
+    for (const picture of all("[data-picture]")) {
+      const [label, column] = picture.dataset.picture.split(" ").map(Number);
+      const there = data.there[label][arm.selectedIndex][column];
+      picture.className = there ? `p s${label} r${arm.selectedIndex} c${column}` : "gap grey";
+      picture.setAttribute("aria-label", `${rows[label].label}, ${arm.value}, picture ${column + 1}${there ? "" : ": none"}`);
+    }
+  });
+
+  // Links open the details they lead to.
+  const reveal = () => {
+    const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    const holder = target && target.closest("details.label");
+    if (!holder) return;
+    if (holder.hidden) clear();
+    holder.open = true;
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  for (const link of all('a[href^="#label-"]')) link.addEventListener("click", () => {
+    if (link.hash === location.hash || (link.getAttribute("href") === location.hash)) reveal();
+  });
+  one("#open-all").addEventListener("click", () => all("details.label:not([hidden])").forEach((d) => { d.open = true; }));
+  one("#close-all").addEventListener("click", () => all("details.label").forEach((d) => { d.open = false; }));
+
+  // A slider over the checks: the pictures, the column and the line in the chart move together.
+  const svg = (name, attributes) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, text] of Object.entries(attributes)) made.setAttribute(key, text);
+    return made;
+  };
+  const player = (strip) => {
+    if (strip.dataset.ready) return;
+    strip.dataset.ready = "yes";
+    const heads = all("thead th[data-updates]", strip);
+    if (heads.length < 2) return;
+    const lines = all("tbody tr", strip);
+    const box = document.createElement("div");
+    box.className = "player";
+    const play = document.createElement("button");
+    play.type = "button";
+    const slider = document.createElement("input");
+    Object.assign(slider, { type: "range", min: 0, max: heads.length - 1, step: 1, value: heads.length - 1 });
+    slider.setAttribute("aria-label", "Check along the search");
+    const says = document.createElement("output");
+    const screen = document.createElement("div");
+    screen.className = "screen";
+    box.append(play, slider, says, screen);
+    strip.before(box);
+    const chart = strip.dataset.chart && document.getElementById(strip.dataset.chart);
+    let cursor = null;
+    if (chart && heads[0].dataset.x) {
+      cursor = svg("line", { class: "cursor", y1: chart.dataset.top, y2: chart.dataset.bottom });
+      chart.append(cursor);
+    }
+    const draw = () => {
+      const now = Number(slider.value);
+      const head = heads[now];
+      heads.forEach((h, i) => h.classList.toggle("at", i === now));
+      screen.replaceChildren(...lines.map((line) => {
+        const cells = all("td", line);
+        cells.forEach((cell, i) => cell.classList.toggle("at", i === now));
+        const figure = document.createElement("figure");
+        const caption = document.createElement("figcaption");
+        caption.textContent = one(".score", cells[now]).textContent;
+        figure.append(one(".p", cells[now]).cloneNode(true), caption);
+        return figure;
+      }));
+      says.textContent = `after ${head.dataset.updates} updates: ${head.dataset.mean} on average`;
+      slider.setAttribute("aria-valuetext", says.textContent);
+      if (cursor) { cursor.setAttribute("x1", head.dataset.x); cursor.setAttribute("x2", head.dataset.x); }
+    };
+    let timer = null;
+    const stop = () => { clearInterval(timer); timer = null; play.textContent = "▶ play"; };
+    stop();
+    play.addEventListener("click", () => {
+      if (timer !== null) { stop(); return; }
+      if (Number(slider.value) === heads.length - 1) slider.value = 0;
+      draw();
+      play.textContent = "❚❚ pause";
+      timer = setInterval(() => {
+        slider.value = Number(slider.value) + 1;
+        draw();
+        if (Number(slider.value) === heads.length - 1) stop();
+      }, 500);
+    });
+    slider.addEventListener("input", () => { stop(); draw(); });
+    draw();
+  };
+  document.addEventListener("toggle", (event) => {
+    if (event.target.open) for (const strip of all(".strip", event.target)) if (strip.closest("details") === event.target) player(strip);
+  }, true);
+  for (const strip of all("details[open] .strip")) player(strip);
+
+  // A cell of a matrix says what it is and leads to its label.
+  for (const readout of all(".readout")) readout.hidden = false;
+  const cells = one(".matrices");
+  if (cells) {
+    const says = one("#cell");
+    cells.addEventListener("pointerover", (event) => {
+      const title = event.target.closest("rect[data-at]")?.querySelector("title");
+      if (title) says.textContent = title.textContent;
+    });
+    cells.addEventListener("click", (event) => {
+      const cell = event.target.closest("rect[data-at]");
+      if (cell) { location.hash = `#label-${cell.dataset.at}`; reveal(); }
+    });
+  }
+  filter();
+  reveal();
+})();
