@@ -109,8 +109,8 @@ class Classifier:
         if wanted and not out.requires_grad:
             raise InputError(
                 f"classifier {self.name!r}: no gradient comes back to the images; the model or its "
-                "preprocessing cuts it (detach, no_grad, argmax, numpy); mend that. A search without a "
-                'gradient (method="cma") is not built yet'
+                "preprocessing cuts it (detach, no_grad, argmax, numpy); mend that. A search "
+                'without a gradient (method="cma") is not built yet'
             )
         return out
 
