@@ -90,7 +90,7 @@ def numbers(tree: xr.DataTree) -> dict[str, Any]:
     rows = []
     for i, label in enumerate(str(n) for n in read["label"].values):
         reasons = [a for a in listed if a.label == label]
-        made = {
+        made: dict[str, dict[str, Any]] = {
             name: {
                 "images": int(table["images"][i, a, 0]),
                 "seeds": int(table["seeds"][i, a, 0]),
