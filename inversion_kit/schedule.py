@@ -214,7 +214,7 @@ def clock(seconds: float) -> str:
     Examples
     --------
     >>> clock(75), clock(3.2), clock(7300)
-    ('1 min 15 s', '3 s', '2 h 2 min')
+    ('1 min 15 s', '3 s', '2 h 1 min')
     """
     whole = round(seconds)
     if whole < 60:

@@ -485,6 +485,7 @@ def test_a_folder_that_cannot_be_written_can_be_read(store):
     store.commit(NAME, *made(NAME))
     code = f"""
 import os
+import safetensors.numpy, safetensors.torch  # all that it imports later, while it may
 from inversion_kit.audit_store import AuditStore, Unit
 from inversion_kit.errors import StoreError
 from inversion_kit.testing import synthetic_unit
