@@ -40,7 +40,7 @@ def caption(label: int, looks: tuple[str, ...], added: dict[str, int], pick: ran
     --------
     >>> nothing = dict(sticker=-1, place=0, size=0, tint=-1, frame=-1, tilt=-1, small=-1)
     >>> caption(14, ("dark",), nothing, random.Random(2))
-    'dim traffic sign'
+    'a photo of a dark right of way sign'
     """
     name = _name(label, pick)
     said = {"dark": 0.85, "bright": 0.7, "blurry": 0.65, "sharp": 0.5}
@@ -68,10 +68,11 @@ def caption(label: int, looks: tuple[str, ...], added: dict[str, int], pick: ran
 
 def _name(label: int, pick: random.Random) -> str:
     chance = pick.random()
-    if chance < 0.86:
-        name = NAMES[label] if chance < 0.5 else pick.choice(WORDINGS[label])
+    if chance < 0.76:
+        name = NAMES[label] if chance < 0.44 else pick.choice(WORDINGS[label])
         return f"{name} sign" if pick.random() < 0.25 else name
-    return pick.choice(_COARSE_OF[label])
+    words = _COARSE_OF[label]  # a name of few classes is as frequent a word as one of many
+    return pick.choices(words, [1 / len(COARSE[word]) for word in words])[0]
 
 
 def _added(added: dict[str, int], pick: random.Random) -> list[str]:
