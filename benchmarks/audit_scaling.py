@@ -19,7 +19,7 @@ LABELS = 10
 def measure(seeds: int, queue: Any) -> None:
     """Audit ten labels in one arm; tell units, seconds and peak bytes before and after."""
     from inversion_kit import audit
-    from inversion_kit.generators import Generator
+    from inversion_kit.generators.base import Generator
     from tests import conftest
 
     names = tuple(f"class {i}" for i in range(LABELS))

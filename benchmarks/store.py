@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from inversion_kit.audit_store import AuditStore, Unit
+from inversion_kit.storage.audit_store import AuditStore, Unit
 from inversion_kit.testing import synthetic_plan, synthetic_unit
 
 MEASURE = """
@@ -37,7 +37,7 @@ if task == "open":
     print(json.dumps({"import_s": imported - began, "open_s": opened - imported,
                       "unit_s": read - opened, "imported_mb": before, "opened_mb": memory}))
 else:
-    from inversion_kit.export import consolidate
+    from inversion_kit.storage.export import consolidate
     consolidate(path, task)
     print(json.dumps({"s": time.monotonic() - imported, "mb": peak()}))
 """

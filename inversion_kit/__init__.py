@@ -3,8 +3,8 @@
 It trains discriminative class tokens (Schwartz et al., ICCV 2023) of a frozen text-to-image
 diffusion pipeline against any image classifier, and keeps everything seen on the way.
 
-The flow, left to right: `as_classifier` and `as_generator` -> `invert` -> an `xarray.DataTree`
-(`schema`) -> `save`, `open`, `analysis`, `report`.
+The flow, left to right: `classifiers` and `generators` -> `search` (`invert`) and `audits`
+(`audit`) -> an `xarray.DataTree` (`schema`) in `storage` -> `analysis` -> `figures`, `reports`.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "invert": "run",
-    "audit": "audit_run",
-    "resume": "audit_run",
-    "as_classifier": "classifiers",
-    "Classifier": "classifiers",
-    "Preprocess": "classifiers",
-    "doctor": "checkup",
-    "Diagnosis": "diagnosis",
-    "as_generator": "generators",
-    "Generator": "generators",
-    "ClassToken": "class_token",
-    "save_token": "token_file",
-    "load_token": "token_file",
-    "generate": "free_text",
-    "save": "store",
-    "open": "store",
-    "consolidate": "export",
-    "to_netcdf": "export",
-    "export_images": "export",
+    "invert": "search.run",
+    "audit": "audits.run",
+    "resume": "audits.run",
+    "as_classifier": "classifiers.base",
+    "Classifier": "classifiers.base",
+    "Preprocess": "classifiers.base",
+    "doctor": "classifiers.checkup",
+    "Diagnosis": "classifiers.diagnosis",
+    "as_generator": "generators.base",
+    "Generator": "generators.base",
+    "ClassToken": "generators.class_token",
+    "save_token": "generators.token_file",
+    "load_token": "generators.token_file",
+    "generate": "generators.free_text",
+    "save": "storage.store",
+    "open": "storage.store",
+    "consolidate": "storage.export",
+    "to_netcdf": "storage.export",
+    "export_images": "storage.export",
     "validate": "schema",
-    "success": "analysis",
-    "report": "html_report",
+    "success": "analysis.runs",
+    "report": "reports.html_report",
     "InversionError": "errors",
     "InputError": "errors",
     "LabelError": "errors",
@@ -47,15 +47,16 @@ _HOME = {
     "StoreError": "errors",
     "StoreLockedError": "errors",
 }
-__all__ = sorted(_HOME)
+_MODULES = frozenset({"analysis", "figures", "objectives", "schema", "testing"})
+"""What users reach as `inversion_kit.figures` and the like, imported when first used too."""
+__all__ = sorted({*_HOME, *_MODULES})
 
 if TYPE_CHECKING:
-    from inversion_kit.analysis import success
-    from inversion_kit.audit_run import audit, resume
-    from inversion_kit.checkup import doctor
-    from inversion_kit.class_token import ClassToken
-    from inversion_kit.classifiers import Classifier, Preprocess, as_classifier
-    from inversion_kit.diagnosis import Diagnosis
+    from inversion_kit.analysis.runs import success
+    from inversion_kit.audits.run import audit, resume
+    from inversion_kit.classifiers.base import Classifier, Preprocess, as_classifier
+    from inversion_kit.classifiers.checkup import doctor
+    from inversion_kit.classifiers.diagnosis import Diagnosis
     from inversion_kit.errors import (
         ClassifierUnavailableError,
         GeneratorUnavailableError,
@@ -67,18 +68,21 @@ if TYPE_CHECKING:
         StoreError,
         StoreLockedError,
     )
-    from inversion_kit.export import consolidate, export_images, to_netcdf
-    from inversion_kit.free_text import generate
-    from inversion_kit.generators import Generator, as_generator
-    from inversion_kit.html_report import report
-    from inversion_kit.run import invert
+    from inversion_kit.generators.base import Generator, as_generator
+    from inversion_kit.generators.class_token import ClassToken
+    from inversion_kit.generators.free_text import generate
+    from inversion_kit.generators.token_file import load_token, save_token
+    from inversion_kit.reports.html_report import report
     from inversion_kit.schema import validate
-    from inversion_kit.store import open, save
-    from inversion_kit.token_file import load_token, save_token
+    from inversion_kit.search.run import invert
+    from inversion_kit.storage.export import consolidate, export_images, to_netcdf
+    from inversion_kit.storage.store import open, save
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: nothing heavy at import."""
+    if name in _MODULES:
+        return importlib.import_module(f"inversion_kit.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'inversion_kit' has no attribute {name!r}")
     return getattr(importlib.import_module(f"inversion_kit.{_HOME[name]}"), name)

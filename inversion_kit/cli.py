@@ -46,7 +46,7 @@ def doctor(
     ] = None,
 ) -> None:
     """Check a classifier in seconds; exit code 1 where something fails."""
-    from inversion_kit.checkup import read_folder
+    from inversion_kit.classifiers.checkup import read_folder
 
     try:
         pictures, labels = read_folder(images) if images else (None, None)
@@ -104,8 +104,8 @@ def audit(
 
     Ends with 0 where every unit is done, 1 where some failed or are missing, 2 on bad input.
     """
-    from inversion_kit.audit_store import ARMS
-    from inversion_kit.views import VIEWS
+    from inversion_kit.classifiers.views import VIEWS
+    from inversion_kit.storage.audit_store import ARMS
 
     try:
         with _cluster(workers) as client:
@@ -150,8 +150,8 @@ def status(path: Annotated[Path, typer.Argument(help="The folder of an audit.")]
 
 
 def _say_status(path: Path, *, end: bool = True) -> None:
-    from inversion_kit.audit_folder import AuditFolder
-    from inversion_kit.schedule import clock
+    from inversion_kit.audits.schedule import clock
+    from inversion_kit.storage.audit_folder import AuditFolder
 
     try:
         folder = AuditFolder(path)
@@ -219,8 +219,8 @@ def report(
 
     Ends with 0, with 1 where a label fails a gate, with 2 on bad input.
     """
-    from inversion_kit.gates import check_gates
-    from inversion_kit.html_report import write_json
+    from inversion_kit.reports.gates import check_gates
+    from inversion_kit.reports.html_report import write_json
 
     try:
         tree = inversion_kit.open(result)
@@ -241,7 +241,7 @@ def _run(
     model: str, label: str, generator: str | None, judges: list[str], prompts: list[str] | None,
     out: Path, seed: list[int], steps: int,
 ) -> None:  # fmt: skip
-    from inversion_kit.analysis import summary_sentences
+    from inversion_kit.analysis.runs import summary_sentences
 
     try:
         tree = inversion_kit.invert(

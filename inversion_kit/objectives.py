@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inversion_kit.classifiers import Classifier
+from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError, LabelError, NumericalError, nearest
 
 Plain: TypeAlias = Callable[[Tensor, Tensor], Tensor]

@@ -14,7 +14,7 @@ from torch import nn
 from torchvision.transforms import v2
 from transformers import image_processing_backends
 
-from inversion_kit.classifiers import Preprocess, as_classifier
+from inversion_kit.classifiers.base import Preprocess, as_classifier
 from inversion_kit.errors import ClassifierUnavailableError, InputError
 
 TOP = 2.01

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from inversion_kit import analysis
+from inversion_kit.analysis import runs as analysis
 from inversion_kit.errors import InputError
 from inversion_kit.testing import synthetic_run
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from inversion_kit import audit_analysis, audit_reads, intervals, schema
+from inversion_kit import schema
+from inversion_kit.analysis import audit_reads, intervals
+from inversion_kit.analysis import audits as audit_analysis
 from inversion_kit.errors import InputError
 from inversion_kit.testing import synthetic_audit
 

@@ -18,14 +18,15 @@ from test_html_report import HOSTILE, Page
 from typer.testing import CliRunner
 
 import inversion_kit
-from inversion_kit import audit_report, gates, html_report, schema
-from inversion_kit.audit_analysis import attention, audit_sentences
-from inversion_kit.audit_store import AuditStore, Unit
-from inversion_kit.audit_table import numbers
+from inversion_kit import schema
+from inversion_kit.analysis.audits import attention, audit_sentences
 from inversion_kit.cli import app
 from inversion_kit.errors import InputError
-from inversion_kit.report_parts import visible
-from inversion_kit.sprites import sheet
+from inversion_kit.reports import audit_report, gates, html_report
+from inversion_kit.reports.audit_table import numbers
+from inversion_kit.reports.report_parts import visible
+from inversion_kit.reports.sprites import sheet
+from inversion_kit.storage.audit_store import AuditStore, Unit
 from inversion_kit.testing import synthetic_audit, synthetic_plan, synthetic_unit
 
 OUTCOMES = ("meaning", "trick", "failure", "mixed")

@@ -10,11 +10,12 @@ import pytest
 import torch
 import xarray as xr
 
-from inversion_kit import audit, audit_run, resume
-from inversion_kit.audit_store import ARMS, AuditStore, Unit
+from inversion_kit import audit, resume
+from inversion_kit.audits import run as audit_run
+from inversion_kit.audits.schedule import Estimate
 from inversion_kit.errors import InputError, LabelError, StoreLockedError
-from inversion_kit.generators import Generator
-from inversion_kit.schedule import Estimate
+from inversion_kit.generators.base import Generator
+from inversion_kit.storage.audit_store import ARMS, AuditStore, Unit
 from tests.audits import SMALL, assert_same
 from tests.killing import kill_at
 

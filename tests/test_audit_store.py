@@ -18,9 +18,9 @@ import pytest
 import torch
 
 import inversion_kit
-from inversion_kit import durable
-from inversion_kit.audit_store import AuditFolder, AuditStore, Unit
 from inversion_kit.errors import InputError, SchemaError, StoreError, StoreLockedError
+from inversion_kit.storage import durable
+from inversion_kit.storage.audit_store import AuditFolder, AuditStore, Unit
 from inversion_kit.testing import synthetic_plan, synthetic_unit
 from tests.killing import kill_at
 from tests.test_unit_files import NAMES, assert_same
@@ -256,7 +256,7 @@ def test_what_no_checkpoint_can_hold_is_refused(store):
 def test_a_second_run_is_refused_and_told_who_runs(store):
     with store.lock():
         code = (
-            "from inversion_kit.audit_store import *\n"
+            "from inversion_kit.storage.audit_store import *\n"
             f"with AuditStore({str(store.path)!r}).lock(): pass"
         )
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -430,7 +430,7 @@ def test_a_full_disk_leaves_what_was_stored_and_the_run_goes_on_after(store):
     store.commit(NAME, *made(NAME))
     code = f"""
 import resource, sys
-from inversion_kit.audit_store import AuditStore, Unit
+from inversion_kit.storage.audit_store import AuditStore, Unit
 from inversion_kit.errors import StoreError
 from inversion_kit.testing import synthetic_unit
 store = AuditStore({str(store.path)!r})
@@ -486,7 +486,7 @@ def test_a_folder_that_cannot_be_written_can_be_read(store):
     code = f"""
 import os
 import safetensors.numpy, safetensors.torch  # all that it imports later, while it may
-from inversion_kit.audit_store import AuditStore, Unit
+from inversion_kit.storage.audit_store import AuditStore, Unit
 from inversion_kit.errors import StoreError
 from inversion_kit.testing import synthetic_unit
 import inversion_kit

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from inversion_kit.class_token import ClassToken, Part, join, split
 from inversion_kit.errors import InputError
+from inversion_kit.generators.class_token import ClassToken, Part, join, split
 
 PLACE = 5  # one past the table
 

@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from inversion_kit.classifiers import Classifier, Preprocess, as_classifier
+from inversion_kit.classifiers.base import Classifier, Preprocess, as_classifier
 from inversion_kit.errors import InputError, LabelError, NumericalError
 
 

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 import inversion_kit
-from inversion_kit.audit_store import AuditStore
 from inversion_kit.cli import app
+from inversion_kit.storage.audit_store import AuditStore
 from inversion_kit.testing import synthetic_plan, synthetic_run
 
 runner = CliRunner()

@@ -14,12 +14,12 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-from inversion_kit.checkup import doctor
-from inversion_kit.classifiers import Classifier, Preprocess, as_classifier
+from inversion_kit.classifiers.base import Classifier, Preprocess, as_classifier
+from inversion_kit.classifiers.checkup import doctor
+from inversion_kit.classifiers.diagnosis import Check, Diagnosis, Trial
 from inversion_kit.cli import app
-from inversion_kit.diagnosis import Check, Diagnosis, Trial
 from inversion_kit.errors import InputError
-from inversion_kit.generators import as_generator
+from inversion_kit.generators.base import as_generator
 
 COUNT = 32
 

@@ -11,9 +11,9 @@ import threading
 import pytest
 
 from inversion_kit import audit
-from inversion_kit.audit_store import AuditStore
-from inversion_kit.executors import InProcess, Spec
-from inversion_kit.generators import Generator
+from inversion_kit.audits.executors import InProcess, Spec
+from inversion_kit.generators.base import Generator
+from inversion_kit.storage.audit_store import AuditStore
 from tests.audits import SMALL, assert_same
 from tests.test_search_state import PLAN
 

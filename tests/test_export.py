@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import inversion_kit
-from inversion_kit.audit_store import AuditStore, Unit
 from inversion_kit.errors import InputError, StoreError
+from inversion_kit.storage.audit_store import AuditStore, Unit
 from inversion_kit.testing import synthetic_plan, synthetic_run, synthetic_unit
 from tests.killing import kill_at_event
 from tests.test_unit_files import NAMES
@@ -74,7 +74,7 @@ def test_an_audit_of_which_nothing_is_there_is_consolidated(tmp_path):
 
 
 def test_large_arrays_are_cut_into_pieces_that_are_equal(audit, tmp_path, monkeypatch):
-    from inversion_kit import export
+    from inversion_kit.storage import export
 
     monkeypatch.setattr(export, "_BLOCK", 1000)
     monkeypatch.setattr(export, "_PIECE", 300)

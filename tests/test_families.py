@@ -10,11 +10,11 @@ import pytest
 import torch
 from families import FAMILIES, SETTINGS, WORDS, build
 
-from inversion_kit.class_token import PLACEHOLDER, ClassToken, split
 from inversion_kit.errors import InputError
-from inversion_kit.generators import Generator, as_generator
-from inversion_kit.gradients import FULL, LAST_STEP, LATE_STEP, NONE, last_k
-from inversion_kit.run import invert
+from inversion_kit.generators.base import Generator, as_generator
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken, split
+from inversion_kit.generators.gradients import FULL, LAST_STEP, LATE_STEP, NONE, last_k
+from inversion_kit.search.run import invert
 
 ASKED, SEED, STEPS = f"photo of {PLACEHOLDER}", 4, 3
 

@@ -15,9 +15,10 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from inversion_kit import analysis, audit_analysis
+from inversion_kit.analysis import audits as audit_analysis
+from inversion_kit.analysis import runs as analysis
+from inversion_kit.analysis.projection import project
 from inversion_kit.errors import InputError, LabelError
-from inversion_kit.projection import project
 from inversion_kit.testing import synthetic_audit, synthetic_run
 
 pytest.importorskip("plotly", reason="comes with the extra notebook")
@@ -443,7 +444,7 @@ def test_a_run_has_its_own_label() -> None:
 def test_no_model_library_is_needed() -> None:
     code = (
         "import sys\nfrom inversion_kit import figures\n"
-        "from inversion_kit.projection import project\n"
+        "from inversion_kit.analysis.projection import project\n"
         "from inversion_kit.testing import synthetic_audit\n"
         "tree = synthetic_audit(labels=2)\nfigures.success(tree)\n"
         "figures.projection(project(tree, method='pca'))\n"

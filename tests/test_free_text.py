@@ -7,13 +7,13 @@ import pytest
 import torch
 from families import build
 
-from inversion_kit.class_token import ClassToken
 from inversion_kit.errors import InputError
-from inversion_kit.free_text import FREE, generate
-from inversion_kit.generators import as_generator
-from inversion_kit.optimise import noise_seeds
-from inversion_kit.run import invert
-from inversion_kit.token_file import save_token, selected_token
+from inversion_kit.generators.base import as_generator
+from inversion_kit.generators.class_token import ClassToken
+from inversion_kit.generators.free_text import FREE, generate
+from inversion_kit.generators.token_file import save_token, selected_token
+from inversion_kit.search.optimise import noise_seeds
+from inversion_kit.search.run import invert
 
 SMALL = {
     "steps": 1, "batch": 1, "samples": 1, "validation": 1, "restarts": 0, "progress": False,

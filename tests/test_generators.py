@@ -20,11 +20,11 @@ from diffusers.utils.torch_utils import randn_tensor
 from families import build
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from inversion_kit.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.errors import InputError, NumericalError
-from inversion_kit.generators import Generator, as_generator
-from inversion_kit.gradients import FULL, LAST_STEP, LATE_STEP, last_k
-from inversion_kit.sampling import estimate
+from inversion_kit.generators.base import Generator, as_generator
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
+from inversion_kit.generators.gradients import FULL, LAST_STEP, LATE_STEP, last_k
+from inversion_kit.generators.sampling import estimate
 
 ASKED = f"photo of {PLACEHOLDER}"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from inversion_kit.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.errors import InputError
-from inversion_kit.gradients import FULL, LAST_STEP, LATE_STEP, as_policy, last_k
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
+from inversion_kit.generators.gradients import FULL, LAST_STEP, LATE_STEP, as_policy, last_k
 
 ASKED, SEED, STEPS = f"photo of {PLACEHOLDER}", 4, 4
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import inversion_kit
-from inversion_kit import durable, unit_files
-from inversion_kit.audit_store import AuditStore, Unit
 from inversion_kit.errors import InversionError
+from inversion_kit.storage import durable, unit_files
+from inversion_kit.storage.audit_store import AuditStore, Unit
 from inversion_kit.testing import synthetic_plan, synthetic_run, synthetic_unit
 from tests.test_unit_files import assert_same
 
@@ -99,7 +99,7 @@ class Case:
             else:
                 store.save_checkpoint(TOKEN, {"a": np.arange(9.0)}, {"step": 3})
                 self.folder = store.checkpoints(TOKEN)[0]
-                from inversion_kit import checkpoints
+                from inversion_kit.storage import checkpoints
 
                 self.load = lambda: (checkpoints.load(self.folder), store.progress())
         names = ("audit.json",) if loader == "plan" else None

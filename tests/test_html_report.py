@@ -15,8 +15,10 @@ import pytest
 import xarray as xr
 from PIL import Image
 
-from inversion_kit import analysis, html_report, report_parts, schema
+from inversion_kit import schema
+from inversion_kit.analysis import runs as analysis
 from inversion_kit.errors import InputError, SchemaError, StoreError
+from inversion_kit.reports import html_report, report_parts
 from inversion_kit.testing import synthetic_run
 
 HOSTILE = "</script><img src=https://evil.example/x onerror=alert(1)>{{ 7*7 }}{% raw %}&\"'"

@@ -14,14 +14,26 @@ import inversion_kit
 PACKAGE = Path(inversion_kit.__file__).parent
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "timm"}
 VIEWS = (
-    "analysis", "audit_analysis", "html_report", "intervals", "projection", "schema", "store",
-)  # fmt: skip
+    "schema",
+    *(
+        f"{package}.{path.stem}"
+        for package in ("analysis", "figures", "reports", "storage")
+        for path in sorted((PACKAGE / package).glob("*.py"))
+        if path.stem not in ("__init__", "audit_store", "checkpoints", "hashing")  # they write
+    ),
+)
+
+
+def source(module: str) -> Path:
+    """The file of a module or package, named from the package's own folder on."""
+    path = PACKAGE.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def imports(module: str) -> set[str]:
     """Dotted names of all that a module of the package imports, anywhere in it."""
     found = set()
-    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text("utf-8"))):
+    for node in ast.walk(ast.parse(source(module).read_text("utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -40,8 +52,10 @@ def reached(module: str) -> set[str]:
             top, *rest = name.split(".")
             if top != "inversion_kit":
                 outside.add(top)
-            elif rest and (PACKAGE / f"{rest[0]}.py").is_file() and rest[0] not in seen:
-                waiting.append(rest[0])
+            for parts in range(1, len(rest) + 1):
+                inner = ".".join(rest[:parts])
+                if top == "inversion_kit" and inner not in seen and source(inner).is_file():
+                    waiting.append(inner)
     return outside
 
 
@@ -74,5 +88,5 @@ def test_a_stored_result_is_read_without_a_model_library():
 
 
 def test_the_reader_of_imports_finds_a_model_library():
-    assert HEAVY & reached("generators") >= {"torch", "diffusers"}
-    assert "torch" in reached("search")
+    assert HEAVY & reached("generators.base") >= {"torch", "diffusers"}
+    assert "torch" in reached("search.search")

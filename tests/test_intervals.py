@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from inversion_kit import intervals
+from inversion_kit.analysis import intervals
 
 BOOT = {"n_boot": 500, "seed": 0}
 

@@ -11,8 +11,8 @@ from diffusers import StableDiffusionImg2ImgPipeline
 from families import build
 
 from inversion_kit.errors import GeneratorUnavailableError, InputError
-from inversion_kit.generators import as_generator
-from inversion_kit.loading import check_device, check_dtype, load_pipeline
+from inversion_kit.generators.base import as_generator
+from inversion_kit.generators.loading import check_device, check_dtype, load_pipeline
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from inversion_kit.errors import NumericalError
-from inversion_kit.memory import MicroBatch
+from inversion_kit.generators.memory import MicroBatch
 
 CUDA = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7.79 GiB of "

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from inversion_kit import objectives
-from inversion_kit.classifiers import as_classifier
+from inversion_kit.classifiers.base import as_classifier
 from inversion_kit.errors import InputError, LabelError, NumericalError
 from inversion_kit.objectives import bind
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from inversion_kit.class_token import PLACEHOLDER, ClassToken
-from inversion_kit.classifiers import Classifier, Preprocess
+from inversion_kit.classifiers.base import Classifier, Preprocess
 from inversion_kit.errors import NumericalError
-from inversion_kit.gradients import FULL, LAST_STEP, LATE_STEP
-from inversion_kit.optimise import (
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
+from inversion_kit.generators.gradients import FULL, LAST_STEP, LATE_STEP
+from inversion_kit.search.optimise import (
     PROBE,
     TEST,
     TRAIN,

@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from safetensors import safe_open
 
 import inversion_kit
-from inversion_kit.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.errors import InputError
-from inversion_kit.gradients import LAST_STEP
-from inversion_kit.optimise import TRAIN, check, noise_seeds, optimise
-from inversion_kit.run import invert
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
+from inversion_kit.generators.gradients import LAST_STEP
+from inversion_kit.search.optimise import TRAIN, check, noise_seeds, optimise
+from inversion_kit.search.run import invert
 
 PROMPTS = (f"a photo of a {PLACEHOLDER}",)
 SMALL = {

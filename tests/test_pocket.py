@@ -8,7 +8,7 @@ from diffusers import StableDiffusionPipeline
 from transformers import CLIPModel, CLIPTokenizer
 
 from inversion_kit import as_classifier, as_generator
-from inversion_kit.generators import POCKET
+from inversion_kit.generators.base import POCKET
 from inversion_kit.pocket import captions, photos
 from inversion_kit.pocket.classify import VICTIM, stamp
 from inversion_kit.pocket.fit import fit

@@ -11,9 +11,9 @@ from PIL import Image
 from timm.data import create_transform
 from torchvision.transforms import InterpolationMode, v2
 
-from inversion_kit.classifiers import as_classifier
+from inversion_kit.classifiers.base import as_classifier
+from inversion_kit.classifiers.preprocess import Preprocess, parity, resize_matrix, whole_bytes
 from inversion_kit.errors import InputError
-from inversion_kit.preprocess import Preprocess, parity, resize_matrix, whole_bytes
 
 FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)

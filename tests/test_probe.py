@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from inversion_kit import probe as module
-from inversion_kit.class_token import PLACEHOLDER
-from inversion_kit.optimise import PROBE, noise_seeds
-from inversion_kit.probe import candidates, probe
+from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.search import probe as module
+from inversion_kit.search.optimise import PROBE, noise_seeds
+from inversion_kit.search.probe import candidates, probe
 
 PROMPTS = (f"photo of {PLACEHOLDER}", f"big {PLACEHOLDER}")
 WORDS = ("cat", "dog", "red", "stop")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from inversion_kit.analysis.projection import VERDICTS, project
 from inversion_kit.errors import InputError
-from inversion_kit.projection import VERDICTS, project
 from inversion_kit.testing import synthetic_audit
 
 ALL = ("meaning", "trick", "failure", "mixed")

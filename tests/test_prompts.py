@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from inversion_kit.class_token import PLACEHOLDER
 from inversion_kit.errors import InputError
-from inversion_kit.prompts import NAME_FREE, NAME_ONLY, WITH_NAME, check_templates, fill
+from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.generators.prompts import NAME_FREE, NAME_ONLY, WITH_NAME, check_templates, fill
 
 
 def test_defaults_are_valid():

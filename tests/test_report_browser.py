@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from test_audit_report import OUTCOMES, hostile
 
-from inversion_kit.html_report import report
+from inversion_kit.reports.html_report import report
 from inversion_kit.testing import synthetic_audit
 
 pytestmark = pytest.mark.browser

@@ -5,8 +5,8 @@ import pytest
 
 import inversion_kit
 from inversion_kit.errors import InputError, LabelError
-from inversion_kit.run import ARMS, invert
 from inversion_kit.schema import validate
+from inversion_kit.search.run import ARMS, invert
 
 SMALL = {
     "steps": 4, "batch": 2, "samples": 3, "validation": 3, "check_every": 2, "restarts": 1,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from inversion_kit.audit_store import ARMS, Unit
+from inversion_kit.audits.schedule import Estimate, clock, estimate, in_order, seconds_of, within
+from inversion_kit.audits.units import Outcome
 from inversion_kit.errors import InputError
-from inversion_kit.schedule import Estimate, clock, estimate, in_order, seconds_of, within
-from inversion_kit.units import Outcome
+from inversion_kit.storage.audit_store import ARMS, Unit
 from tests.test_units import bench  # noqa: F401 - a fixture
 
 GUESS = Estimate({"name": 6, "token": 6}, {"name": 1.0, "token": 10.0}, {"name": 1.0, "token": 30})

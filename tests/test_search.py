@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 import torch
 
-from inversion_kit.class_token import PLACEHOLDER
 from inversion_kit.errors import InputError
-from inversion_kit.gradients import LAST_STEP
-from inversion_kit.optimise import VALIDATE, check, noise_seeds
-from inversion_kit.search import NEUTRAL, Plan, search
+from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.generators.gradients import LAST_STEP
+from inversion_kit.search.optimise import VALIDATE, check, noise_seeds
+from inversion_kit.search.search import NEUTRAL, Plan, search
 
 PROMPTS = (f"photo of {PLACEHOLDER}",)
 PLAN = Plan(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from inversion_kit.class_token import PLACEHOLDER
-from inversion_kit.gradients import LAST_STEP
-from inversion_kit.search import Plan, search
-from inversion_kit.search_state import pack, unpack
+from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.generators.gradients import LAST_STEP
+from inversion_kit.search.search import Plan, search
+from inversion_kit.search.search_state import pack, unpack
 
 PLAN = Plan(
     steps=4, batch=2, lr=0.3, gradient=LAST_STEP, stop_at=1.0, check_every=2, patience=1,

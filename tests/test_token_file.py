@@ -14,12 +14,12 @@ from families import build
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from inversion_kit.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.errors import InputError, StoreError
-from inversion_kit.generators import as_generator
-from inversion_kit.run import invert
+from inversion_kit.generators.base import as_generator
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
+from inversion_kit.generators.token_file import KEY, LAYOUT, layout_json, load_token, save_token
+from inversion_kit.search.run import invert
 from inversion_kit.testing import synthetic_run
-from inversion_kit.token_file import KEY, LAYOUT, layout_json, load_token, save_token
 
 ASKED = f"photo of {PLACEHOLDER}"
 SMALL = {

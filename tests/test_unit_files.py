@@ -9,8 +9,8 @@ import os
 import numpy as np
 import pytest
 
-from inversion_kit import durable, unit_files
 from inversion_kit.errors import InputError, SchemaError, StoreError
+from inversion_kit.storage import durable, unit_files
 from inversion_kit.testing import synthetic_unit
 
 FILES = ("arrays.safetensors", "variables.json", "unit.json", "manifest.json")

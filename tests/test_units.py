@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from inversion_kit.audit_store import AuditStore, Unit
+from inversion_kit.audits.units import Bench, make, make_and_store, stored
 from inversion_kit.errors import StoreError
-from inversion_kit.optimise import TEST, noise_seeds
-from inversion_kit.units import Bench, make, make_and_store, stored
+from inversion_kit.search.optimise import TEST, noise_seeds
+from inversion_kit.storage.audit_store import AuditStore, Unit
 from tests.test_search_state import PLAN
 
 TEMPLATES = {

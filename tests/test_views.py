@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from inversion_kit.classifiers.views import VIEWS, View, check_views
 from inversion_kit.errors import InputError
-from inversion_kit.views import VIEWS, View, check_views
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from inversion_kit import analysis
-from inversion_kit.audit_analysis import label_success, semantic_index, view_index
+from inversion_kit.analysis import runs as analysis
+from inversion_kit.analysis.audits import label_success, semantic_index, view_index
 from inversion_kit.errors import InputError, LabelError, nearest
 from inversion_kit.figures.select import is_audit, one_label
 from inversion_kit.figures.style import (

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from inversion_kit.audit_analysis import confusion as count
-from inversion_kit.audit_analysis import confusion_difference, reads
+from inversion_kit.analysis.audits import confusion as count
+from inversion_kit.analysis.audits import confusion_difference, reads
 from inversion_kit.figures.style import (
     arm_name,
     graph_objects,

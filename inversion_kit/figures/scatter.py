@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from inversion_kit.analysis.projection import VERDICTS
 from inversion_kit.errors import InputError
 from inversion_kit.figures.style import (
     COLOURS,
@@ -18,7 +19,6 @@ from inversion_kit.figures.style import (
     plotly_module,
     text,
 )
-from inversion_kit.projection import VERDICTS
 
 _NAMED = 45
 
@@ -32,7 +32,7 @@ def projection(points: xr.Dataset, *, colour: Literal["label", "arm", "verdict"]
     Parameters
     ----------
     points
-        From `inversion_kit.projection.project`.
+        From `inversion_kit.analysis.projection.project`.
     colour
         What colour and symbol stand for.
 
@@ -42,7 +42,7 @@ def projection(points: xr.Dataset, *, colour: Literal["label", "arm", "verdict"]
 
     Examples
     --------
-    >>> from inversion_kit.projection import project
+    >>> from inversion_kit.analysis.projection import project
     >>> from inversion_kit.testing import synthetic_audit
     >>> figure = projection(project(synthetic_audit(labels=2), method="pca"), colour="verdict")
     >>> sorted({t.name for t in figure.data})

@@ -6,7 +6,7 @@ import importlib
 import unicodedata
 from typing import Any
 
-from inversion_kit import analysis
+from inversion_kit.analysis import runs as analysis
 from inversion_kit.errors import InputError
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7A00")
@@ -68,7 +68,7 @@ _BOTH_WAYS = ("R", "AL", "RLE", "RLO", "LRE", "LRO", "PDF", "RLI", "LRI", "FSI",
 
 
 def percent(share: float) -> str:
-    r"""`inversion_kit.analysis.percent`, safe in a figure.
+    r"""`inversion_kit.analysis.runs.percent`, safe in a figure.
 
     Examples
     --------

@@ -1,0 +1,1 @@
+"""Many labels, arms and seeds of one classifier: `audit`, its plan, its units, its workers."""

@@ -1,0 +1,340 @@
+"""`audit`: many labels of one classifier, with controls, seeds and judges, into a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from torch import Tensor
+
+from inversion_kit.audits.executors import Dask, Executor, InProcess, Spec
+from inversion_kit.audits.schedule import Estimate, estimate, in_order, seconds_of, within
+from inversion_kit.audits.units import Bench, Outcome, stored
+from inversion_kit.classifiers.views import VIEWS, check_views
+from inversion_kit.errors import InputError
+from inversion_kit.generators.gradients import GradientPolicy, as_policy
+from inversion_kit.generators.prompts import NAME_FREE, WITH_NAME, check_templates
+from inversion_kit.generators.token_file import layout_json
+from inversion_kit.progress import bar
+from inversion_kit.search import datasets
+from inversion_kit.search.arguments import check_judges, check_plan, check_seeds
+from inversion_kit.storage.audit_store import ARMS, AuditStore, Unit
+from inversion_kit.storage.store import open as open_result
+
+__all__ = ["ARMS", "audit", "resume"]
+
+_PLAN = (
+    "steps", "batch", "lr", "stop_at", "check_every", "patience", "validation", "restarts",
+)  # fmt: skip
+
+
+def audit(
+    model: Any,
+    labels: Sequence[int | str] | int | str | None = None,
+    *,
+    generator: Any = None,
+    judges: Sequence[Any] = (),
+    views: Sequence[str] = tuple(VIEWS),
+    arms: Sequence[str] = ARMS,
+    seeds: int | Sequence[int] = 3,
+    store: str | Path | None = None,
+    client: Any = None,
+    budget: float | str | None = None,
+    dry_run: bool = False,
+    prompts: Sequence[str] | str | None = None,
+    preprocess: Callable[[Tensor], Tensor] | None = None,
+    class_names: Sequence[str] | None = None,
+    steps: int = 60,
+    batch: int = 8,
+    lr: float = 0.3,
+    gradient: GradientPolicy | str = "last_step",
+    stop_at: float = 0.75,
+    check_every: int = 5,
+    patience: int = 2,
+    restarts: int = 3,
+    validation: int = 16,
+    samples: int = 32,
+    progress: bool = True,
+) -> xr.DataTree | Estimate:
+    """Invert many labels, each in several arms and seeds on shared noise.
+
+    Every label x arm x seed is a unit. Units are committed to the folder one by one and are never
+    changed; a unit that fails is recorded with its reason and the others go on. Call it again
+    with the same arguments, or `resume`, to go on where it stopped.
+
+    Parameters
+    ----------
+    model
+        Anything `as_classifier` takes.
+    labels
+        Names, unique parts of names, or indices; None for all classes.
+    generator
+        Anything `as_generator` takes; None is Stable Diffusion 1.5 from its hub.
+    judges
+        Held-out classifiers with the same label names.
+    views
+        Changes of the image under which the audited classifier judges itself, of
+        `inversion_kit.classifiers.views.VIEWS`.
+    arms
+        ``"name"``: the plain prompt with the class's name. ``"token+name"``: the token beside the
+        name. ``"token"``: the token alone. ``"shuffled"``: a token trained against a copy of the
+        classifier with shuffled weights, the control.
+    seeds
+        How many (0, 1, ...), or which.
+    store
+        Folder; None keeps the result in memory alone.
+    client
+        A `dask.distributed.Client`; None makes units here, one after the other.
+    budget
+        Seconds, or a text such as ``"15min"``: one seed of every label first, then the labels
+        whose success is known least, until the time is up.
+    dry_run
+        Time one step on this machine and return an `Estimate` of the whole; nothing is stored.
+    prompts
+        Templates of the arms ``"token"`` and ``"shuffled"``; with ``{token}``.
+    preprocess, class_names
+        For a bare ``nn.Module``: ``preprocess`` and ``labels`` of `as_classifier`.
+    steps, batch, lr, gradient, stop_at, check_every, patience, restarts, validation, samples
+        See `inversion_kit.invert`.
+    progress
+        Show labels done, time left and success so far.
+
+    Returns
+    -------
+    xarray.DataTree or Estimate
+        See `inversion_kit.schema.AUDIT`; read from the folder as it is used. An interrupt gives
+        what is there.
+
+    Raises
+    ------
+    InputError
+        An argument is not usable, or the folder holds another audit; before any image is made.
+    StoreLockedError
+        Another run works on the folder.
+    StoreError
+        The folder cannot be written.
+
+    Examples
+    --------
+    >>> tree = audit(
+    ...     "pocket:honest", ["stop", "yield"], generator="pocket", judges=["pocket:judge"],
+    ...     arms=["name"], views=["blur"], seeds=1, samples=2, progress=False,
+    ... )
+    >>> tree["samples"]["judge_probability"].dims
+    ('label', 'arm', 'seed', 'judge', 'sample', 'class')
+    """
+    plan = check_plan(
+        steps, batch, lr, as_policy(gradient), stop_at, check_every, patience, validation,
+        restarts, None, samples,
+    )  # fmt: skip
+    limit = seconds_of(budget)
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        if seeds < 1:
+            raise InputError(f"seeds={seeds}: at least 1")
+        seeds = range(seeds)
+    chosen_seeds = check_seeds(seeds, "seeds")
+    chosen_arms = _check_arms(arms)
+    free = check_templates(NAME_FREE if prompts is None else prompts)
+    templates = {"token": free, "shuffled": free, "token+name": WITH_NAME}
+    if isinstance(judges, str) or not isinstance(judges, Iterable):
+        raise InputError(f"judges={judges!r}: expected a sequence; give [{judges!r}]")
+    spec = Spec(
+        key="", model=model, generator=generator, judges=tuple(judges), views=check_views(views),
+        templates={arm: templates[arm] for arm in chosen_arms if arm != "name"},
+        plan=plan, samples=int(samples), labels=class_names, preprocess=preprocess,
+    )  # fmt: skip
+    bench = spec.load()
+    check_judges(bench.judges, bench.classifier)
+    indices = _check_labels(labels, bench)
+    _check_units(bench, indices, chosen_arms)
+    settings = {
+        "prompts": list(free), "views": list(spec.views), "samples": spec.samples,
+        **{name: getattr(plan, name) for name in _PLAN}, "gradient": plan.gradient.name,
+        "num_inference_steps": bench.generator.num_inference_steps,
+        "guidance_scale": bench.generator.guidance_scale,
+        "token_layout": layout_json(bench.generator.layout),
+        "sources": _sources(spec),
+    }  # fmt: skip
+    written = {
+        "labels": [[i, bench.classifier.labels[i]] for i in indices],
+        "arms": list(chosen_arms),
+        "seeds": chosen_seeds,
+        "classes": list(bench.classifier.labels),
+        "judges": [
+            *([judge.name, "classifier"] for judge in bench.judges),
+            *([view.name, "view"] for view in bench.panel[len(bench.judges) :]),
+        ],
+        "judge_hashes": [judge.hash for judge in bench.panel],
+        "classifier": bench.classifier.name,
+        "classifier_hash": bench.classifier.hash,
+        "generator": bench.generator.name,
+        "generator_hash": bench.generator.hash,
+        "settings": settings,
+        "versions": datasets.versions(),
+    }
+    spec.key = hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
+    if dry_run:
+        units = [Unit(i, arm, s) for i in indices for arm in chosen_arms for s in chosen_seeds]
+        return estimate(bench, units, budget=limit)
+    if store is None:
+        with tempfile.TemporaryDirectory(prefix="inversion-kit-") as folder:
+            made = AuditStore.create(Path(folder) / "audit", written)
+            _run(spec, made, client, limit, progress)
+            return open_result(made.path).load()
+    made = AuditStore.create(store, written)
+    _run(spec, made, client, limit, progress)
+    return open_result(made.path)
+
+
+def resume(
+    path: str | Path,
+    *,
+    retry_failed: bool = False,
+    client: Any = None,
+    budget: float | str | None = None,
+    progress: bool = True,
+) -> xr.DataTree:
+    """Go on with an audit whose models have names: ``"pocket:..."``, ``"timm/..."``, hub ids.
+
+    An audit of a model object goes on by calling `audit` again with the same arguments.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    retry_failed
+        Make the units that failed again.
+    client, budget, progress
+        See `audit`.
+
+    Raises
+    ------
+    InputError
+        The audit was made of objects, or the models are no longer the same.
+    StoreError, StoreLockedError
+        The folder cannot be read, or another run works on it.
+    """
+    store = AuditStore(path)
+    limit = seconds_of(budget)
+    settings = store.plan["settings"]
+    sources = settings.get("sources")
+    if not sources:
+        raise InputError(
+            f"path={str(path)!r}: this audit was made of objects, not of models' names alone; "
+            "call audit(...) again with the same arguments and this store"
+        )
+    free = tuple(settings["prompts"])
+    templates = {"token": free, "shuffled": free, "token+name": WITH_NAME}
+    spec = Spec(
+        key="resumed", model=sources["model"], generator=sources["generator"],
+        judges=tuple(sources["judges"]), views=tuple(settings["views"]),
+        templates={arm: templates[arm] for arm in store.plan["arms"] if arm != "name"},
+        plan=check_plan(
+            **{name: settings[name] for name in (*_PLAN, "samples")},
+            gradient=as_policy(settings["gradient"]),
+            start=None,
+        ),
+        samples=settings["samples"],
+    )  # fmt: skip
+    bench = spec.load()
+    for name, model in (("classifier", bench.classifier), ("generator", bench.generator)):
+        if model.hash != store.plan[f"{name}_hash"]:
+            raise InputError(
+                f"path={str(path)!r}: {name} {model.name!r} has other weights now than when the "
+                "audit began; results of both must not mix: begin a new audit"
+            )
+    if [judge.hash for judge in bench.panel] != store.plan["judge_hashes"]:
+        raise InputError(f"path={str(path)!r}: a judge has other weights now; begin a new audit")
+    spec.key = hashlib.sha256(json.dumps(store.plan, sort_keys=True).encode()).hexdigest()
+    _run(spec, store, client, limit, progress, retry_failed=retry_failed)
+    return open_result(store.path)
+
+
+def _run(
+    spec: Spec, store: AuditStore, client: Any, budget: float | None, progress: bool,
+    *, retry_failed: bool = False,
+) -> None:  # fmt: skip
+    """Make the units under the folder's lock; an interrupt ends it with what is there."""
+    began = time.monotonic()
+    arms, seeds = store.plan["arms"], store.plan["seeds"]
+    outcomes: list[Outcome] = []
+    executor: Executor = InProcess() if client is None else Dask(client)
+    total = len(list(store.units()))
+    with store.lock():
+        ordered = in_order(store.missing() + (store.failed() if retry_failed else []), arms)
+        queue: Iterable[Unit] = ordered
+        title = f"audit of {store.plan['classifier']}"
+        try:
+            if budget is not None and ordered:
+                outcomes += [stored(store, unit) for unit in store.done()]
+                guess = estimate(spec.load(), ordered)
+                queue = within(
+                    ordered, arms, seeds, samples=spec.samples, guess=guess,
+                    budget=budget - (time.monotonic() - began), results=lambda: outcomes,
+                )  # fmt: skip
+            before = total - len(ordered)
+            with bar(total=total, initial=before, desc=title, disable=not progress) as shown:
+                for outcome in executor.run(spec, store, queue):
+                    outcomes.append(outcome)
+                    shown.set_postfix_str(_so_far(outcomes))
+                    shown.update(1)
+        except KeyboardInterrupt:
+            left = len(store.missing())
+            warnings.warn(
+                f"interrupted: {left} of {total} units are missing; the others are kept",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+
+def _so_far(outcomes: Sequence[Outcome]) -> str:
+    token = [o.success for o in outcomes if o.unit.arm == "token" and o.status == "done"]
+    failed = sum(o.status == "failed" for o in outcomes)
+    parts = [f"token success {sum(token) / len(token):.0%}"] if token else []
+    parts += [f"{failed} failed"] if failed else []
+    return ", ".join(parts)
+
+
+def _check_arms(arms: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(arms, str):
+        raise InputError(f"arms={arms!r}: expected a sequence; give [{arms!r}]")
+    if not arms or set(arms) - set(ARMS) or len(set(arms)) != len(arms):
+        raise InputError(f"arms={list(arms)}: some of {', '.join(map(repr, ARMS))}, each once")
+    return tuple(arm for arm in ARMS if arm in arms)
+
+
+def _check_labels(labels: Sequence[int | str] | int | str | None, bench: Bench) -> list[int]:
+    if labels is None:
+        return list(range(len(bench.classifier.labels)))
+    one = isinstance(labels, str) or not isinstance(labels, Iterable)
+    asked: list[Any] = [labels] if one else list(labels)  # type: ignore[arg-type]
+    found = [bench.classifier.index(label) for label in asked]
+    if not found or len(set(found)) != len(found):
+        raise InputError(f"labels={asked}: at least one, each once")
+    return sorted(found)
+
+
+def _check_units(bench: Bench, indices: Sequence[int], arms: Sequence[str]) -> None:
+    """What would fail in every unit fails now."""
+    if set(arms) - {"name"}:
+        bench.generator.check_gradient(bench.plan.gradient)
+    if "shuffled" in arms:
+        bench.trained_against(Unit(indices[0], "shuffled", 0))
+    for index in indices:
+        for arm in arms:
+            for prompt in bench.prompts(Unit(index, arm, 0)):
+                bench.generator.check_prompt(prompt)
+
+
+def _sources(spec: Spec) -> dict[str, Any] | None:
+    """The models' names, where they say all: with them the audit goes on from its folder."""
+    if not spec.named or spec.labels is not None or spec.preprocess is not None:
+        return None
+    return {"model": spec.model, "generator": spec.generator, "judges": list(spec.judges)}

@@ -1,0 +1,230 @@
+"""In which order units are made, what they will cost, and what fits into a budget of time."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inversion_kit.analysis.intervals import wilson
+from inversion_kit.audits.units import Bench, Outcome
+from inversion_kit.errors import InputError
+from inversion_kit.search.optimise import PROBE, noise_seeds, optimise, sample
+from inversion_kit.search.search import NEUTRAL
+from inversion_kit.storage.audit_store import Unit
+
+_SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds_of(budget: float | str | None) -> float | None:
+    """Seconds of a number or a text such as "90s", "15min", "2h"; None for no limit.
+
+    Raises
+    ------
+    InputError
+        It is none of these.
+
+    Examples
+    --------
+    >>> seconds_of("15min")
+    900.0
+    """
+    if budget is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(budget).lower())
+    if isinstance(budget, bool) or not found or (found[2] or "s") not in _SECONDS:
+        raise InputError(f"budget={budget!r}: expected seconds or a text as '90s', '15min', '2h'")
+    value = float(found[1]) * _SECONDS[found[2] or "s"]
+    if value <= 0:
+        raise InputError(f"budget={budget!r}: must be above 0")
+    return value
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long an audit takes on this machine.
+
+    Attributes
+    ----------
+    units
+        Number of units of each arm that are to be made.
+    least, most
+        Seconds of a unit of each arm: the search ends at its first check, or takes every update.
+    budget
+        Seconds there are; None for no limit.
+    """
+
+    units: dict[str, int]
+    least: dict[str, float]
+    most: dict[str, float]
+    budget: float | None = None
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """Seconds of the whole, at least and at most."""
+        return (
+            sum(n * self.least[arm] for arm, n in self.units.items()),
+            sum(n * self.most[arm] for arm, n in self.units.items()),
+        )
+
+    @property
+    def fits(self) -> tuple[int, int]:
+        """How many units fit into the budget, at least and at most."""
+        total = sum(self.units.values())
+        if self.budget is None:
+            return total, total
+        low, high = (int(self.budget / s * total) if s else total for s in self.seconds)
+        return min(total, high), min(total, low)
+
+    def __str__(self) -> str:
+        low, high = self.seconds
+        rows = [
+            f"{n:6d} x {arm:<10}  {self.least[arm]:7.1f} to {self.most[arm]:7.1f} s each"
+            for arm, n in self.units.items()
+        ]
+        rows.append(
+            f"{sum(self.units.values()):6d} units      {clock(low)} to {clock(high)} in all, by one"
+            " worker: a search that finds its class early is short"
+        )
+        if self.budget is not None:
+            least, most = self.fits
+            rows.append(f"{clock(self.budget)} are enough for {least} to {most} of them")
+        return "\n".join(rows)
+
+
+def estimate(
+    bench: Bench, units: Sequence[Unit], *, budget: float | None = None, seed: int = 0
+) -> Estimate:
+    """Time one update, one check and one final batch, and count from there."""
+    counts: dict[str, int] = {}
+    for unit in units:
+        counts[unit.arm] = counts.get(unit.arm, 0) + 1
+    probe = Unit(units[0].label_index, "name", seed)
+    prompts, plan = bench.prompts(probe), bench.plan
+
+    def draw(n: int) -> None:
+        made = sample(
+            bench.generator, prompts * n, seeds=noise_seeds(seed, PROBE, 9, n), token=None
+        )
+        for judge in (bench.classifier, *bench.panel):
+            judge.logits(made)
+
+    draw(1)
+    image = _timed(lambda: draw(4)) / 4
+    step = 0.0
+    if plan.steps and set(counts) - {"name"}:
+        asked = bench.prompts(Unit(probe.label_index, next(a for a in counts if a != "name"), seed))
+        updates = optimise(
+            bench.classifier, bench.generator, probe.label_index, asked,
+            start=bench.generator.neutral_vector(), start_name=NEUTRAL, seed=seed, steps=2,
+            batch=plan.batch, lr=plan.lr, gradient=plan.gradient,
+        )  # fmt: skip
+        next(updates)
+        step = _timed(lambda: next(updates))
+    checks = 1 + -(-plan.steps // plan.check_every) + plan.restarts
+    words = 512 + 24 * 3 if plan.restarts else 0  # at most, see `probe`
+    words = min(words, len(bench.generator.vocabulary) + 72) if plan.restarts else 0
+    final = image * bench.samples
+    least = {a: final + (a != "name") * image * plan.validation for a in counts}
+    most = {
+        a: final + (a != "name") * (step * plan.steps + image * (checks * plan.validation + words))
+        for a in counts
+    }
+    return Estimate(counts, least, most, budget)
+
+
+def in_order(units: Sequence[Unit], arms: Sequence[str]) -> list[Unit]:
+    """Seed by seed, so that what is cut off covers all labels; then label by label."""
+    return sorted(units, key=lambda u: (u.seed, u.label_index, arms.index(u.arm)))
+
+
+def within(
+    units: Sequence[Unit],
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    samples: int,
+    budget: float,
+    results: Callable[[], Sequence[Outcome]],
+    guess: Estimate,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Unit]:
+    """Units while the time lasts: one seed of every label first, then the uncertain labels.
+
+    After the first seed the next unit is always of the label whose success is known least: the
+    widest 95 % interval over the images of its arms.
+
+    Parameters
+    ----------
+    results
+        Gives what came of the units so far.
+    guess
+        What a unit costs while none of its arm has been made.
+    clock
+        Seconds, from any start.
+    """
+    began = clock()
+    left = in_order(units, arms)
+    while left:
+        done = results()
+        unit = _next(left, seeds, done, samples)
+        took = [o.seconds for o in done if o.unit.arm == unit.arm]
+        cost = float(np.median(took)) if took else guess.least[unit.arm]
+        if clock() - began + cost > budget:
+            affordable = [u for u in left if u.arm == "name" and u != unit]
+            if unit.arm == "name" or not affordable or clock() - began >= budget:
+                return
+            left = affordable
+            continue
+        left.remove(unit)
+        yield unit
+
+
+def _next(
+    left: Sequence[Unit], seeds: Sequence[int], done: Sequence[Outcome], samples: int
+) -> Unit:
+    first = [u for u in left if u.seed == seeds[0]]
+    if first:
+        return first[0]
+
+    def width(label: int) -> float:
+        wide = 0.0
+        for arm in {u.arm for u in left if u.label_index == label}:
+            shares = [
+                o.success
+                for o in done
+                if (o.unit.label_index, o.unit.arm, o.status) == (label, arm, "done")
+            ]
+            n = samples * len(shares)
+            low, high = wilson(round(sum(shares) * samples), n) if n else (0.0, 1.0)
+            wide = max(wide, float(high - low))
+        return wide
+
+    widths = {label: width(label) for label in dict.fromkeys(u.label_index for u in left)}
+    label = max(widths, key=lambda k: widths[k])
+    return next(u for u in left if u.label_index == label)
+
+
+def clock(seconds: float) -> str:
+    """Seconds for people.
+
+    Examples
+    --------
+    >>> clock(75), clock(3.2), clock(7300)
+    ('1 min 15 s', '3 s', '2 h 1 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

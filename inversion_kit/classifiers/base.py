@@ -1,0 +1,334 @@
+"""Classifiers: one small contract around any image classifier, and the converter to it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from inversion_kit.classifiers.preprocess import Preprocess, parity, resize_matrix, whole_bytes
+from inversion_kit.errors import InputError, LabelError, NumericalError, nearest
+from inversion_kit.storage.hashing import hash_module
+
+__all__ = ["HEADS", "Classifier", "Preprocess", "as_classifier", "resize_matrix"]
+
+HEADS = ("softmax", "sigmoid", "binary", "probability")
+"""What a model's output means: logits of one label an image, of independent labels, one logit of
+yes or no, or probabilities that are a softmax already."""
+_TINY = 1e-12
+
+
+class Classifier:
+    """An image classifier with its preprocessing and label names.
+
+    Parameters
+    ----------
+    model
+        From the classifier's input to ``(n, class)``: a module, or any callable.
+    preprocess
+        From RGB float ``(n, 3, y, x)`` in [0, 1], any size, to the model's input.
+    labels
+        Name of each class.
+    name
+        How results call this classifier.
+    features
+        From the model's input to embeddings ``(n, feature)``; None where there are none.
+    head
+        What the model gives, one of `HEADS`.
+    differentiable
+        False for a black box: it is asked for scores and never for a gradient.
+    official
+        The library's own path from a PIL image to the model's input ``(3, y, x)``, if there is
+        one; `parity` compares with it.
+
+    Notes
+    -----
+    The model is put in eval mode and its parameters stop asking for gradients.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | Callable[[Tensor], Tensor],
+        preprocess: Callable[[Tensor], Tensor],
+        labels: Sequence[str],
+        *,
+        name: str,
+        features: Callable[[Tensor], Tensor] | None = None,
+        head: str = "softmax",
+        differentiable: bool = True,
+        official: Callable[[Image.Image], Tensor] | None = None,
+    ) -> None:
+        if head not in HEADS:
+            raise InputError(f"head={head!r}: allowed are {', '.join(map(repr, HEADS))}")
+        module = model if isinstance(model, nn.Module) else _Function(model)
+        self.model = module.eval().requires_grad_(False)
+        self.preprocess = preprocess
+        self.labels = tuple(str(label) for label in labels)
+        self.name = name
+        self.head = head
+        self.differentiable = differentiable
+        self._features = features
+        self._official = official
+        if len(set(self.labels)) != len(self.labels):
+            twice = next(a for a in self.labels if self.labels.count(a) > 1)
+            raise LabelError(f"labels: {twice!r} names more than one class; names must differ")
+        if head == "binary" and len(self.labels) != 2:
+            raise InputError(
+                f"labels: {len(self.labels)} names for one logit; give two, no and yes"
+            )
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits ``(n, class)`` of RGB images ``(n, 3, y, x)`` in [0, 1].
+
+        They are those of an 8-bit file of the images: values are rounded to whole levels, and
+        gradients pass straight through the rounding. `probability` reads them.
+
+        Raises
+        ------
+        NumericalError
+            The classifier gave NaN or infinity.
+        InputError
+            The classifier's output does not fit the label names, or a gradient is wanted of a
+            classifier that gives none.
+        """
+        wanted = torch.is_grad_enabled() and images.requires_grad
+        if wanted and not self.differentiable:
+            raise InputError(
+                f"classifier {self.name!r} is a black box and gives no gradient; a "
+                'search without one (method="cma") is not built yet'
+            )
+        out = self._checked(self.raw(images), len(images))
+        if wanted and not out.requires_grad:
+            raise InputError(
+                f"classifier {self.name!r}: no gradient comes back to the images; the model or its "
+                "preprocessing cuts it (detach, no_grad, argmax, numpy); mend that. A search "
+                'without a gradient (method="cma") is not built yet'
+            )
+        return out
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """Probabilities ``(n, class)`` of logits: a softmax, or for multi-label a sigmoid each.
+
+        Examples
+        --------
+        >>> classifier = as_classifier("pocket:honest")
+        >>> classifier.probability(classifier.logits(torch.rand(2, 3, 32, 32))).shape
+        torch.Size([2, 43])
+        """
+        return logits.sigmoid() if self.head == "sigmoid" else logits.softmax(1)
+
+    def features(self, images: Tensor) -> Tensor | None:
+        """Embeddings ``(n, feature)``, or None where the classifier offers none."""
+        if self._features is None:
+            return None
+        return self._features(self.prepared(images)).float()
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """What the model sees of images ``(n, 3, y, x)`` in [0, 1]."""
+        weight = next(self.model.parameters(), None)
+        if weight is None:
+            return self.preprocess(whole_bytes(images))
+        images = self.preprocess(whole_bytes(images.to(weight.device)))
+        return images.to(weight.dtype) if weight.is_floating_point() else images
+
+    def raw(self, images: Tensor) -> Tensor:
+        """What the model gives for images ``(n, 3, y, x)`` in [0, 1], unchecked."""
+        return self.model(self.prepared(images))
+
+    def _checked(self, out: Any, n: int) -> Tensor:
+        """The model's output as float logits ``(n, class)``."""
+        if self.head == "binary" and isinstance(out, Tensor) and out.shape == (n,):
+            out = out[:, None]
+        wide = 1 if self.head == "binary" else len(self.labels)
+        if not isinstance(out, Tensor) or out.shape != (n, wide):
+            came = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise InputError(
+                f"model: gave {came} for {n} images and {len(self.labels)} labels; "
+                f"expected logits ({n}, {wide})"
+            )
+        if not torch.isfinite(out).all():
+            raise NumericalError(f"classifier {self.name!r} gave values that are not finite")
+        out = out.float()
+        if self.head == "binary":
+            return F.pad(out, (1, 0))
+        if self.head == "probability":
+            if bool((out < -1e-3).any()) or bool((out.sum(1) - 1).abs().max() > 1e-2):
+                raise InputError(
+                    f"classifier {self.name!r}: head='probability', but its values are no "
+                    f"probabilities (they reach from {out.min():.3g} to {out.max():.3g} and sum to "
+                    f"{out[0].sum():.3g}); leave head out for logits"
+                )
+            return out.clamp_min(_TINY).log()
+        return out
+
+    @functools.cached_property
+    def parity(self) -> float | None:
+        """Largest difference from the library's own path on files, in levels of 255.
+
+        None where the classifier comes with no path of its own.
+        """
+        if self._official is None or not isinstance(self.preprocess, Preprocess):
+            return None
+        return parity(self.preprocess, self._official)
+
+    def index(self, label: int | str) -> int:
+        """The class index of an index, a name, or a unique part of a name.
+
+        Raises
+        ------
+        LabelError
+            No such label, or several.
+
+        Examples
+        --------
+        >>> as_classifier("pocket:honest").index("stop")
+        14
+        """
+        if isinstance(label, bool) or not isinstance(label, (int, np.integer, str)):
+            raise LabelError(f"label={label!r}: give an index or a name")
+        if not isinstance(label, str):
+            if not 0 <= label < len(self.labels):
+                raise LabelError(
+                    f"label={label}: allowed are 0 to {len(self.labels) - 1} or a label name"
+                )
+            return int(label)
+        if label in self.labels:
+            return self.labels.index(label)
+        same = [i for i, name in enumerate(self.labels) if label.casefold() == name.casefold()]
+        if len(same) == 1:
+            return same[0]
+        part = [i for i, name in enumerate(self.labels) if label.casefold() in name.casefold()]
+        if len(part) == 1:
+            return part[0]
+        if part:
+            several = ", ".join(repr(self.labels[i]) for i in part[:5])
+            raise LabelError(f"label={label!r} fits several: {several}; give one of them whole")
+        raise LabelError(
+            f"label={label!r} is none of the {len(self.labels)} labels; "
+            f"nearest: {nearest(label, self.labels)}"
+        )
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """sha256 over the model's weights and buffers.
+
+        A model without any (a function, a service) is told by its name, its labels and its
+        answers, to three decimals, to 16 fixed images.
+        """
+        if self.model.state_dict():
+            return hash_module(self.model)
+        images = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            answers = self.probability(self.logits(F.interpolate(images, (32, 32)))).cpu()
+        what = getattr(self.model, "of", self.model)
+        called = getattr(what, "__qualname__", type(what).__qualname__)
+        digest = hashlib.sha256("\n".join([called, self.head, *self.labels]).encode())
+        digest.update((answers.double() * 1000).round().to(torch.int64).numpy().tobytes())
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        return f"Classifier({self.name!r}, {len(self.labels)} labels)"
+
+
+class _Function(nn.Module):
+    """A callable as a module; where it is a module's own method, with that module's weights."""
+
+    def __init__(self, of: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.of = of
+        if isinstance(owner := getattr(of, "__self__", None), nn.Module):
+            self.owner = owner
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.of(images)
+
+
+def as_classifier(
+    model: Any,
+    *,
+    preprocess: Any = None,
+    labels: Sequence[str] | None = None,
+    name: str | None = None,
+    head: str | None = None,
+    black_box: bool = False,
+    template: str = "a photo of a {}",
+    revision: str | None = None,
+) -> Classifier:
+    """Make a `Classifier` of what the user has; a Classifier passes through.
+
+    Parameters
+    ----------
+    model
+        - a `Classifier`, or ``"pocket:honest"`` (judge, backdoored, shortcut);
+        - a timm model, or ``"timm/<name>"``;
+        - a torchvision model with ``preprocess=`` its weights, or ``"torchvision/<name>"``;
+        - a transformers image classifier with ``preprocess=`` its image processor, or a hub id or
+          local folder;
+        - a CLIP or SigLIP model with ``preprocess=`` its processor, or its hub id or folder, and
+          the classes as ``labels``;
+        - any ``nn.Module`` or callable from its input to logits, with ``preprocess``;
+        - a list of any of these: an ensemble, the mean of their probabilities;
+        - with ``black_box=True`` a callable from uint8 images ``(n, y, x, 3)`` to probabilities
+          ``(n, class)``, or to the top class alone as indices or names ``(n,)``.
+    preprocess
+        A `Preprocess`, torchvision weights, a torchvision transform, a transformers processor, or
+        a callable from RGB ``(n, 3, y, x)`` in [0, 1] to the model's input. Read from the model
+        where it carries it (timm, hub ids, folders).
+    labels
+        Class names; "class 0", "class 1", ... where neither they nor the model say.
+    name
+        How results call it; by default the name given as ``model``, or the class of the module.
+    head
+        One of `HEADS`; None is "softmax", or "binary" for a model with one output.
+    black_box
+        ``model`` is asked for scores of files and never for a gradient.
+    template
+        Text of a class for CLIP and SigLIP, with ``{}`` for its name.
+    revision
+        Branch, tag or commit of a hub id.
+
+    Raises
+    ------
+    InputError
+        ``model`` is of no known kind, carries no preprocessing and none is given, or does not
+        give one score a label.
+    ClassifierUnavailableError
+        Weights could not be loaded, most often for want of a network.
+
+    Examples
+    --------
+    >>> as_classifier("pocket:honest")
+    Classifier('pocket:honest', 43 labels)
+    >>> as_classifier(["pocket:honest", "pocket:judge"])
+    Classifier('pocket:honest + pocket:judge', 43 labels)
+    """
+    from inversion_kit.classifiers.adapter_parts import Options
+    from inversion_kit.classifiers.adapters import build
+
+    if isinstance(model, Classifier):
+        if preprocess is not None or labels is not None or head is not None or black_box:
+            raise InputError(
+                f"model: {model!r} is a Classifier already and keeps its own preprocess, labels "
+                "and head; give them where it is made"
+            )
+        if name is None:
+            return model
+        renamed = copy.copy(model)
+        renamed.name = name
+        return renamed
+    return build(
+        model,
+        Options(
+            preprocess=preprocess, labels=labels, name=name, head=head, template=template,
+            revision=revision,
+        ),
+        black_box=black_box,
+    )  # fmt: skip

@@ -1,0 +1,216 @@
+"""The usual alternatives, tried on labelled images: which one the model was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor
+
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.diagnosis import Trial
+from inversion_kit.classifiers.preprocess import Preprocess, whole_bytes
+
+Prepare = Callable[[Tensor], Tensor]
+_Three = tuple[float, float, float]
+FAMILIES = ("value range", "normalisation", "size", "channels", "label order")
+_NORMS: dict[str, tuple[_Three, _Three]] = {
+    "no normalisation: values in [0, 1]": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "values from 0 to 255": ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255)),
+    "values in [-1, 1]": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "ImageNet's normalisation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "CLIP's normalisation": (
+        (0.48145466, 0.4578275, 0.40821073),
+        (0.26862954, 0.26130258, 0.27577711),
+    ),
+}
+_ANOTHER_RANGE = 10.0
+"""So many times wider or narrower, a normalisation is a matter of the range."""
+_SURE = 0.05
+"""Level of the sign test, over all alternatives together."""
+
+
+def trials_of(
+    classifier: Classifier, images: Sequence[Tensor], truth: Tensor
+) -> tuple[list[tuple[str, str, str, str]], list[Trial], float]:
+    """Accuracy with each of the usual alternatives.
+
+    Parameters
+    ----------
+    images
+        Float ``(3, y, x)`` in [0, 1] each.
+    truth
+        Class index ``(n,)``; one past the last is allowed and right only for a shifted order.
+
+    Returns
+    -------
+    found
+        Name, status, what was seen and what to type, a check.
+    trials
+        All alternatives, best first.
+    accuracy
+        As it is.
+    """
+    top = _top(classifier, images, classifier.preprocess)
+    assert top is not None
+    right = top == truth
+    tried: list[tuple[Trial, Tensor]] = []
+    for family, change, do, prepare in _other_looks(classifier):
+        other = _top(classifier, images, prepare)
+        if other is not None:
+            tried.append((Trial(family, change, _share(other == truth), do), other == truth))
+    for change, do, place in _other_orders(classifier):
+        hit = place[top] == truth
+        tried.append((Trial("label order", change, _share(hit), do), hit))
+    tried.sort(key=lambda pair: -pair[0].accuracy)
+    best, hit = tried[0]
+    wins, losses = int((hit & ~right).sum()), int((right & ~hit).sum())
+    chance = stats.binomtest(wins, wins + losses, alternative="greater").pvalue if wins else 1.0
+    sure = chance * len(tried) < _SURE
+    return (
+        _verdicts(classifier, tried, right, best if sure else None),
+        [trial for trial, _ in tried],
+        _share(right),
+    )
+
+
+def _verdicts(
+    classifier: Classifier, tried: Sequence[tuple[Trial, Tensor]], right: Tensor, best: Trial | None
+) -> list[tuple[str, str, str, str]]:
+    now, found = _share(right), []
+    for family in FAMILIES:
+        of_family = [trial for trial, _ in tried if trial.check == family]
+        if not of_family:
+            found.append((family, "skip", "the preprocessing is a function of its own", ""))
+            continue
+        other = of_family[0]
+        seen = f"{now:.1%} right as it is, {other.accuracy:.1%} with {other.change}"
+        bad = best is not None and best.check == family
+        found.append((family, "fail" if bad else "ok", seen, other.type_this if bad else ""))
+    seen = f"{int(right.sum())} of {len(right)} right"
+    if best is not None:
+        seen += f"; {best.accuracy:.1%} with {best.change}"
+        found.append(("accuracy", "fail", seen, best.type_this))
+    elif len(right) >= 8 and now <= max(2 / len(classifier.labels), 0.1):
+        do = "check weights and labels; none of the usual alternatives is clearly better"
+        found.append(("accuracy", "fail", f"{seen}: hardly more than chance", do))
+    else:
+        found.append(("accuracy", "ok", seen, ""))
+    return found
+
+
+def _share(hit: Tensor) -> float:
+    return float(hit.double().mean())
+
+
+@torch.no_grad()
+def _top(classifier: Classifier, images: Sequence[Tensor], prepare: Prepare) -> Tensor | None:
+    """Top class of each image; None where the model cannot take what is prepared so."""
+    weight = next(classifier.model.parameters(), None)
+    top = torch.zeros(len(images), dtype=torch.long)
+    shapes = {image.shape for image in images}
+    for shape in sorted(shapes, key=tuple):
+        where = [i for i, image in enumerate(images) if image.shape == shape]
+        for some in (where[i : i + 16] for i in range(0, len(where), 16)):
+            batch = whole_bytes(torch.stack([images[i] for i in some]))
+            batch = batch if weight is None else batch.to(weight.device)
+            try:
+                ready = prepare(batch)
+                out = classifier.model(ready if weight is None else ready.to(weight.dtype))
+            except (RuntimeError, ValueError, AssertionError):  # another size than the model takes
+                return None
+            if not isinstance(out, Tensor):
+                return None
+            if classifier.head == "binary":
+                top[some] = (out.reshape(-1) > 0).long().cpu()
+            else:
+                top[some] = out.argmax(1).cpu()
+    return top
+
+
+def _other_looks(classifier: Classifier) -> list[tuple[str, str, str, Prepare]]:
+    """Family, change, what to type and the changed preprocessing."""
+    look = classifier.preprocess
+    if not isinstance(look, Preprocess):
+        return [
+            ("channels", "red and blue turned round", "preprocess(images.flip(1))",
+             lambda images: look(images.flip(1))),
+            ("value range", "values 255 times larger", "preprocess(images) * 255",
+             lambda images: look(images) * 255),
+            ("value range", "values 255 times smaller", "preprocess(images) / 255",
+             lambda images: look(images) / 255),
+        ]  # fmt: skip
+    found: list[tuple[str, str, str, Prepare]] = []
+    norms: dict[str, tuple[_Three, _Three]] = {}
+    if max(look.mean) > 1.5 or max(look.std) > 2:
+        small = [_three([v / 255 for v in values]) for values in (look.mean, look.std)]
+        norms["mean and std divided by 255"] = small[0], small[1]
+    config = getattr(classifier.model, "pretrained_cfg", None) or {}
+    if {"mean", "std"} <= set(config):
+        norms["the model's own normalisation"] = (_three(config["mean"]), _three(config["std"]))
+    norms |= _NORMS
+    for change, (mean, std) in norms.items():
+        if np.allclose((mean, std), (look.mean, look.std), rtol=1e-2, atol=1e-4):
+            continue
+        ratio = np.mean(look.std) / np.mean(std)
+        wide = max(ratio, 1 / ratio) > _ANOTHER_RANGE
+        family = "value range" if wide else "normalisation"
+        short = [tuple(round(v, 4) for v in values) for values in (mean, std)]
+        do = f"Preprocess(..., mean={short[0]}, std={short[1]})"
+        found.append((family, change, do, replace(look, mean=mean, std=std)))
+    turned = "rgb" if look.channels == "bgr" else "bgr"
+    do = f"Preprocess(..., channels={turned!r})"
+    found.append(("channels", f"channels {turned}", do, replace(look, channels=turned)))
+    for size in _other_sizes(look, config):
+        part = look if look.resize is None else replace(look, resize=None, crop_pct=1.0)
+        do = f"Preprocess(size={size}, ...)"
+        found.append(("size", f"size {size[0]} x {size[1]}", do, replace(part, size=size)))
+    return found
+
+
+def _three(values: Sequence[float]) -> _Three:
+    red, green, blue = values
+    return red, green, blue
+
+
+def _other_sizes(look: Preprocess, config: dict[str, object]) -> list[tuple[int, int]]:
+    if look.size is None:
+        return []
+    height, width = look.size
+    sizes = [(height * 2, width * 2), (max(height // 2, 8), max(width // 2, 8))]
+    own = config.get("input_size")
+    if isinstance(own, (tuple, list)):
+        sizes.append((own[1], own[2]))
+    return [s for s in dict.fromkeys(sizes) if s != look.size]
+
+
+def _other_orders(classifier: Classifier) -> list[tuple[str, str, Tensor]]:
+    """Change, what to type, and for each output the class that it would stand for."""
+    count = len(classifier.labels)
+    outputs = torch.arange(count)
+    found = [
+        (
+            "names one place later",
+            "as_classifier(model, labels=['background', *labels[:-1]]), or labels - 1",
+            outputs - 1,
+        ),
+        (
+            "names one place earlier",
+            "as_classifier(model, labels=[*labels[1:], 'other']), or labels + 1",
+            outputs + 1,
+        ),
+        (
+            "outputs in the alphabetical order of the names",
+            "as_classifier(model, labels=sorted(labels))",
+            torch.tensor(sorted(range(count), key=lambda i: classifier.labels[i])),
+        ),
+        (
+            "outputs in the order of the numbers as text (0, 1, 10, 11, ..., 2)",
+            "as_classifier(model, labels=[labels[i] for i in sorted(range(len(labels)), key=str)])",
+            torch.tensor(sorted(range(count), key=str)),
+        ),
+    ]
+    return [one for one in found if not torch.equal(one[2], outputs)]

@@ -1,0 +1,147 @@
+"""Image classifiers of transformers, CLIP and SigLIP among them, as `Classifier`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from inversion_kit.classifiers.adapter_parts import (
+    Options,
+    distinct,
+    head_input,
+    head_of,
+    loading,
+    numbered,
+    width_of,
+)
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.preprocess_readers import as_preprocess
+from inversion_kit.errors import InputError
+
+
+class _Logits(nn.Module):
+    """A transformers image classifier that gives its logits alone."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.inner(pixel_values=pixels).logits
+
+
+class _ZeroShot(nn.Module):
+    """CLIP or SigLIP with the embeddings of its class texts: logits as the model scales them."""
+
+    def __init__(self, inner: Any, texts: Tensor) -> None:
+        super().__init__()
+        self.inner = inner
+        self.texts: Tensor
+        self.register_buffer("texts", texts)
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Image embeddings ``(n, feature)`` of length 1."""
+        return _unit(_embedding(self.inner.get_image_features(pixel_values=pixels)))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits = self.embed(pixels) @ self.texts.T * self.inner.logit_scale.exp()
+        bias = getattr(self.inner, "logit_bias", None)
+        return logits if bias is None else logits + bias
+
+
+def _embedding(out: Any) -> Tensor:
+    return out if isinstance(out, Tensor) else out.pooler_output
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / x.norm(dim=-1, keepdim=True)
+
+
+def from_hub(name: str, options: Options) -> Classifier:
+    """A hub id or local folder: safetensors only, and no code from it."""
+    import transformers
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES as ZERO_SHOT,
+    )
+
+    safe: dict[str, Any] = {"revision": options.revision, "trust_remote_code": False}
+    with loading(name):
+        config = transformers.AutoConfig.from_pretrained(name, **safe)
+        plain = any("ImageClassification" in a for a in config.architectures or ())
+        zero_shot = config.model_type in ZERO_SHOT and not plain
+        kind = "AutoModelForZeroShotImageClassification" if zero_shot else None
+        model = getattr(transformers, kind or "AutoModelForImageClassification").from_pretrained(
+            name, use_safetensors=True, **safe
+        )
+        asked = options.preprocess
+        if zero_shot:
+            asked = asked or transformers.AutoProcessor.from_pretrained(name, **safe)
+        asked = asked or transformers.AutoImageProcessor.from_pretrained(name, **safe)
+    return from_transformers(model, replace(options, preprocess=asked, name=options.named(name)))
+
+
+def from_transformers(model: Any, options: Options) -> Classifier:
+    """A loaded image classifier, CLIP or SigLIP, with its processor as ``preprocess``."""
+    called = type(model).__name__
+    if options.preprocess is None:
+        raise InputError(
+            f"model: {called} does not say how images are prepared for it; pass "
+            "preprocess=AutoImageProcessor.from_pretrained(...) (CLIP and SigLIP: AutoProcessor)"
+        )
+    if hasattr(model, "get_text_features") and hasattr(model, "logit_scale"):
+        return _zero_shot(model, options)
+    prepare, official = as_preprocess(options.preprocess)
+    wrapped = _Logits(model.eval())
+    wide = width_of(wrapped, prepare)
+    labels = options.labels
+    if labels is None:
+        names = {int(i): str(n) for i, n in model.config.id2label.items()}
+        known = sorted(names) == list(range(wide))
+        labels = distinct([names[i] for i in range(wide)]) if known else numbered(wide)
+    several = getattr(model.config, "problem_type", None) == "multi_label_classification"
+    head, labels = head_of(options.head or ("sigmoid" if several else None), labels, wide)
+    return Classifier(
+        wrapped, prepare, labels, name=options.named(called), head=head, official=official,
+        features=head_input(wrapped, wide),
+    )  # fmt: skip
+
+
+def _zero_shot(model: Any, options: Options) -> Classifier:
+    called = type(model).__name__
+    if not options.labels:
+        raise InputError(
+            f"labels: {called} has no classes of its own; give their names, as "
+            "labels=['cat', 'dog'], and template= for the text around them"
+        )
+    tokenizer = getattr(options.preprocess, "tokenizer", None)
+    if tokenizer is None:
+        raise InputError(
+            f"preprocess={type(options.preprocess).__name__}: {called} needs its tokenizer too; "
+            "pass preprocess=AutoProcessor.from_pretrained(...)"
+        )
+    if "{}" not in options.template:
+        raise InputError(f"template={options.template!r}: '{{}}' must stand for the class")
+    prepare, official = as_preprocess(options.preprocess)
+    texts = [options.template.replace("{}", str(label)) for label in options.labels]
+    longest = model.config.text_config.max_position_embeddings
+    bias = getattr(model, "logit_bias", None)
+    padding = {"padding": "max_length", "max_length": longest} if bias is not None else {
+        "padding": True
+    }  # fmt: skip
+    given = tokenizer(texts, return_tensors="pt", **padding)
+    if given["input_ids"].shape[1] > longest:
+        raise InputError(
+            f"labels: a text has {given['input_ids'].shape[1]} tokens, {called} reads {longest}; "
+            "shorten the labels or template"
+        )
+    keys = {k: v.to(model.device) for k, v in given.items() if k in ("input_ids", "attention_mask")}
+    model.eval()
+    with torch.no_grad():
+        wrapped = _ZeroShot(model, _unit(_embedding(model.get_text_features(**keys))))
+    return Classifier(
+        wrapped, prepare, options.labels, name=options.named(called), features=wrapped.embed,
+        head=options.head or ("softmax" if bias is None else "sigmoid"), official=official,
+    )  # fmt: skip

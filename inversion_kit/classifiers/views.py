@@ -1,0 +1,115 @@
+"""Held-out views: the same image, changed in a way that keeps its meaning.
+
+A class that the classifier sees only in the exact pixels is gone in another view; a meaning stays.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torchvision.transforms.v2.functional as F
+from PIL import Image
+from torch import Tensor
+
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.errors import InputError, nearest
+
+
+def jpeg(images: Tensor) -> Tensor:
+    """JPEG at quality 75."""
+    whole = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    return torch.stack([_packed(image) for image in whole]).to(images) / 255
+
+
+def _packed(image: np.ndarray) -> Tensor:
+    """One image ``(y, x, 3)`` through a JPEG file to ``(3, y, x)``, both uint8."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "jpeg", quality=75)
+    with Image.open(file) as read:
+        return torch.from_numpy(np.array(read)).permute(2, 0, 1)
+
+
+def blur(images: Tensor) -> Tensor:
+    """Gaussian blur, standard deviation 1/50 of the shorter side."""
+    sigma = min(images.shape[-2:]) / 50
+    return F.gaussian_blur(images, 2 * round(3 * sigma) + 1, sigma)
+
+
+def crop(images: Tensor) -> Tensor:
+    """The middle seven eighths, at the old size."""
+    height, width = images.shape[-2:]
+    middle = F.center_crop(images, [round(height * 7 / 8), round(width * 7 / 8)])
+    return F.resize(middle, [height, width], antialias=True).clamp(0, 1)
+
+
+def noise(images: Tensor) -> Tensor:
+    """Gaussian noise, standard deviation 8 of 255; always the same noise."""
+    random = torch.Generator().manual_seed(0)
+    grain = torch.randn(images.shape[1:], generator=random).to(images)
+    return (images + grain * 8 / 255).clamp(0, 1)
+
+
+def resize(images: Tensor) -> Tensor:
+    """Down to two thirds and back, bicubic."""
+    height, width = images.shape[-2:]
+    mode = F.InterpolationMode.BICUBIC
+    small = F.resize(images, [round(height * 2 / 3), round(width * 2 / 3)], mode, antialias=True)
+    return F.resize(small, [height, width], mode, antialias=True).clamp(0, 1)
+
+
+VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
+    "jpeg": jpeg,
+    "blur": blur,
+    "crop": crop,
+    "noise": noise,
+    "resize": resize,
+}
+"""Views by name; each takes and gives float ``(n, 3, y, x)``, RGB in [0, 1]."""
+
+
+class View(Classifier):
+    """A classifier behind a view: the same weights, other pixels.
+
+    Examples
+    --------
+    >>> from inversion_kit.classifiers.base import as_classifier
+    >>> View(as_classifier("pocket:honest"), "blur").name
+    'blur of pocket:honest'
+    """
+
+    def __init__(self, classifier: Classifier, view: str) -> None:
+        self.__dict__.update(classifier.__dict__)
+        self.view = VIEWS[view]
+        self.name = f"{view} of {classifier.name}"
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """What the model sees of the view of the images."""
+        return super().prepared(self.view(images))
+
+
+def check_views(views: Sequence[str]) -> tuple[str, ...]:
+    """The names as a tuple.
+
+    Raises
+    ------
+    InputError
+        A view is unknown or given twice.
+
+    Examples
+    --------
+    >>> check_views(["jpeg", "blur"])
+    ('jpeg', 'blur')
+    """
+    if isinstance(views, str):
+        raise InputError(f"views={views!r}: expected a sequence; give [{views!r}]")
+    for view in views:
+        if view not in VIEWS:
+            raise InputError(
+                f"views: {view!r} is none of {', '.join(VIEWS)}; nearest: {nearest(view, VIEWS)}"
+            )
+    if len(set(views)) != len(views):
+        raise InputError(f"views={list(views)}: each once")
+    return tuple(views)

@@ -1,0 +1,1 @@
+"""Results on disk: whole or not there, checked when read, opened lazily, exported."""

@@ -1,0 +1,362 @@
+"""The folder of an audit, to write: units appear whole, exactly once, and are never changed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from filelock import FileLock, Timeout
+
+from inversion_kit import schema
+from inversion_kit.errors import InputError, SchemaError, StoreError, StoreLockedError
+from inversion_kit.storage import checkpoints, durable, unit_files
+from inversion_kit.storage.audit_folder import (
+    ARMS,
+    DAMAGED,
+    FAILED,
+    FAILURE,
+    HOLDER,
+    LOCK,
+    PLAN,
+    UNITS,
+    WORKING,
+    AuditFolder,
+    Progress,
+    Unit,
+    check_plan,
+)
+
+__all__ = ["ARMS", "AuditFolder", "AuditStore", "Progress", "Unit"]
+
+_PATIENCE = 0.3
+"""Seconds to wait for the lock: reading its state holds it for a moment."""
+_STAMPS = ("schema_version", "created")
+_MESSAGE, _TRACEBACK = 4_000, 16_000
+
+
+class AuditStore(AuditFolder):
+    """An audit's folder, to read and write.
+
+    Only one run may `lock` it. `commit`, `fail` and the checkpoints need no lock, so that workers
+    on other machines write for the run that holds it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from inversion_kit.testing import synthetic_plan, synthetic_unit
+    >>> store = AuditStore.create(tempfile.mkdtemp(), synthetic_plan([1], seeds=[0]))
+    >>> with store.lock():
+    ...     store.commit(Unit(1, "token", 0), *synthetic_unit(1, "token", 0))
+    True
+    >>> store.missing()
+    [Unit(label_index=1, arm='name', seed=0)]
+    """
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], plan: Mapping[str, Any]) -> AuditStore:
+        """Make the folder, or open one that holds the same plan.
+
+        Parameters
+        ----------
+        path
+            Folder to make; it may exist if it is empty or holds this audit.
+        plan
+            labels ``[[index, name], ...]``, arms, seeds, classes, judges ``[[name, kind], ...]``
+            with kind "classifier" or "view", judge_hashes, classifier, classifier_hash, generator,
+            generator_hash, settings, versions, and more if wished: all as JSON has it.
+
+        Raises
+        ------
+        InputError
+            The plan is not usable, or the folder holds something else.
+        StoreLockedError
+            Another process makes it just now.
+        StoreError
+            It cannot be written.
+        """
+        root = Path(path)
+        wanted = _as_json(check_plan(dict(plan)))
+        if clash := set(wanted) & set(_STAMPS):
+            raise InputError(f"plan: {sorted(clash)} are written by the store; leave them out")
+        if not (root / PLAN).exists():
+            if root.exists() and (foreign := _foreign(root)):
+                raise InputError(
+                    f"path={str(root)!r} holds no audit but {foreign!r}; give an empty folder"
+                )
+            stamped = {
+                "schema_version": schema.VERSION,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            try:
+                for name in (UNITS, FAILED, WORKING):
+                    (root / name).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise durable.trouble(root, error) from error
+            with _locked(root):
+                if not (root / PLAN).exists():
+                    durable.write_file(root / PLAN, durable.dump(stamped | wanted))
+        store = cls(root)
+        found = {name: value for name, value in store.plan.items() if name not in _STAMPS}
+        if differing := _differences(found, wanted):
+            raise InputError(
+                f"path={str(root)!r} holds another audit; give another folder. It differs in "
+                + "; ".join(differing)
+            )
+        return store
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the folder for one run, and sweep what killed runs left.
+
+        Raises
+        ------
+        StoreLockedError
+            Another run holds it; the message says who.
+        StoreError
+            The folder cannot be written.
+        """
+        with _locked(self.path):
+            self._sweep()
+            yield
+
+    def commit(
+        self, unit: Unit, groups: Mapping[str, xr.Dataset], attributes: Mapping[str, Any]
+    ) -> bool:
+        """Store a unit, and drop its checkpoints.
+
+        Parameters
+        ----------
+        unit
+            Which.
+        groups, attributes
+            As `inversion_kit.storage.unit_files.write` takes them; attributes have ``seconds``.
+
+        Returns
+        -------
+        bool
+            False where it was there already: the first one stays.
+
+        Raises
+        ------
+        InputError
+            The unit is not in the plan, or the attributes are not JSON.
+        SchemaError
+            The groups are not those of the unit: classes and judges are the plan's.
+        StoreError
+            It cannot be written; nothing of it is visible.
+        """
+        self.check(unit)
+        self._check_groups(unit, groups)
+        new = unit_files.write(self.path / UNITS, unit.id, groups, attributes)
+        self._drop_checkpoints(unit)
+        return new
+
+    def fail(self, unit: Unit, error: BaseException, seconds: float) -> Path:
+        """Record a failed attempt; its checkpoints are dropped.
+
+        Raises
+        ------
+        InputError
+            The unit is not in the plan.
+        StoreError
+            It cannot be written.
+        """
+        self.check(unit)
+        trace = "".join(traceback.format_exception(error))
+        record = {
+            "type": type(error).__name__,
+            "message": _clean(str(error))[:_MESSAGE],
+            "traceback": _clean(trace)[-_TRACEBACK:],
+            "seconds": float(seconds),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        number = len(self.attempts(unit)) + 1
+        while not durable.write_folder(
+            self.path / FAILED, f"{unit.id}-{number}", {FAILURE: durable.dump(record)}
+        ):
+            number += 1
+        self._drop_checkpoints(unit)
+        return self.path / FAILED / f"{unit.id}-{number}"
+
+    def save_checkpoint(
+        self,
+        unit: Unit,
+        tensors: Mapping[str, torch.Tensor | np.ndarray],
+        meta: Mapping[str, Any],
+    ) -> None:
+        """Keep the state of a unit in progress; the newest two are kept.
+
+        Parameters
+        ----------
+        unit
+            Which.
+        tensors
+            Of any device and dtype that safetensors knows.
+        meta
+            Whatever else, as JSON has it.
+
+        Raises
+        ------
+        InputError
+            The unit is not in the plan, or something cannot be stored.
+        StoreError
+            It cannot be written; the earlier ones are still there.
+        """
+        self.check(unit)
+        before = self.checkpoints(unit)
+        number = int(before[-1].name) + 1 if before else 1
+        checkpoints.save(self.path / WORKING / unit.id, number, tensors, meta)
+        try:
+            for old in before[: len(before) + 1 - checkpoints.KEPT]:
+                durable.discard(old)
+        except OSError as error:
+            raise durable.trouble(self.path / WORKING / unit.id, error) from error
+
+    def load_checkpoint(self, unit: Unit) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        """Tensors and meta of the newest checkpoint that is whole; None where there is none."""
+        self.check(unit)
+        for folder in reversed(self.checkpoints(unit)):
+            try:
+                return checkpoints.load(folder)
+            except StoreError:
+                continue  # damaged: the generation before it
+        return None
+
+    def set_aside(self, unit: Unit) -> Path:
+        """Move a unit out of the way, for example a damaged one, so that it is made again.
+
+        Raises
+        ------
+        StoreError
+            It is not there, or cannot be moved.
+        """
+        self.check(unit)
+        source = self.folder(unit)
+        try:
+            (self.path / DAMAGED).mkdir(exist_ok=True)
+            target = self.path / DAMAGED / f"{unit.id}-{time.time_ns()}"
+            os.rename(source, target)
+        except OSError as error:
+            raise durable.trouble(source, error) from error
+        return target
+
+    def _drop_checkpoints(self, unit: Unit) -> None:
+        try:
+            durable.discard(self.path / WORKING / unit.id)
+        except OSError as error:
+            raise durable.trouble(self.path / WORKING / unit.id, error) from error
+
+    def _sweep(self) -> None:
+        durable.sweep(self.path)
+        for name in (UNITS, FAILED, WORKING):
+            durable.sweep(self.path / name)
+        states = self.states()
+        working = self.path / WORKING
+        for folder in list(working.iterdir()) if working.is_dir() else []:
+            unit = Unit.parse(folder.name)
+            if unit is not None and states.get(unit) == "done":
+                self._drop_checkpoints(unit)
+            else:
+                durable.sweep(folder)
+
+    def _check_groups(self, unit: Unit, groups: Mapping[str, xr.Dataset]) -> None:
+        alone = unit.arm == unit_files.NAME_ARM
+        if (set(groups) == {"samples"}) != alone:
+            raise SchemaError(f"unit {unit.id}: groups {sorted(groups)} do not go with its arm")
+        wanted = {
+            "class": self.plan["classes"],
+            "judge": [name for name, _ in self.plan["judges"]],
+        }
+        for group, data in groups.items():
+            for dim, names in wanted.items():
+                if dim in data.dims and data[dim].values.tolist() != names:
+                    raise SchemaError(f"unit {unit.id}, /{group}: {dim} differs from the plan's")
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    lock = FileLock(root / LOCK)
+    try:
+        lock.acquire(timeout=_PATIENCE)
+    except Timeout as error:
+        raise StoreLockedError(
+            f"path={str(root)!r}: another run works on it ({_who(root)}); wait for its end, end "
+            "it, or use another folder"
+        ) from error
+    except OSError as error:
+        raise durable.trouble(root / LOCK, error) from error
+    try:
+        holder = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        durable.write_file(root / HOLDER, durable.dump(holder))
+        yield
+    finally:
+        with suppress(OSError):  # the holder's name is for the reader; the lock is what counts
+            (root / HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _who(root: Path) -> str:
+    path = root / HOLDER
+    try:
+        found = durable.parse(durable.read_file(path, 2**16), path)
+        return f"process {found['pid']} on {found['host']} since {found['since']}"
+    except (StoreError, KeyError, TypeError):
+        return "it does not say who it is"
+
+
+def _as_json(plan: dict[str, Any]) -> dict[str, Any]:
+    try:
+        data = durable.dump(plan)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"plan: not JSON ({error})") from error
+    read: dict[str, Any] = durable.parse(data, Path(PLAN))
+    if read != plan:
+        raise InputError("plan: keys must be text and sequences lists, as JSON has them")
+    return read
+
+
+def _foreign(root: Path) -> str | None:
+    """The name of something in the folder that no audit put there."""
+    own = {UNITS, FAILED, WORKING, LOCK, HOLDER}
+    try:
+        names = sorted(os.listdir(root))
+    except OSError as error:
+        raise durable.trouble(root, error) from error
+    return next(
+        (n for n in names if n not in own and not n.startswith((durable.PART, durable.SWEPT))),
+        None,
+    )
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    names = [n for n in sorted(found.keys() | wanted.keys()) if found.get(n) != wanted.get(n)]
+    lines = []
+    for name in names:
+        old, new = found.get(name), wanted.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
+            lines += [
+                f"{name}.{k}: there {old.get(k)!r:.80}, here {new.get(k)!r:.80}" for k in keys
+            ]
+        else:
+            lines.append(f"{name}: there {old!r:.80}, here {new!r:.80}")
+    return lines
+
+
+def _clean(text: str) -> str:
+    """Text that UTF-8 can hold."""
+    return text.encode("utf-8", "replace").decode()
