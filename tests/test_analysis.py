@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -269,17 +266,3 @@ def test_percent_keeps_all_and_none_for_exactly_that(share: float, said: str) ->
 def test_bracket_rounds_outwards() -> None:
     assert analysis.bracket(0.209, 0.901) == "[20,\xa091]"
     assert analysis.bracket(-0.5, 0.25) == "[\N{MINUS SIGN}50,\xa025]"
-
-
-@pytest.mark.parametrize("module", ["analysis", "html_report", "testing", "schema"])
-def test_imports_no_torch(module: str) -> None:
-    source = Path(analysis.__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
-    names = {
-        name.split(".")[0]
-        for node in ast.walk(ast.parse(source))
-        for name in (
-            [alias.name for alias in node.names] if isinstance(node, ast.Import)
-            else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        )
-    }  # fmt: skip
-    assert not names & {"torch", "diffusers", "transformers", "timm"}

@@ -15,6 +15,7 @@ PACKAGE = Path(inversion_kit.__file__).parent
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "timm"}
 VIEWS = (
     "schema",
+    "testing",
     *(
         f"{package}.{path.stem}"
         for package in ("analysis", "figures", "reports", "storage")

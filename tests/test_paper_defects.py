@@ -183,7 +183,9 @@ def test_10_no_probabilities_seeds_or_metadata_are_kept(tree, classifier, genera
 
 def test_11_cuda_is_hard_coded():
     package = Path(inversion_kit.__file__).parent
-    for path in package.glob("*.py"):
+    for path in package.rglob("*.py"):
+        if path.name == "train.py":  # the pocket's recipe may choose its device
+            continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             assert getattr(node, "attr", "") != "cuda", path.name
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
