@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import shutil
 
@@ -9,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from diffusers import DDIMScheduler
 
+import inversion_kit
 from inversion_kit import audit, resume
 from inversion_kit.audits import run as audit_run
 from inversion_kit.audits.schedule import Estimate
@@ -178,6 +182,69 @@ def test_another_audit_in_the_folder_is_refused_and_the_difference_named(
         run(store=tmp_path, steps=4)
     with pytest.raises(InputError, match="classifier_hash"):
         run(make_classifier(7), store=tmp_path)
+
+
+def test_another_preprocess_or_sampler_is_another_audit(run, models, tmp_path, make_classifier):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_run, "_run", lambda *args, **named: None)
+        first = run(store=tmp_path)
+        settings = json.loads(first.attrs["settings"])
+        assert settings["preprocess"]["mean"] == [0.5, 0.5, 0.5]
+        assert settings["sampler"]["scheduler"]["class"] == "DDIMScheduler"
+
+        other = make_classifier()
+        other.preprocess = dataclasses.replace(other.preprocess, mean=(0.4, 0.5, 0.5))
+        says = r"settings\.preprocess\.mean: there \[0\.5, 0\.5, 0\.5\], here \[0\.4,"
+        with pytest.raises(InputError, match=says):
+            run(other, store=tmp_path)
+        judge = make_classifier(5, "judge")
+        judge.preprocess = dataclasses.replace(judge.preprocess, interpolation="bicubic")
+        with pytest.raises(InputError, match=r"settings\.judge_preprocess"):
+            run(judges=[judge], store=tmp_path)
+        pipeline = copy.copy(models["generator"].pipeline)
+        pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, beta_end=0.02)
+        made = Generator(pipeline, name="tiny", num_inference_steps=2, guidance_scale=2.0)
+        with pytest.raises(InputError, match=r"settings\.sampler\.scheduler\.beta_end"):
+            run(generator=made, store=tmp_path)
+        run(store=tmp_path)
+
+
+def test_a_folder_that_does_not_say_how_models_were_fed_opens_and_is_not_gone_on_with(
+    run, tmp_path, no_images
+):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_run, "_run", lambda *args, **named: None)
+        run(store=tmp_path)
+    file = tmp_path / "audit.json"
+    plan = json.loads(file.read_text())
+    for name in ("preprocess", "judge_preprocess", "sampler"):
+        del plan["settings"][name]
+    file.write_text(json.dumps(plan))
+    with pytest.raises(InputError, match="an earlier version began this audit"):
+        run(store=tmp_path)
+    assert inversion_kit.open(tmp_path)["status"]["status"].sizes["label"] == 1
+
+
+def test_resume_refuses_what_is_no_longer_the_same(tmp_path, no_images):
+    given = {"arms": ["name"], "views": [], "seeds": 1, "samples": 2, "store": tmp_path}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_run, "_run", lambda *args, **named: None)
+        audit("pocket:honest", ["stop"], generator="pocket", **given)
+        resume(tmp_path)
+    file = tmp_path / "audit.json"
+    plan = json.loads(file.read_text())
+    for change, says in (
+        ({"classifier_hash": "0" * 64}, "classifier_hash: there '000"),
+        ({"versions": plan["versions"] | {"torch": "1.0"}}, r"versions\.torch: there '1\.0'"),
+        (
+            {"settings": plan["settings"] | {"num_inference_steps": 8}},
+            "num_inference_steps: there 8",
+        ),
+        ({"classes": plan["classes"] + ["more"]}, "other classes"),
+    ):
+        file.write_text(json.dumps(plan | change))
+        with pytest.raises(InputError, match=says):
+            resume(tmp_path)
 
 
 @pytest.mark.parametrize(

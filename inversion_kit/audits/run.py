@@ -14,6 +14,7 @@ from typing import Any
 import xarray as xr
 from torch import Tensor
 
+from inversion_kit.audits import identity
 from inversion_kit.audits.executors import Dask, Executor, InProcess, Spec
 from inversion_kit.audits.schedule import Estimate, estimate, in_order, seconds_of, within
 from inversion_kit.audits.units import Bench, Outcome, stored
@@ -25,6 +26,7 @@ from inversion_kit.generators.token_file import layout_json
 from inversion_kit.progress import bar
 from inversion_kit.search import datasets
 from inversion_kit.search.arguments import check_judges, check_plan, check_seeds
+from inversion_kit.storage.audit_folder import PLAN
 from inversion_kit.storage.audit_store import ARMS, AuditStore, Unit
 from inversion_kit.storage.store import open as open_result
 
@@ -154,31 +156,7 @@ def audit(
     check_judges(bench.judges, bench.classifier)
     indices = _check_labels(labels, bench)
     _check_units(bench, indices, chosen_arms)
-    settings = {
-        "prompts": list(free), "views": list(spec.views), "samples": spec.samples,
-        **{name: getattr(plan, name) for name in _PLAN}, "gradient": plan.gradient.name,
-        "num_inference_steps": bench.generator.num_inference_steps,
-        "guidance_scale": bench.generator.guidance_scale,
-        "token_layout": layout_json(bench.generator.layout),
-        "sources": _sources(spec),
-    }  # fmt: skip
-    written = {
-        "labels": [[i, bench.classifier.labels[i]] for i in indices],
-        "arms": list(chosen_arms),
-        "seeds": chosen_seeds,
-        "classes": list(bench.classifier.labels),
-        "judges": [
-            *([judge.name, "classifier"] for judge in bench.judges),
-            *([view.name, "view"] for view in bench.panel[len(bench.judges) :]),
-        ],
-        "judge_hashes": [judge.hash for judge in bench.panel],
-        "classifier": bench.classifier.name,
-        "classifier_hash": bench.classifier.hash,
-        "generator": bench.generator.name,
-        "generator_hash": bench.generator.hash,
-        "settings": settings,
-        "versions": datasets.versions(),
-    }
+    written = _written(spec, bench, indices, chosen_arms, chosen_seeds, free)
     spec.key = hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
     if dry_run:
         units = [Unit(i, arm, s) for i in indices for arm in chosen_arms for s in chosen_seeds]
@@ -188,6 +166,7 @@ def audit(
             made = AuditStore.create(Path(folder) / "audit", written)
             _run(spec, made, client, limit, progress)
             return open_result(made.path).load()
+    _refuse_old(Path(store))
     made = AuditStore.create(store, written)
     _run(spec, made, client, limit, progress)
     return open_result(made.path)
@@ -217,7 +196,8 @@ def resume(
     Raises
     ------
     InputError
-        The audit was made of objects, or the models are no longer the same.
+        The audit was made of objects, or the models, how they are fed, or the libraries are no
+        longer the same.
     StoreError, StoreLockedError
         The folder cannot be read, or another run works on it.
     """
@@ -244,17 +224,60 @@ def resume(
         samples=settings["samples"],
     )  # fmt: skip
     bench = spec.load()
-    for name, model in (("classifier", bench.classifier), ("generator", bench.generator)):
-        if model.hash != store.plan[f"{name}_hash"]:
-            raise InputError(
-                f"path={str(path)!r}: {name} {model.name!r} has other weights now than when the "
-                "audit began; results of both must not mix: begin a new audit"
-            )
-    if [judge.hash for judge in bench.panel] != store.plan["judge_hashes"]:
-        raise InputError(f"path={str(path)!r}: a judge has other weights now; begin a new audit")
+    _refuse_old(store.path)
+    if list(bench.classifier.labels) != store.plan["classes"]:
+        raise InputError(f"path={str(path)!r}: the classifier has other classes now")
+    indices, arms, seeds = list(store.names), store.plan["arms"], store.plan["seeds"]
+    AuditStore.create(path, _written(spec, bench, indices, arms, seeds, free))  # or refuse
     spec.key = hashlib.sha256(json.dumps(store.plan, sort_keys=True).encode()).hexdigest()
     _run(spec, store, client, limit, progress, retry_failed=retry_failed)
     return open_result(store.path)
+
+
+def _written(
+    spec: Spec, bench: Bench, indices: Sequence[int], arms: Sequence[str], seeds: Sequence[int],
+    prompts: Sequence[str],
+) -> dict[str, Any]:  # fmt: skip
+    """All that makes the units what they are, as the folder keeps it."""
+    classifier, generator = bench.classifier, bench.generator
+    return {
+        "labels": [[i, classifier.labels[i]] for i in indices],
+        "arms": list(arms),
+        "seeds": list(seeds),
+        "classes": list(classifier.labels),
+        "judges": [
+            *([judge.name, "classifier"] for judge in bench.judges),
+            *([view.name, "view"] for view in bench.panel[len(bench.judges) :]),
+        ],
+        "judge_hashes": [judge.hash for judge in bench.panel],
+        "classifier": classifier.name,
+        "classifier_hash": classifier.hash,
+        "generator": generator.name,
+        "generator_hash": generator.hash,
+        "settings": {
+            "prompts": list(prompts), "views": list(spec.views), "samples": spec.samples,
+            **{name: getattr(spec.plan, name) for name in _PLAN},
+            "gradient": spec.plan.gradient.name,
+            "num_inference_steps": generator.num_inference_steps,
+            "guidance_scale": generator.guidance_scale,
+            "token_layout": layout_json(generator.layout),
+            "sources": _sources(spec),
+            "preprocess": identity.fed(classifier),
+            "judge_preprocess": [identity.fed(judge) for judge in bench.judges],
+            "sampler": identity.sampler(generator),
+        },
+        "versions": datasets.versions(),
+    }  # fmt: skip
+
+
+def _refuse_old(path: Path) -> None:
+    """Refuse to go on with a folder that does not say how its models were fed."""
+    if (path / PLAN).is_file() and "preprocess" not in AuditStore(path).plan["settings"]:
+        raise InputError(
+            f"path={str(path)!r}: an earlier version began this audit and did not write down how "
+            "images are prepared for the classifier. It can be opened and exported as it is; for "
+            "more units begin a new folder"
+        )
 
 
 def _run(

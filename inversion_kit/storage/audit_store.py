@@ -109,8 +109,8 @@ class AuditStore(AuditFolder):
         found = {name: value for name, value in store.plan.items() if name not in _STAMPS}
         if differing := _differences(found, wanted):
             raise InputError(
-                f"path={str(root)!r} holds another audit; give another folder. It differs in "
-                + "; ".join(differing)
+                f"path={str(root)!r} holds an audit of other models, settings or libraries; make "
+                "them the same, or begin in another folder. It differs in " + "; ".join(differing)
             )
         return store
 
@@ -342,18 +342,15 @@ def _foreign(root: Path) -> str | None:
     )
 
 
-def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    names = [n for n in sorted(found.keys() | wanted.keys()) if found.get(n) != wanted.get(n)]
+def _differences(found: dict[str, Any], wanted: dict[str, Any], within: str = "") -> list[str]:
+    """A line for every value that differs, with its name in both."""
     lines = []
-    for name in names:
+    for name in sorted(found.keys() | wanted.keys()):
         old, new = found.get(name), wanted.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
-            keys = [k for k in sorted(old.keys() | new.keys()) if old.get(k) != new.get(k)]
-            lines += [
-                f"{name}.{k}: there {old.get(k)!r:.80}, here {new.get(k)!r:.80}" for k in keys
-            ]
-        else:
-            lines.append(f"{name}: there {old!r:.80}, here {new!r:.80}")
+            lines += _differences(old, new, f"{within}{name}.")
+        elif old != new:
+            lines.append(f"{within}{name}: there {old!r:.80}, here {new!r:.80}")
     return lines
 
 
