@@ -1,11 +1,24 @@
+"""Results as zarr: exact, whole or not at all, and a missing or damaged file is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
+import zarr
 
 import inversion_kit
 from inversion_kit.errors import InputError, SchemaError, StoreError
-from inversion_kit.testing import synthetic_run
+from inversion_kit.storage import export
+from inversion_kit.storage.audit_store import AuditStore
+from inversion_kit.storage.sealed import seal, sealed
+from inversion_kit.testing import synthetic_plan, synthetic_run, synthetic_unit
 
 
 def test_a_saved_result_opens_equal(tmp_path):
@@ -62,6 +75,9 @@ def test_no_result_there_is_said(tmp_path):
 def test_a_missing_group_is_named(tmp_path):
     path = inversion_kit.save(synthetic_run(), tmp_path / "run.zarr")
     shutil.rmtree(path / "probe")
+    with pytest.raises(StoreError, match=r"run\.zarr/probe/.*it is missing"):
+        inversion_kit.open(path)
+    seal(path)
     with pytest.raises(SchemaError, match="/probe"):
         inversion_kit.open(path)
 
@@ -71,3 +87,125 @@ def test_broken_metadata_is_a_store_error(tmp_path):
     (path / "zarr.json").write_text("{")
     with pytest.raises(StoreError, match=r"run\.zarr"):
         inversion_kit.open(path)
+
+
+# --- every file is known
+
+
+@pytest.fixture(scope="module")
+def consolidated(tmp_path_factory):
+    """An audit as one zarr, of which one array is in shards."""
+    store = AuditStore.create(tmp_path_factory.mktemp("audit") / "audit", synthetic_plan())
+    for unit in store.units():
+        made = synthetic_unit(unit.label_index, unit.arm, unit.seed)
+        store.commit(unit, *made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "_BLOCK", 1000)
+        patch.setattr(export, "_PIECE", 150)
+        return inversion_kit.consolidate(store.path, store.path.parent / "audit.zarr")
+
+
+@pytest.fixture(params=["run", "audit"])
+def stored(request, tmp_path):
+    if request.param == "run":
+        return inversion_kit.save(synthetic_run(seeds=1, steps=2), tmp_path / "run.zarr")
+    found = request.getfixturevalue("consolidated")
+    return Path(shutil.copytree(found, tmp_path / "audit.zarr"))
+
+
+def read_all(path):
+    return inversion_kit.open(path).map_over_datasets(lambda data: data.load())
+
+
+def test_each_file_that_is_missing_cut_or_changed_is_named(stored):
+    wanted = read_all(stored)
+    files = sorted(p for p in stored.rglob("*") if p.is_file())
+    assert len(files) > 60
+    for number, path in enumerate(files):
+        data = path.read_bytes()
+        flipped = bytearray(data)
+        flipped[len(data) // 2] ^= 1
+        for harm in (None, data[:-1], b"", bytes(flipped)):
+            path.unlink() if harm is None else path.write_bytes(harm)
+            if harm is not None or path.parent != stored:  # without its root it is no store
+                with pytest.raises(StoreError, match=re.escape(str(path))):
+                    read_all(stored)
+            if number % 9:  # each file is cut, some of them in all ways
+                break
+        path.write_bytes(data)
+    xr.testing.assert_identical(read_all(stored), wanted)
+
+
+def test_only_what_is_used_is_read(stored):
+    path = max((p for p in stored.glob("trajectory/image/c/**/*") if p.is_file()), key=str)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 128
+    path.write_bytes(data)
+    tree = inversion_kit.open(stored)
+    assert tree["samples"]["image"].load().any()
+    with pytest.raises(StoreError, match=re.escape(str(path))):
+        tree["trajectory"]["image"].load()
+
+
+def test_a_file_that_does_not_belong_is_not_read(stored):
+    wanted = read_all(stored)
+    shutil.copytree(stored / "samples", stored / "more")
+    (stored / "notes.txt").write_text("mine")
+    xr.testing.assert_identical(read_all(stored), wanted)
+
+
+def test_parts_of_shards_are_read_and_checked(consolidated):
+    image = zarr.open_group(consolidated, mode="r")["trajectory/image"]
+    assert image.shards is not None
+    one = inversion_kit.open(consolidated)["trajectory"]["image"].isel(label=1, arm=1, seed=0)
+    part = one.isel(step=slice(1, 2)).values
+    np.testing.assert_array_equal(part, one.values[1:2])
+    assert part.any()
+
+
+def test_other_readers_of_zarr_read_it(consolidated):
+    tree = xr.open_datatree(consolidated, engine="zarr", consolidated=False, chunks=None)
+    np.testing.assert_array_equal(
+        tree["samples"]["image"], inversion_kit.open(consolidated)["samples"]["image"]
+    )
+    assert tree.attrs["kind"] == "audit"
+    assert set(tree.attrs) - set(inversion_kit.open(consolidated).attrs) == {
+        "files", "files_sha256",
+    }  # fmt: skip
+
+
+def test_a_store_without_checksums_is_read_with_a_warning(stored):
+    root = stored / "zarr.json"
+    node = json.loads(root.read_text())
+    wanted = read_all(stored)
+    for name in ("files", "files_sha256"):
+        del node["attributes"][name]
+        root.write_text(json.dumps(node))
+        if name == "files":
+            with pytest.raises(StoreError, match=re.escape(str(root))):
+                inversion_kit.open(stored)
+    with pytest.warns(RuntimeWarning, match="no checksums"):
+        found = inversion_kit.open(stored)
+    xr.testing.assert_identical(found.load(), wanted.load())
+
+
+def test_a_sealed_store_is_not_written_to(consolidated):
+    found = sealed(consolidated)
+    assert found == sealed(consolidated)
+    group = zarr.open_group(found, mode="r")
+    with pytest.raises(ValueError, match="read-only"):
+        group["samples/sample"][...] = 1
+
+
+def test_a_seal_names_no_file_outside(stored):
+    root = stored / "zarr.json"
+    for name in ("../secret", "/etc/hostname", "a/../../b"):
+        node = json.loads(root.read_text())
+        node["attributes"]["files"] = {name: [1, "0" * 64]}
+        del node["attributes"]["files_sha256"]
+        node["attributes"]["files_sha256"] = hashlib.sha256(
+            json.dumps(node, sort_keys=True).encode()
+        ).hexdigest()
+        root.write_text(json.dumps(node))
+        with pytest.raises(StoreError, match=re.escape(str(root))):
+            inversion_kit.open(stored)

@@ -135,7 +135,7 @@ def checked(path: Path, manifest: dict[str, Any], limit: int) -> bytes:
     size, wanted = _entry(path, manifest["files"])
     data = read_file(path, limit, size)
     if hashlib.sha256(data).hexdigest() != wanted:
-        raise _damaged(path)
+        raise damaged(path)
     return data
 
 
@@ -154,7 +154,7 @@ def verify_file(folder: Path, name: str, limit: int) -> None:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     if digest.hexdigest() != wanted:
-        raise _damaged(path)
+        raise damaged(path)
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -169,9 +169,9 @@ def manifest(folder: Path) -> dict[str, Any]:
     content = parse(read_file(path, 2**20), path)
     check = content.pop("sha256", None) if isinstance(content, dict) else None
     if check != hashlib.sha256(dump(content)).hexdigest():
-        raise _damaged(path)
+        raise damaged(path)
     if not all(isinstance(content.get(name), dict) for name in ("files", "note")):
-        raise StoreError(f"path={str(path)!r} is no manifest; {_REPAIR}")
+        raise StoreError(f"path={str(path)!r} is no manifest; {REPAIR}")
     return content
 
 
@@ -201,7 +201,7 @@ def parse(data: bytes, path: Path) -> Any:
     try:
         return json.loads(data.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"path={str(path)!r} is damaged: not JSON ({error}); {_REPAIR}") from error
+        raise StoreError(f"path={str(path)!r} is damaged: not JSON ({error}); {REPAIR}") from error
 
 
 def dump(content: Any) -> bytes:
@@ -259,7 +259,8 @@ def trouble(path: Path, error: OSError, *, reading: bool = False) -> StoreError:
     return StoreError(f"path={str(path)!r} cannot be {verb}: {error.strerror or error}; {advice}")
 
 
-_REPAIR = "restore it from a copy, or set it aside and resume"
+REPAIR = "restore it from a copy, or set it aside and resume"
+"""What to do about a damaged file."""
 
 
 def _part(parent: Path) -> Path:
@@ -321,7 +322,7 @@ def _opened(path: Path, limit: int, size: int | None) -> Iterator[BinaryIO]:
             if size is not None and found.st_size != size:
                 raise StoreError(
                     f"path={str(path)!r} is damaged: {found.st_size} bytes, expected {size}; "
-                    f"{_REPAIR}"
+                    f"{REPAIR}"
                 )
             if found.st_size > limit:
                 raise StoreError(f"path={str(path)!r} is larger than {limit} bytes")
@@ -338,13 +339,14 @@ def _entry(path: Path, entries: dict[str, Any]) -> tuple[int, str]:
     if type(size) is not int or not isinstance(digest, str):
         raise StoreError(
             f"path={str(path.parent / MANIFEST)!r} is damaged: no size and sha256 of "
-            f"{path.name}; {_REPAIR}"
+            f"{path.name}; {REPAIR}"
         )
     return size, digest
 
 
-def _damaged(path: Path) -> StoreError:
-    return StoreError(f"path={str(path)!r} is damaged: its sha256 is another; {_REPAIR}")
+def damaged(path: Path) -> StoreError:
+    """The error of a file that is not what its sha256 says."""
+    return StoreError(f"path={str(path)!r} is damaged: its sha256 is another; {REPAIR}")
 
 
 def _no_constant(word: str) -> None:

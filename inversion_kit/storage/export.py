@@ -19,6 +19,7 @@ from inversion_kit import schema
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.storage import durable, store
 from inversion_kit.storage.lazy import open_audit
+from inversion_kit.storage.sealed import seal
 
 _BLOCK = 8 * 2**20
 """Bytes that are read and written at once, where a unit is not larger."""
@@ -63,6 +64,7 @@ def consolidate(path: str | os.PathLike[str], target: str | os.PathLike[str]) ->
 
     def fill(part: Path) -> None:
         _write_zarr(tree, part)
+        seal(part)
 
     return _whole(Path(target), fill)
 

@@ -7,6 +7,7 @@ import math
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from inversion_kit.errors import InputError, InversionError, StoreError
 from inversion_kit.storage import durable
 from inversion_kit.storage.audit_folder import PLAN
 from inversion_kit.storage.lazy import open_audit
+from inversion_kit.storage.sealed import FILES, OWN, seal, sealed
 
 _CODECS = {"bytes", "vlen-utf8", "zstd", "blosc", "gzip", "crc32c", "sharding_indexed", "transpose"}
 _MOST_CHUNK = 2**28
@@ -72,6 +74,7 @@ def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = F
         raise StoreError(f"path={str(target)!r} cannot be written: {error}") from error
     try:
         _convert_text(tree, "U", _variable).to_zarr(part / "new", zarr_format=3, consolidated=False)
+        seal(part / "new")
         if target.exists():
             os.replace(target, part / "old")
         os.replace(part / "new", target)
@@ -85,7 +88,7 @@ def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = F
 
 
 def open(path: str | os.PathLike[str]) -> xr.DataTree:
-    """Open and validate a stored result; arrays are read when they are used.
+    """Open and validate a stored result; arrays are read, and checked, when they are used.
 
     Parameters
     ----------
@@ -96,7 +99,8 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
     Raises
     ------
     StoreError
-        No result at ``path``, or it cannot be read.
+        No result at ``path``, or it cannot be read: a file that is missing or damaged is named,
+        here or when it is first used.
     SchemaError
         What is there is not a valid result.
     """
@@ -109,11 +113,25 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         raise StoreError(
             f"path={str(source)!r}: no stored result there (no zarr.json, no audit.json)"
         )
+    known = sealed(source)
+    if known is None:
+        warnings.warn(
+            f"path={str(source)!r} holds no checksums (an earlier version wrote it, or another "
+            "program): a missing chunk would be read as zeros",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     _check_zarr(source)
     try:
         tree = xr.open_datatree(
-            source, engine="zarr", consolidated=False, chunks=None, zarr_format=3
+            source if known is None else known,  # type: ignore[arg-type]
+            engine="zarr",
+            consolidated=False,
+            chunks=None,
+            zarr_format=3,
         )
+        for own in (FILES, OWN):
+            tree.attrs.pop(own, None)
         audit = tree.attrs.get("kind") == "audit"  # its texts are many: they stay on disk
         tree = _convert_text(tree, "OT", _fixed, coordinates_only=audit)
         return schema.validate(tree)
@@ -126,7 +144,7 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
 def _check_zarr(source: Path) -> None:
     """Refuse what would make the libraries below take much memory or run what is no codec."""
     for path in [source / "zarr.json", *source.glob("*/zarr.json"), *source.glob("*/*/zarr.json")]:
-        node = durable.parse(durable.read_file(path, 2**24), path)
+        node = durable.parse(durable.read_file(path, 2**28), path)
         try:
             if node["node_type"] == "array":
                 _check_array(node)
