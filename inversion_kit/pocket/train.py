@@ -100,8 +100,8 @@ def main(
     ] = None,
     vae_steps: int = 2600,
     decoder_steps: int = 4000,
-    clip_steps: int = 3000,
-    unet_steps: int = 7200,
+    clip_steps: int = 4200,
+    unet_steps: int = 11300,
     seed: int = 0,
     device: str = "cuda" if torch.cuda.is_available() else "cpu",
 ) -> None:
