@@ -111,6 +111,27 @@ def test_a_picture_is_cut_from_its_place(html: str, tree: xr.DataTree) -> None:
     assert abs(picture[18:22, 36:60].mean() - 205) < 4
 
 
+def test_the_map_marks_what_the_sheets_show(html: str, page: Page, tree: xr.DataTree) -> None:
+    data, _ = json.JSONDecoder().raw_decode(page.data)
+    points = data["map"]["image"]
+    done = int((tree["status"]["status"].values == "done").sum())
+    assert len(points["x"]) == done * 4  # of two runs the first 4 of 8 pictures each
+    assert len(data["map"]["token"]["x"]) == 5 * 3 * 2 - 1
+    assert all(0 <= v <= 1000 for axis in "xy" for v in points[axis])
+    for n in range(0, len(points["x"]), 7):
+        label, arm, column = (points[k][n] for k in ("label", "arm", "column"))
+        said = tree["samples"]["probability"].values[label, arm, column // 4, column % 4].argmax()
+        read = data["map"]["classes"][points["read"][n]]
+        assert read == tree["samples"]["class"].values[said]
+    drawn = [a for t, a in page.elements if t == "path" and "data-arm" in a]
+    assert sum((a["d"] or "").count("M") for a in drawn) == len(points["x"]) + 29
+    tokens = synthetic_audit(labels=2)
+    tokens["samples"] = xr.DataTree(tokens["samples"].to_dataset().drop_vars("feature"))
+    assert "Class tokens" in Page(audit_report.to_html(tokens)).text
+    tokens["token"]["embedding"].values[:] = np.nan
+    assert "nothing to place" in Page(audit_report.to_html(tokens)).text
+
+
 def test_the_policy_holds_the_hashes_and_no_attribute_runs(html: str, page: Page) -> None:
     policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
     blocks = re.findall(r"<(?:style|script)>(.*?)</(?:style|script)>", html, re.DOTALL)

@@ -112,11 +112,30 @@ def test_without_features_tokens_are_placed_alone() -> None:
 
 
 def test_a_wrong_method_or_no_umap_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="method='tsne': must be 'umap' or 'pca'"):
+    with pytest.raises(InputError, match="method='tsne': must be 'umap', 'neighbours' or 'pca'"):
         project(synthetic_audit(), method="tsne")  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(InputError, match="umap-learn is missing"):
         project(synthetic_audit())
+
+
+@pytest.mark.parametrize("copies", [1, 6])
+def test_neighbours_keeps_labels_together(copies: int) -> None:
+    tree = synthetic_audit(arms=("token",), samples=12)
+    feature = tree["samples"]["feature"].values
+    feature[..., :copies, :] = feature[..., :1, :]
+    points = project(tree, method="neighbours")
+    assert points.attrs["image_method"] == "neighbours"
+    assert points.identical(project(tree, method="neighbours"))
+    assert not points.equals(project(tree, method="neighbours", seed=1))
+    at = np.stack([points["x"], points["y"]], -1)[points["space"].values == "image"]
+    label = points["label"].values[points["space"].values == "image"]
+    apart = np.linalg.norm(at[:, None] - at, axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    near = label[np.argsort(apart, 1)[:, :5]]
+    assert (near == label[:, None]).mean() > 0.95
+    # Copies pull together; without a limit they would throw points far out.
+    assert np.ptp(at) < 8 * (np.quantile(at, 0.9) - np.quantile(at, 0.1))
 
 
 @pytest.mark.slow  # umap compiles itself at its first use

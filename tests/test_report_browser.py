@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from test_audit_report import OUTCOMES, hostile
+from test_html_report import HOSTILE, renamed
 
 from inversion_kit.reports.html_report import report
-from inversion_kit.testing import synthetic_audit
+from inversion_kit.testing import synthetic_audit, synthetic_run
 
 pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -68,11 +69,43 @@ def test_hostile_texts_run_nothing(watched: Any, tmp_path: Path) -> None:
     page.locator("#search").fill("img")
     for link in page.locator('.board tbody tr:not([hidden]) a[href^="#label-"]').all():
         link.click()
+    page.locator("#search").fill("")
     page.locator(".matrices rect[data-at]").first.hover()
+    page.locator('.map[data-space="image"]').focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowDown")
     page.wait_for_timeout(200)
+    assert page.locator("h1").inner_text() == HOSTILE  # the classifier
+    assert HOSTILE in page.locator(".under").inner_text()  # the generator and the judge
+    assert page.locator("code", has_text=HOSTILE).count() > 10  # prompts
+    assert page.locator("bdi", has_text=HOSTILE).count() > 10  # the label, nearest words
+    assert HOSTILE in page.locator("#made ~ dl").last.inner_text()  # versions
+    assert any(text in page.locator("#map-says").inner_text() for text in ("“<", "“{", "“'"))
     assert faults == []
     assert page.locator("img[src^=https], img[onerror], b:empty").count() == 0
     assert page.evaluate("document.scripts.length") == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [HOSTILE, "javascript:alert(1)", "</style><script>alert(1)</script>", "${alert(1)}",
+     "<svg onload=alert(1)>", "{{ 7*7 }}{% for x in y %}"],
+)  # fmt: skip
+def test_hostile_texts_run_nothing_in_the_report_of_a_run(
+    watched: Any, tmp_path: Path, text: str
+) -> None:
+    page, faults = watched
+    page.goto(report(renamed(synthetic_run(size=4), text), tmp_path / "run.html").as_uri())
+    for summary in page.locator("summary").all():
+        summary.click()
+    page.wait_for_timeout(100)
+    assert page.locator("h1").inner_text() == f"“{text}”"
+    assert text in page.locator(".under").inner_text()  # models
+    assert page.locator("code", has_text=text).count() >= 3  # prompts
+    assert page.locator("td", has_text=text).count() >= 5  # classes and words
+    assert faults == []
+    assert page.evaluate("document.scripts.length") == 1
+    assert page.locator("svg[onload], img[onerror]").count() == 0
 
 
 def test_the_table_is_sorted_and_filtered(watched: Any, plain: Path) -> None:
@@ -153,12 +186,105 @@ def test_pictures_of_another_arm_are_shown(watched: Any, plain: Path) -> None:
     assert "shuffled" in picture.get_attribute("aria-label")
 
 
+def test_a_mark_of_the_map_shows_its_image(watched: Any, plain: Path) -> None:
+    page, faults = watched
+    page.goto(plain.as_uri())
+    drawing = page.locator('.map[data-space="image"]')
+    drawing.scroll_into_view_if_needed()
+    box = drawing.bounding_box()
+    data = page.evaluate(
+        "JSON.parse(document.getElementById('inversion-kit-data').textContent).map.image"
+    )
+    for n in (0, len(data["x"]) // 2):
+        page.mouse.move(
+            box["x"] + data["x"][n] / 1000 * box["width"],
+            box["y"] + data["y"][n] / 1000 * box["height"],
+        )
+        here = drawing.locator(".here")
+        x, y = (float(here.get_attribute(c)) for c in ("cx", "cy"))
+        assert abs(x - data["x"][n]) < 3
+        assert abs(y - data["y"][n]) < 3
+        shown = page.locator(".card .main .p")
+        assert "data:image/webp" in shown.evaluate("e => getComputedStyle(e).backgroundImage")
+        assert "read as" in shown.get_attribute("aria-label")
+        assert page.locator(".card .others .p").count() == 4
+        assert drawing.locator(".same").get_attribute("d")
+    at = (box["x"] + data["x"][0] / 1000 * box["width"],
+          box["y"] + data["y"][0] / 1000 * box["height"])  # fmt: skip
+    page.mouse.click(*at)
+    assert page.locator(f"#label-{data['label'][0]}").is_visible()
+    assert faults == []
+
+
+def test_the_map_is_walked_by_keys_and_filtered(watched: Any, plain: Path) -> None:
+    page, faults = watched
+    page.goto(plain.as_uri())
+    drawing = page.locator('.map[data-space="token"]')
+    drawing.focus()
+    said = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowUp", "ArrowLeft"):
+        page.keyboard.press(key)
+        said.append(page.locator("#map-says").inner_text())
+    assert all("Token of" in words for words in said)
+    assert len(set(said)) >= 3
+    page.keyboard.press("Enter")
+    assert page.locator("details.label[open]").count() == 1
+
+    def marks() -> int:
+        return sum(
+            d.count("M") for d in page.locator(".map .dot").evaluate_all(
+                "all => all.map(e => e.getAttribute('d'))")
+        )  # fmt: skip
+
+    whole = marks()
+    page.locator("#map-arm").select_option("0")
+    assert 0 < marks() < whole
+    page.locator("#map-arm").select_option("")
+    page.locator("#search").fill("sky")
+    assert 0 < marks() < whole / 4
+    assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("what", "scheme"),
+    [("audit", "dark"), ("open", "light"), ("print", "light"), ("run", "light"), ("run", "dark")],
+)
+def test_axe_finds_nothing_serious(
+    browser: Any, plain: Path, tmp_path: Path, what: str, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    path = report(synthetic_run(), tmp_path / "run.html") if what == "run" else plain
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(path.as_uri())
+    if what == "open":
+        page.locator("#open-all").click()
+        page.locator('[data-show="pictures"]').click()
+        page.locator('.map[data-space="image"]').focus()
+        page.keyboard.press("ArrowRight")
+    if what == "print":
+        page.emulate_media(media="print")
+    found = axe.run(page).response
+    assert len(found["passes"]) > 10
+    grave = [
+        (fault["id"], node["html"][:160], node["failureSummary"])
+        for fault in found["violations"] if fault["impact"] in ("serious", "critical")
+        for node in fault["nodes"]
+    ]  # fmt: skip
+    assert grave == []
+    context.close()
+
+
 def test_it_is_readable_without_scripts(browser: Any, plain: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(plain.as_uri())
     assert page.locator(".board").is_visible()
     assert page.locator(".gallery").is_visible()
+    drawing = page.locator('.map[data-space="image"]')
+    assert drawing.is_visible()
+    assert "M" in drawing.locator(".dot").first.get_attribute("d")
+    assert not page.locator("#map-card").is_visible()
     assert not page.locator(".tools").first.is_visible()
     page.locator("details.label summary").first.click()
     assert page.locator("#label-0 .pictures.arms").is_visible()

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from inversion_kit.analysis import runs as analysis
 from inversion_kit.errors import InputError
+from inversion_kit.reports import audit_map
 from inversion_kit.reports.audit_matrix import matrices
 from inversion_kit.reports.audit_table import VERDICTS, numbers
 from inversion_kit.reports.report_parts import chart, environment, made, spread, start_says
@@ -40,13 +41,13 @@ MEANINGS = {
     "that only this classifier ties to the class",
     "control": "a token learned from shuffled weights does as well: what the picture shows is the "
     "generator's, not the classifier's",
-    "never": "no image of the token is read as the label: the search did not find it",
+    "never": "no image of the token is read as the label: the search did not find the class",
     "open": "the images are too few, or no judge was asked, to say more",
     "none": "every unit failed or is still to be run",
 }
 _MARGIN = 0.97
 _MB = 1_000_000
-_SHOWN, _MIXUPS = 3, 20
+_SHOWN, _MIXUPS, _PLACED = 3, 20, 5000
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,14 @@ def to_html(tree: xr.DataTree, *, max_mb: float = 25.0) -> str:
     rows = found["labels"]
     space = environment()
     space.globals.update(arms=ARMS, signs=SIGNS, verdicts=VERDICTS, meanings=MEANINGS)
+    space.globals.update(
+        side=audit_map.SIDE, mark=audit_map.mark,
+        kinds=[words for _, words in audit_map.KINDS.values()],
+        tokens=[words for _, words in audit_map.TOKENS.values()],
+    )  # fmt: skip
+    parts = _Parts(matrices(tree, found["arm"]), _points(tree, len(rows)))
     limit = max_mb * _MB * _MARGIN
-    shell = len(_page(space, tree, found, [], [], _fit(LEVELS[-1], tree)).encode())
+    shell = len(_page(space, tree, found, parts, [], [], _fit(LEVELS[-1], tree)).encode())
     size = 0.0
     for level in LEVELS:
         detail = _fit(level, tree)
@@ -111,7 +118,9 @@ def to_html(tree: xr.DataTree, *, max_mb: float = 25.0) -> str:
         if size > limit:
             continue
         made_of = [_label(space, tree, found, i, detail) for i in range(len(rows))]
-        page = _page(space, tree, found, [b for b, _ in made_of], [s for _, s in made_of], detail)
+        page = _page(
+            space, tree, found, parts, [b for b, _ in made_of], [s for _, s in made_of], detail
+        )
         size = len(page.encode())
         if size <= max_mb * _MB:
             return page
@@ -134,8 +143,23 @@ def _fit(level: Detail, tree: xr.DataTree) -> Detail:
     )
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What is of all labels and the same at every level of detail."""
+
+    matrices: dict[str, Any]
+    points: dict[str, Any] | None
+
+
+def _points(tree: xr.DataTree, labels: int) -> dict[str, Any] | None:
+    """Places of at most some thousand of the images that are shown."""
+    units = labels * tree["status"].sizes["arm"] * tree["status"].sizes["seed"]
+    shown = max(k for _, k in _test_noises(tree, LEVELS[0])) + 1
+    return audit_map.place(tree, min(shown, max(1, _PLACED // units)))
+
+
 def _page(
-    space: Environment, tree: xr.DataTree, found: dict[str, Any], blocks: list[str],
+    space: Environment, tree: xr.DataTree, found: dict[str, Any], parts: _Parts, blocks: list[str],
     sheets: list[str], detail: Detail,
 ) -> str:  # fmt: skip
     def source(name: str) -> str:
@@ -151,6 +175,15 @@ def _page(
     data["labels"] = [_slim(row) for row in found["labels"]]
     data["verdicts"] = list(VERDICTS)
     data["there"] = _there(tree, detail)
+    drawn = None
+    if parts.points:
+        columns = _test_noises(tree, detail)
+        drawn = audit_map.drawn(parts.points, columns, len(found["labels"]))
+        data["map"] = {
+            **drawn["data"],
+            "arms": [ARMS.get(arm, (arm,))[0] for arm in found["arms"]],
+            "kinds": [words for _, words in audit_map.KINDS.values()],
+        }
     return space.get_template("audit.html.j2").render(
         found=found,
         data=data,
@@ -160,7 +193,8 @@ def _page(
         script=script,
         hashes={"style": [_hash(style), _hash(pictures)], "script": _hash(script)},
         groups=_groups(found),
-        matrices=matrices(tree, found["arm"]),
+        matrices=parts.matrices,
+        map=drawn,
         mixups=_mixups(found),
         places={row["label"]: i for i, row in enumerate(found["labels"])},
         failures=_failures(tree),
@@ -438,14 +472,14 @@ def _scale(share: dict[str, float], least: float = 0.0) -> dict[str, float]:
 
 def _groups(found: dict[str, Any]) -> list[dict[str, Any]]:
     """Labels by verdict, in the order of `VERDICTS`."""
-    return [
-        {
-            "verdict": verdict,
-            "rows": [(i, r) for i, r in enumerate(found["labels"]) if r["verdict"] == verdict],
-        }
-        for verdict in VERDICTS
-        if any(r["verdict"] == verdict for r in found["labels"])
-    ]
+    groups = []
+    for verdict in VERDICTS:
+        rows = [(i, r) for i, r in enumerate(found["labels"]) if r["verdict"] == verdict]
+        named = [r["name_success"] for _, r in rows if r["name_success"] is not None]
+        if rows:
+            known = sum(share["low"] > 0.5 for share in named)
+            groups.append({"verdict": verdict, "rows": rows, "known": known})
+    return groups
 
 
 def _failures(tree: xr.DataTree) -> list[dict[str, Any]]:

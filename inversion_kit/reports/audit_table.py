@@ -35,6 +35,7 @@ VERDICTS = {
 }
 """What can be said of a label, and its words."""
 _OTHERS, _BOOT = 5, 2000
+_ENDS = ("share", "low", "high")
 
 
 def main_arm(tree: xr.DataTree) -> str:
@@ -78,6 +79,9 @@ def numbers(tree: xr.DataTree) -> dict[str, Any]:
     arm = main_arm(tree)
     arms = [str(a) for a in read["arm"].values]
     table = label_success(read)
+    # Plain arrays: an item of a Dataset takes a thousand times as long, and there are many.
+    plain = {str(name): table[name].values for name in table}
+    scorers = [str(name) for name in table["scorer"].values]
     meant, seen = semantic_index(read, arm), view_index(read, arm)
     gains = {
         control: paired_effects(read.isel(scorer=[0]), arm, control).isel(scorer=0)
@@ -92,14 +96,14 @@ def numbers(tree: xr.DataTree) -> dict[str, Any]:
         reasons = [a for a in listed if a.label == label]
         made: dict[str, dict[str, Any]] = {
             name: {
-                "images": int(table["images"][i, a, 0]),
-                "seeds": int(table["seeds"][i, a, 0]),
-                "seeds_holding": int(table["seeds_holding"][i, a, 0]),
-                "per_seed": [_number(v) for v in table["per_seed"].values[i, a, 0]],
-                "trained": _number(table["trained"].values[i, a]),
+                "images": int(plain["images"][i, a, 0]),
+                "seeds": int(plain["seeds"][i, a, 0]),
+                "seeds_holding": int(plain["seeds_holding"][i, a, 0]),
+                "per_seed": [_number(v) for v in plain["per_seed"][i, a, 0]],
+                "trained": _number(plain["trained"][i, a]),
                 "scorers": {
-                    str(scorer): _share(table.isel(label=i, arm=a, scorer=s), "share")
-                    for s, scorer in enumerate(table["scorer"].values)
+                    scorer: _share({k: plain[k][i, a, s] for k in _ENDS}, "share")
+                    for s, scorer in enumerate(scorers)
                 },
             }
             for a, name in enumerate(arms)
@@ -258,7 +262,9 @@ def _others(read: xr.Dataset, arm: str) -> list[list[dict[str, Any]]]:
     ]
 
 
-def _share(data: xr.Dataset, name: str, *, stem: str = "") -> dict[str, Any] | None:
+def _share(
+    data: xr.Dataset | dict[str, Any], name: str, *, stem: str = ""
+) -> dict[str, Any] | None:
     value = float(data[name])
     if math.isnan(value):
         return None
