@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 import numpy as np
 import pytest
+import xarray as xr
 from PIL import Image
 
 import inversion_kit
 from inversion_kit.errors import InputError, StoreError
+from inversion_kit.storage import lazy
 from inversion_kit.storage.audit_store import AuditStore, Unit
 from inversion_kit.testing import synthetic_plan, synthetic_run, synthetic_unit
 from tests.killing import kill_at_event
@@ -85,6 +88,56 @@ def test_large_arrays_are_cut_into_pieces_that_are_equal(audit, tmp_path, monkey
     image = zarr.open_group(path, mode="r")["trajectory/image"]
     assert image.chunks[:4] == (1, 1, 1, 3)
     assert image.shards[:4] == (1, 2, 2, 6)
+
+
+@pytest.mark.parametrize("harm", ["cut", "emptied", "flipped", "end lost", "another's"])
+def test_a_damaged_netcdf_file_is_named(audit, tmp_path, harm):
+    path = inversion_kit.to_netcdf(audit.path, tmp_path / "audit.nc")
+    data = path.read_bytes()
+    end = len("\ninversion_kit sha256 ") + 64
+    path.write_bytes({
+        "cut": data[:-1], "emptied": b"", "end lost": data[:-end], "another's": b"CDF" + data,
+        "flipped": data[:5000] + bytes([data[5000] ^ 1]) + data[5001:],
+    }[harm])  # fmt: skip
+    with pytest.raises(StoreError, match=re.escape(str(path))):
+        inversion_kit.open(path)
+    path.write_bytes(data)
+    inversion_kit.open(path)
+
+
+def test_other_readers_of_netcdf_read_it(audit, tmp_path):
+    path = inversion_kit.to_netcdf(audit.path, tmp_path / "audit.nc")
+    tree = xr.open_datatree(path, engine="h5netcdf")
+    np.testing.assert_array_equal(
+        tree["samples"]["image"], inversion_kit.open(audit.path)["samples"]["image"]
+    )
+    tree.close()
+
+
+@pytest.mark.parametrize("export", [inversion_kit.consolidate, inversion_kit.to_netcdf])
+def test_an_audit_of_which_nothing_is_there_is_exported(tmp_path, export):
+    store = AuditStore.create(tmp_path / "audit", synthetic_plan())
+    found = inversion_kit.open(export(store.path, tmp_path / "out"))
+    assert_equal(found, inversion_kit.open(store.path))
+
+
+@pytest.mark.parametrize("export", [inversion_kit.consolidate, inversion_kit.to_netcdf])
+def test_no_more_than_a_block_is_read_at_once(audit, tmp_path, monkeypatch, export):
+    asked = []
+
+    def read(array, key):
+        found = whole(array, key)
+        if (array.group, array.name) == ("trajectory", "image"):
+            asked.append(found.nbytes)
+        return found
+
+    whole = lazy._UnitArray._read
+    monkeypatch.setattr(lazy._UnitArray, "_read", read)
+    image = inversion_kit.open(audit.path)["trajectory"]["image"]
+    unit = image.nbytes // np.prod(image.shape[:3])
+    monkeypatch.setattr("inversion_kit.storage.export._BLOCK", unit - 1)
+    export(audit.path, tmp_path / "out")
+    assert max(asked) == unit
 
 
 def test_a_damaged_unit_stops_the_export_and_nothing_is_left(audit, tmp_path):

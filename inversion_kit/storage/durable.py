@@ -184,9 +184,10 @@ def read_file(path: Path, limit: int = _JSON_LIMIT, size: int | None = None) -> 
         It is missing, no regular file, or of another size.
     """
     with _opened(path, limit, size) as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise StoreError(f"path={str(path)!r} is larger than {limit} bytes")
+        there = os.fstat(file.fileno()).st_size  # read(limit) would take memory for the limit
+        data = file.read(there + 1)
+    if len(data) > there:
+        raise StoreError(f"path={str(path)!r} grew while it was read; read it again")
     return data
 
 

@@ -19,7 +19,7 @@ from inversion_kit import schema
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.storage import durable, store
 from inversion_kit.storage.lazy import open_audit
-from inversion_kit.storage.sealed import seal
+from inversion_kit.storage.sealed import end_with_digest, seal
 
 _BLOCK = 8 * 2**20
 """Bytes that are read and written at once, where a unit is not larger."""
@@ -72,8 +72,8 @@ def consolidate(path: str | os.PathLike[str], target: str | os.PathLike[str]) ->
 def to_netcdf(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
     """Write a stored result as one netCDF file; it appears whole or not at all.
 
-    Every variable is in memory once while it is written; for a large audit prefer `consolidate`.
-    Needs the extra ``export``.
+    Memory does not grow with an audit: it is written one block after the other. The file ends with
+    its own sha256, after what HDF5 reads. Needs the extra ``export``.
 
     Parameters
     ----------
@@ -93,7 +93,8 @@ def to_netcdf(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> P
     tree = store.open(path)
 
     def fill(part: Path) -> None:
-        tree.map_over_datasets(_netcdf_text).to_netcdf(part, engine="h5netcdf")
+        _write_netcdf(tree, part)
+        end_with_digest(part)
 
     return _whole(Path(target), fill)
 
@@ -187,10 +188,9 @@ def _write_array(group: Any, name: str, variable: xr.Variable) -> None:
     """Make an array of one chunk or shard a block, and fill it block by block."""
     text = variable.dtype.kind in "OUT"
     inner = variable.shape[3:]
-    unit = (_TEXT_BYTES if text else variable.dtype.itemsize) * math.prod(inner)
+    unit = _unit_bytes(variable)
     label = unit * math.prod(variable.shape[1:3])
-    labels = max(1, min(variable.shape[0], _BLOCK // max(label, 1)))
-    outer = (1, 1, 1) if unit > _BLOCK else (labels, *variable.shape[1:3])
+    outer = _outer(variable)
     block = tuple(max(1, n) for n in (*outer, *inner))
     chunks, shards = block, None
     if label > _BLOCK and not text:  # a unit can be read alone, and a few rows of it
@@ -211,11 +211,65 @@ def _write_array(group: Any, name: str, variable: xr.Variable) -> None:
         array[key] = values.astype(np.dtypes.StringDType()) if text else values
 
 
+def _unit_bytes(variable: xr.Variable) -> int:
+    text = variable.dtype.kind in "OUT"
+    return (_TEXT_BYTES if text else variable.dtype.itemsize) * math.prod(variable.shape[3:])
+
+
+def _outer(variable: xr.Variable) -> tuple[int, int, int]:
+    """How many labels, arms and seeds are written at once."""
+    labels, arms, seeds = variable.shape[:3]
+    unit = _unit_bytes(variable)
+    if unit > _BLOCK:
+        return 1, 1, 1
+    return max(1, min(labels, _BLOCK // max(unit * arms * seeds, 1))), arms, seeds
+
+
 def _blocks(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     for at in np.ndindex(*(math.ceil(n / b) for n, b in zip(shape, block, strict=True))):
         yield tuple(
             slice(i * b, min((i + 1) * b, n)) for i, b, n in zip(at, block, shape, strict=True)
         )
+
+
+def _write_netcdf(tree: xr.DataTree, path: Path) -> None:
+    """Coordinates and small variables by xarray; the large ones of an audit block by block."""
+    audit = tree.attrs["kind"] == "audit"
+    large = {g: list(tree[g].data_vars) for g in schema.AUDIT if audit and g != "status"}
+    small = {g: tree[g].to_dataset().drop_vars(large.get(g, [])) for g in tree.children}
+    rest = xr.DataTree.from_dict({f"/{g}": _netcdf_text(data) for g, data in small.items()})
+    rest.attrs = tree.attrs
+    rest.to_netcdf(path, engine="h5netcdf")
+    if not audit:
+        return
+    import h5netcdf
+    import h5py
+
+    with h5netcdf.File(path, "a") as file:
+        for group, names in large.items():
+            for name in names:
+                variable = tree[group].to_dataset().variables[name]
+                for dim, n in variable.sizes.items():
+                    if dim not in file[group].dimensions:
+                        file[group].dimensions[dim] = n
+                _write_variable(file[group], name, variable, h5py.string_dtype())
+
+
+def _write_variable(group: Any, name: Any, variable: xr.Variable, text_type: Any) -> None:
+    text = variable.dtype.kind in "OUT"
+    blocks = list(_blocks(variable.shape[:3], _outer(variable)))
+    escaped = text and any("\0" in t for key in blocks for t in variable[key].values.ravel())
+    made = group.create_variable(name, variable.dims, text_type if text else variable.dtype)
+    if escaped:
+        made.attrs[JSON_TEXT] = 1
+    for key in blocks:
+        values = variable[key].values
+        if escaped:
+            listed = np.empty(values.size, dtype=object)
+            listed[:] = [json.dumps(one) for one in values.ravel()]
+            values = listed.reshape(values.shape)
+        if values.size:
+            made[key] = values
 
 
 def _netcdf_text(data: xr.Dataset) -> xr.Dataset:

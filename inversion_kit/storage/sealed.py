@@ -1,7 +1,8 @@
-"""A zarr store that knows its files: what is missing, cut or changed is named, and never read.
+"""Results for other tools that know their own hashes: damage is named, and never read.
 
-zarr itself takes a missing chunk for one of fill values. `seal` writes the size and the sha256 of
-every file into the attributes of the root, where other readers of zarr pass them by.
+zarr itself takes a missing chunk for one of fill values: `seal` writes the size and the sha256 of
+every file of a store into the attributes of its root. HDF5 may crash on a damaged file:
+`end_with_digest` writes the sha256 of a netCDF file behind it. Other readers pass both by.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ ROOT = "zarr.json"
 FILES, OWN = "files", "files_sha256"
 """Attributes of the root: size and sha256 of all other files; the sha256 of the root's own file."""
 _MOST_FILE, _MOST_ROOT = 2**34, 2**28
+_END = b"\ninversion_kit sha256 "
+_DIGEST = 64
 
 
 def seal(path: Path) -> None:
@@ -160,6 +163,45 @@ class SealedStore(Store):
         inside = (n.removeprefix(folder) for n in (ROOT, *self.files) if n.startswith(folder))
         for name in dict.fromkeys(rest.partition("/")[0] for rest in inside):
             yield name
+
+
+def end_with_digest(path: Path) -> None:
+    """Write a file's sha256 behind its content, where HDF5 does not look."""
+    digest = _digest(path, path.stat().st_size)
+    with path.open("ab") as file:
+        file.write(_END + digest.encode())
+
+
+def check_digest(path: Path) -> None:
+    """Refuse a file that does not end with its sha256.
+
+    Raises
+    ------
+    StoreError
+        It is damaged, or nobody wrote its sha256 behind it.
+    """
+    size = path.stat().st_size - len(_END) - _DIGEST
+    with path.open("rb") as file:
+        file.seek(max(size, 0))
+        end = file.read()
+    if size < 0 or not end.startswith(_END):
+        raise StoreError(
+            f"path={str(path)!r} does not end as inversion_kit.to_netcdf ends a file: it was cut "
+            f"or changed, or another program wrote it; {durable.REPAIR}. What you trust "
+            "xarray.open_datatree reads"
+        )
+    if end[len(_END) :] != _digest(path, size).encode():
+        raise durable.damaged(path)
+
+
+def _digest(path: Path, size: int) -> str:
+    """The sha256 of a file's first ``size`` bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size and (chunk := file.read(min(size, 2**22))):
+            digest.update(chunk)
+            size -= len(chunk)
+    return digest.hexdigest()
 
 
 def _own(node: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from inversion_kit.errors import InputError, InversionError, StoreError
 from inversion_kit.storage import durable
 from inversion_kit.storage.audit_folder import PLAN
 from inversion_kit.storage.lazy import open_audit
-from inversion_kit.storage.sealed import FILES, OWN, seal, sealed
+from inversion_kit.storage.sealed import FILES, OWN, check_digest, seal, sealed
 
 _CODECS = {"bytes", "vlen-utf8", "zstd", "blosc", "gzip", "crc32c", "sharding_indexed", "transpose"}
 _MOST_CHUNK = 2**28
@@ -170,12 +170,15 @@ def _check_array(node: dict[str, Any]) -> None:
 
 def _open_netcdf(source: Path) -> xr.DataTree:
     try:
+        check_digest(source)
         tree = xr.open_datatree(source, engine="h5netcdf", chunks=None)
+        return schema.validate(tree.map_over_datasets(_from_json_text))
     except ImportError as error:
         raise InputError("h5netcdf is missing: pip install 'inversion-kit[export]'") from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except InversionError:
+        raise
+    except Exception as error:  # HDF5 and xarray raise of every kind on what is none of ours
         raise StoreError(f"path={str(source)!r} cannot be read: {error}") from error
-    return schema.validate(tree.map_over_datasets(_from_json_text))
 
 
 def _from_json_text(data: xr.Dataset) -> xr.Dataset:
