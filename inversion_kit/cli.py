@@ -71,9 +71,15 @@ def invert(
     out: _Out = Path("runs/invert"),
     seed: _Seed = [0],  # noqa: B006 - typer reads the default and copies it
     steps: _Steps = 60,
+    method: Annotated[
+        str, typer.Option(help="gradient, or cma: by the classifier's scores alone.")
+    ] = "gradient",
+    queries: Annotated[
+        int | None, typer.Option(help="Images that cma may ask about; 4000 by default.")
+    ] = None,
 ) -> None:
     """Invert one class of a classifier."""
-    _run(model, label, generator, judge or [], prompt, out, seed, steps)
+    _run(model, label, generator, judge or [], prompt, out, seed, steps, method, queries)
 
 
 @app.command()
@@ -169,7 +175,8 @@ def _say_status(path: Path, *, end: bool = True) -> None:
     if now.running and now.holder:
         typer.echo(f"running: process {now.holder['pid']} on {now.holder['host']}")
     for unit, meta in now.working.items():
-        where = f"{(meta.get('steps') and len(meta['steps'])) or 0} updates"
+        steps = meta.get("steps")
+        where = f"{len(steps) if isinstance(steps, list) else 0} updates"
         typer.echo(f"in work: {names[unit.label_index]}, {unit.arm}, seed {unit.seed}: {where}")
     for unit, record in failures:
         typer.echo(
@@ -239,7 +246,7 @@ def report(
 
 def _run(
     model: str, label: str, generator: str | None, judges: list[str], prompts: list[str] | None,
-    out: Path, seed: list[int], steps: int,
+    out: Path, seed: list[int], steps: int, method: str = "gradient", queries: int | None = None,
 ) -> None:  # fmt: skip
     from inversion_kit.analysis.runs import summary_sentences
 
@@ -247,6 +254,7 @@ def _run(
         tree = inversion_kit.invert(
             model, int(label) if label.isdecimal() else label,
             generator=generator, judges=judges, prompts=prompts, seed=seed, steps=steps,
+            method=method, queries=queries,
         )  # fmt: skip
         stored = inversion_kit.save(tree, out / "run.zarr", overwrite=True)
         page = inversion_kit.report(tree, out / "report.html")

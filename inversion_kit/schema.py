@@ -19,7 +19,15 @@ group          dims                                    variables
 /samples       arm, seed, sample, class, judge,        image, probability, judge_probability,
                y, x, channel, feature                  prompt, noise_seed, feature on test noise,
                                                        the same for every arm
+/ledger        seed, entry                             only with ``method="cma"``: what the images
+                                                       that the classifier scored (queries) were
+                                                       spent on: kind ("identity", "check", "probe",
+                                                       "generation", "samples"), step, queries so
+                                                       far, score, best held-out score so far
 =============  ======================================  ===========================================
+
+With ``method="cma"`` a step of /trajectory is a generation: its loss, images and probabilities are
+those of its best token, its noise that of all of them, and it has no gradient norm (NaN).
 
 An audit (`AUDIT`) holds the same groups with dims label, arm, seed in front of what one unit has
 (`UNIT`), the coordinate ``label_index`` along label, ``judge_kind`` ("classifier" or "view") along
@@ -111,6 +119,13 @@ GROUPS = {
 """A run (`inversion_kit.invert`): group, variable, its dims and its kind."""
 GROUPS["probe"] = {"log_probability": (("seed", "word"), "f4")}
 del GROUPS["samples"]["trained_probability"]
+GROUPS["ledger"] = {
+    "kind": (("seed", "entry"), "str"),
+    "step": (("seed", "entry"), "i8"),
+    "queries": (("seed", "entry"), "i8"),
+    "score": (("seed", "entry"), "f4"),
+    "best": (("seed", "entry"), "f4"),
+}
 AUDIT = {
     group: {name: ((*OUTER, *dims), kind) for name, (dims, kind) in table.items()}
     for group, table in UNIT.items()
@@ -122,6 +137,8 @@ OPTIONAL = {
     ("samples", "judge_probability"),
     ("samples", "trained_probability"),
 }
+OPTIONAL_GROUPS = {"ledger"}
+"""Groups that some results have no use for."""
 
 ATTRIBUTES: dict[str, type] = {
     "schema_version": int,
@@ -140,6 +157,7 @@ ATTRIBUTES: dict[str, type] = {
     "seconds": float,
 }
 """Root attributes of a run and their types; judges, judge_hashes, settings and versions are JSON.
+A run with ``method="cma"`` has ``queries`` too: the images that the classifier has scored in all.
 An audit has the same but ``label`` and ``label_index``, which are along its dimension label."""
 
 
@@ -164,7 +182,8 @@ def validate(tree: xr.DataTree) -> xr.DataTree:
     faults = [*_attribute_faults(tree.attrs, audit)]
     for group, variables in (AUDIT if audit else GROUPS).items():
         if group not in tree.children:
-            faults.append(f"/{group}: missing")
+            if group not in OPTIONAL_GROUPS:
+                faults.append(f"/{group}: missing")
             continue
         faults += _group_faults(group, tree[group].to_dataset(inherit=False), variables)
     if not faults:
@@ -223,6 +242,7 @@ def _class_faults(tree: xr.DataTree, groups: Any) -> list[str]:
     return [
         f"/{group}: class names differ from those of /samples"
         for group in groups
+        if group in tree.children
         if "class" in tree[group].dims and not np.array_equal(tree[group]["class"].values, names)
     ]
 
@@ -236,10 +256,22 @@ def _run_faults(tree: xr.DataTree) -> list[str]:
     for group in ("trajectory", "validation"):
         if not np.array_equal(tree[group]["seed"].values, tree["samples"]["seed"].values):
             faults.append(f"/{group}: seeds differ from those of /samples")
+    if "ledger" in tree.children:
+        faults += _ledger_faults(tree["ledger"].to_dataset(inherit=False))
     noise = [set(tree[g]["noise_seed"].values.ravel().tolist()) for g in
              ("trajectory", "validation", "samples")]  # fmt: skip
     if noise[1] & noise[2] or (noise[0] - {-1}) & (noise[1] | noise[2]):
         faults.append("noise seeds of training, validation and samples overlap")
+    return faults
+
+
+def _ledger_faults(data: xr.Dataset) -> list[str]:
+    """Queries only grow, and a seed's entries end where the filling up begins."""
+    faults = []
+    for seed, row in zip(data["seed"].values, data["queries"].values, strict=True):
+        used = row[: len(row) - np.argmax(row[::-1] >= 0)]
+        if not len(used) or used.min() < 0 or (np.diff(used) <= 0).any():
+            faults.append(f"/ledger/queries: those of seed {seed} do not grow")
     return faults
 
 

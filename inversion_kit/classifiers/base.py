@@ -23,6 +23,8 @@ __all__ = ["HEADS", "Classifier", "Preprocess", "as_classifier", "resize_matrix"
 HEADS = ("softmax", "sigmoid", "binary", "probability")
 """What a model's output means: logits of one label an image, of independent labels, one logit of
 yes or no, or probabilities that are a softmax already."""
+IDENTITY = 16
+"""Images that a model without weights is asked about for its `Classifier.hash`."""
 _TINY = 1e-12
 
 
@@ -102,15 +104,14 @@ class Classifier:
         wanted = torch.is_grad_enabled() and images.requires_grad
         if wanted and not self.differentiable:
             raise InputError(
-                f"classifier {self.name!r} is a black box and gives no gradient; a "
-                'search without one (method="cma") is not built yet'
+                f'classifier {self.name!r} is a black box and gives no gradient; use method="cma"'
             )
         out = self._checked(self.raw(images), len(images))
         if wanted and not out.requires_grad:
             raise InputError(
                 f"classifier {self.name!r}: no gradient comes back to the images; the model or its "
-                "preprocessing cuts it (detach, no_grad, argmax, numpy); mend that. A search "
-                'without a gradient (method="cma") is not built yet'
+                "preprocessing cuts it (detach, no_grad, argmax, numpy); mend that, or "
+                'use method="cma", a search without a gradient'
             )
         return out
 
@@ -216,6 +217,11 @@ class Classifier:
             f"nearest: {nearest(label, self.labels)}"
         )
 
+    @property
+    def asks_for_hash(self) -> bool:
+        """Whether `hash` is still to be made, and of answers to images."""
+        return "hash" not in self.__dict__ and not self.model.state_dict()
+
     @functools.cached_property
     def hash(self) -> str:
         """sha256 over the model's weights and buffers.
@@ -225,7 +231,7 @@ class Classifier:
         """
         if self.model.state_dict():
             return hash_module(self.model)
-        images = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        images = torch.rand(IDENTITY, 3, 8, 8, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             answers = self.probability(self.logits(F.interpolate(images, (32, 32)))).cpu()
         what = getattr(self.model, "of", self.model)

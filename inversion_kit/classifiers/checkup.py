@@ -363,10 +363,10 @@ def _constant(out: Tensor, scale: float) -> Check:
 
 def _gradient(classifier: Classifier, images: Tensor) -> Check:
     if not classifier.differentiable:
-        return _check("gradient", "skip", "a black box gives none", 'method="cma" is not built yet')
+        return _check("gradient", "skip", "a black box gives none", 'search with method="cma"')
     do = (
-        "take detach(), no_grad, argmax, round or numpy out of model and preprocess; a search "
-        'without a gradient (method="cma") is not built yet'
+        "take detach(), no_grad, argmax, round or numpy out of model and preprocess, or "
+        'search without a gradient: method="cma"'
     )
     leaf = images.clone().requires_grad_()
     try:

@@ -203,7 +203,7 @@ class Generator:
         return InputError(
             f"gradient={gradient.name!r}: {type(self.pipeline).__name__} encodes its prompts under "
             "torch.no_grad(), so no gradient reaches the class token; use another "
-            "pipeline; a search without a gradient (method='cma') is not built yet"
+            "pipeline, or method='cma', a search without a gradient"
         )
 
     def images(

@@ -8,19 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from inversion_kit.classifiers.base import Classifier, as_classifier
-from inversion_kit.errors import InputError
-from inversion_kit.generators.gradients import GradientPolicy
-from inversion_kit.search.search import Plan
+from inversion_kit.classifiers.base import IDENTITY, Classifier, as_classifier
+from inversion_kit.errors import InputError, nearest
+from inversion_kit.generators.gradients import LAST_STEP, GradientPolicy
+from inversion_kit.search.cma import least_queries, search_cma
+from inversion_kit.search.search import Plan, search
 
+METHODS = {"gradient": search, "cma": search_cma}
+"""How a token can be searched for: by the classifier's gradient, or by its scores alone."""
+QUERIES = 4000
+"""Images that a search without a gradient may ask the classifier about, unless told otherwise."""
 _NUMBER = (int, float, np.integer, np.floating)
 
 
 def check_plan(
     steps: int, batch: int, lr: float, gradient: GradientPolicy, stop_at: float, check_every: int,
-    patience: int, validation: int, restarts: int, start: str | None, samples: int,
+    patience: int, validation: int, restarts: int, start: str | None, samples: int, *,
+    method: str = "gradient", queries: int | None = None,
 ) -> Plan:  # fmt: skip
     """The settings of a search.
+
+    ``queries`` are those of the search and of the final ``samples``; the plan has the search's.
 
     Raises
     ------
@@ -39,11 +47,41 @@ def check_plan(
         raise InputError(f"lr={lr!r}: expected a number above 0, for example 0.3")
     if isinstance(stop_at, bool) or not isinstance(stop_at, _NUMBER) or not 0 < stop_at <= 1:
         raise InputError(f"stop_at={stop_at!r}: expected a probability in (0, 1]")
+    if method not in METHODS:
+        raise InputError(
+            f"method={method!r}: allowed are {', '.join(map(repr, METHODS))}; "
+            f"nearest: {nearest(str(method), METHODS)}"
+        )
+    allowed = 0
+    if method == "cma":
+        if gradient.name != LAST_STEP.name:
+            raise InputError(
+                f"gradient={gradient.name!r}: method='cma' asks for no gradient; leave it out"
+            )
+        allowed = _check_queries(queries, batch, validation, samples)
+    elif queries is not None:
+        raise InputError(f"queries={queries!r}: for method='cma' alone; leave it out")
     return Plan(
         steps=int(steps), batch=int(batch), lr=float(lr), gradient=gradient,
         stop_at=float(stop_at), check_every=int(check_every), patience=int(patience),
-        validation=int(validation), restarts=int(restarts), start=start,
+        validation=int(validation), restarts=int(restarts), start=start, method=method,
+        queries=allowed,
     )  # fmt: skip
+
+
+def _check_queries(queries: int | None, batch: int, validation: int, samples: int) -> int:
+    """What the search may use of the queries: all but the final images of the three arms."""
+    queries = QUERIES if queries is None else queries
+    if isinstance(queries, bool) or not isinstance(queries, (int, np.integer)):
+        raise InputError(f"queries={queries!r}: expected a whole number, for example {QUERIES}")
+    kept = IDENTITY + 3 * samples
+    least = kept + least_queries(int(batch), int(validation))
+    if queries < least:
+        raise InputError(
+            f"queries={queries}: at least {least} with batch={batch}, validation={validation} and "
+            f"samples={samples}: two checks, one generation and the final images"
+        )
+    return int(queries) - kept
 
 
 def check_seeds(seed: int | Sequence[int], argument: str = "seed") -> list[int]:
@@ -69,6 +107,15 @@ def check_seeds(seed: int | Sequence[int], argument: str = "seed") -> list[int]:
             f"{argument}={seed!r}: expected one or several different integers of at least 0"
         )
     return [int(s) for s in seeds]
+
+
+def check_method(plan: Plan, classifier: Classifier) -> None:
+    """Raise `InputError` where the plan wants a gradient of a black box."""
+    if plan.method == "gradient" and not classifier.differentiable:
+        raise InputError(
+            f"method='gradient': classifier {classifier.name!r} is a black box and gives no "
+            'gradient; use method="cma"'
+        )
 
 
 def check_judges(judges: Sequence[Any], classifier: Classifier) -> list[Classifier]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from inversion_kit import schema
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.memory import MicroBatch
-from inversion_kit.search.search import Found
+from inversion_kit.search.search import Entry, Found
 
 WORDS = 10
 """Nearest words and probed words kept of a unit."""
@@ -114,6 +115,34 @@ def probe(found: Found, *, most: int | None = WORDS) -> xr.Dataset:
     )
 
 
+def ledger(found: Found, *, identity: int, samples: int) -> xr.Dataset:
+    """What every query of a search without a gradient was spent on.
+
+    Parameters
+    ----------
+    identity
+        Queries for the classifier's hash, before the search.
+    samples
+        Queries for the final images, after it.
+    """
+    best = max(look.score for look in found.looks)
+    entries = [Entry(e.kind, e.step, e.queries + identity, e.score, e.best) for e in found.ledger]
+    if identity:
+        entries.insert(0, Entry("identity", 0, identity, math.nan, math.nan))
+    total = entries[-1].queries + samples
+    entries.append(Entry("samples", len(found.steps), total, math.nan, best))
+    return xr.Dataset(
+        {
+            "kind": ("entry", np.array([e.kind for e in entries], dtype=str)),
+            "step": ("entry", np.array([e.step for e in entries], np.int64)),
+            "queries": ("entry", np.array([e.queries for e in entries], np.int64)),
+            "score": ("entry", np.array([e.score for e in entries], np.float32)),
+            "best": ("entry", np.array([e.best for e in entries], np.float32)),
+        },
+        {"entry": np.arange(len(entries))},
+    )
+
+
 @torch.no_grad()
 def samples(
     images: Tensor,
@@ -180,7 +209,8 @@ def along(dim: str, values: Sequence[Hashable], parts: Sequence[xr.Dataset]) -> 
 def versions() -> dict[str, str]:
     """Versions of the libraries that a result depends on."""
     names = (
-        "inversion-kit", "torch", "diffusers", "transformers", "timm", "xarray", "zarr", "numpy",
+        "inversion-kit", "torch", "diffusers", "transformers", "timm", "cmaes", "xarray", "zarr",
+        "numpy",
     )  # fmt: skip
     found = {}
     for name in names:

@@ -40,7 +40,8 @@ def noise_seeds(seed: int, stream: int, step: int, n: int) -> list[int]:
 class Step:
     """One optimiser update: the images and scores that drove it, and the token after it.
 
-    ``optimizer`` is Adam's state after it, to go on from.
+    ``optimizer`` is Adam's state after it, to go on from. Of a generation of `cma.evolve`: images
+    and scores of its best token, the middle of the tokens after it, and the ``losses`` of all.
     """
 
     step: int
@@ -53,6 +54,7 @@ class Step:
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
     optimizer: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    losses: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
 
 
 @dataclass(frozen=True)

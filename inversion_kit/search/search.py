@@ -13,6 +13,7 @@ from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.gradients import GradientPolicy
 from inversion_kit.generators.memory import MicroBatch
+from inversion_kit.objectives import Objective
 from inversion_kit.search.optimise import VALIDATE, Check, Step, check, noise_seeds, optimise
 from inversion_kit.search.probe import Probe, candidates, probe
 
@@ -36,6 +37,9 @@ class Plan:
     validation: int
     restarts: int
     start: str | None
+    method: str = "gradient"
+    queries: int = 0
+    objective: Objective | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,32 @@ class Look:
     check: Check
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A line of the ledger: what queries were spent on, and what that gave.
+
+    Parameters
+    ----------
+    kind
+        "check", "probe", "generation"; in results "identity" and "samples" too.
+    step
+        Generations done.
+    queries
+        Images that the classifier has scored so far, this line's included.
+    score
+        Mean target probability: of the check, of the probe's best word, of the generation's best
+        token.
+    best
+        Highest score of a check so far.
+    """
+
+    kind: str
+    step: int
+    queries: int
+    score: float
+    best: float
+
+
 @dataclass
 class Found:
     """All that one seed's search saw; images as uint8 thumbnails ``(n, 3, y, x)``."""
@@ -57,6 +87,7 @@ class Found:
     steps: list[Step] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     probe: Probe | None = None
+    ledger: list[Entry] = field(default_factory=list)
 
     @property
     def selected(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from inversion_kit.search.optimise import Check, Step
 from inversion_kit.search.probe import Probe
-from inversion_kit.search.search import Found, Look
+from inversion_kit.search.search import Entry, Found, Look
 
 
 def pack(found: Found) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -31,8 +33,18 @@ def pack(found: Found) -> tuple[dict[str, Tensor], dict[str, Any]]:
     meta: dict[str, Any] = {
         "seed": found.seed,
         "looks": [[look.step, look.start, look.score] for look in looks],
-        "steps": [[s.step, s.start, s.loss, s.gradient_norm, list(s.prompts)] for s in steps],
+        "steps": [
+            [
+                s.step,
+                s.start,
+                s.loss,
+                None if math.isnan(s.gradient_norm) else s.gradient_norm,
+                list(s.prompts),
+            ]
+            for s in steps
+        ],  # JSON has no NaN
         "probe": None if found.probe is None else list(found.probe.words),
+        "ledger": [dataclasses.astuple(entry) for entry in found.ledger],
     }
     if steps:
         tensors |= {
@@ -42,6 +54,8 @@ def pack(found: Found) -> tuple[dict[str, Tensor], dict[str, Any]]:
             "step_seeds": torch.tensor([s.seeds for s in steps]),
         }
         tensors |= {f"optimizer.{k}": v for k, v in steps[-1].optimizer.items()}
+        if len(steps[0].losses):
+            tensors["step_losses"] = torch.stack([s.losses for s in steps])
     if found.probe is not None:
         tensors["probe"] = torch.from_numpy(found.probe.log_probability)
     return {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, meta
@@ -60,7 +74,7 @@ def unpack(tensors: dict[str, Tensor], meta: dict[str, Any]) -> Found:
                 step=at,
                 start=start,
                 loss=loss,
-                gradient_norm=norm,
+                gradient_norm=math.nan if norm is None else norm,
                 token=tensors["step_token"][i],
                 images=tensors["step_images"][i],
                 probability=tensors["step_probability"][i],
@@ -71,8 +85,10 @@ def unpack(tensors: dict[str, Tensor], meta: dict[str, Any]) -> Found:
                     for k, v in tensors.items()
                     if last and k.startswith("optimizer.")
                 },
+                losses=tensors["step_losses"][i] if "step_losses" in tensors else torch.empty(0),
             )
         )
     if meta["probe"] is not None:
         found.probe = Probe(tuple(meta["probe"]), np.asarray(tensors["probe"]))
+    found.ledger = [Entry(*entry) for entry in meta.get("ledger", ())]
     return found

@@ -1,0 +1,298 @@
+"""The search without a gradient: queries exactly counted, never a backward pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import inversion_kit
+from inversion_kit import as_classifier, schema
+from inversion_kit.errors import InputError
+from inversion_kit.generators.base import Generator
+from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.generators.gradients import LAST_STEP
+from inversion_kit.search.cma import POPULATION, directions, evolve, least_queries, search_cma
+from inversion_kit.search.optimise import TEST, TRAIN, VALIDATE, noise_seeds
+from inversion_kit.search.search import NEUTRAL, Plan
+from inversion_kit.search.search_state import pack, unpack
+from tests.test_search_state import assert_equal
+
+PROMPTS = (f"photo of {PLACEHOLDER}",)
+PLAN = Plan(
+    steps=60, batch=2, lr=0.3, gradient=LAST_STEP, stop_at=1.0, check_every=2, patience=1,
+    validation=3, restarts=2, start=None, method="cma", queries=300,
+)  # fmt: skip
+SMALL = {
+    "method": "cma", "batch": 2, "samples": 3, "validation": 3, "check_every": 2, "restarts": 1,
+    "stop_at": 1.0, "progress": False,
+}  # fmt: skip
+
+
+class Box:
+    """A black box around a classifier that counts the images it is asked about."""
+
+    def __init__(self, classifier, top=False):
+        self.classifier, self.top, self.asked = classifier, top, 0
+
+    def __call__(self, files):
+        assert files.dtype == np.uint8
+        assert not torch.is_grad_enabled()
+        self.asked += len(files)
+        images = torch.from_numpy(files).permute(0, 3, 1, 2) / 255
+        scores = self.classifier.probability(self.classifier.logits(images)).numpy()
+        return scores.argmax(1) if self.top else scores
+
+    @property
+    def boxed(self):
+        return as_classifier(self, black_box=True, labels=self.classifier.labels, name="box")
+
+
+@pytest.fixture(scope="module")
+def generator(make_pipeline):
+    """The tiny generator with three steps, for these tests make many images."""
+    return Generator(make_pipeline(), name="quick", num_inference_steps=3, guidance_scale=2.0)
+
+
+@pytest.fixture
+def run(classifier, generator):
+    def start(seed=0, target=1, scored=classifier, watch=lambda found: None, past=None, **values):
+        plan = dataclasses.replace(PLAN, **values)
+        return search_cma(
+            scored, generator, target, PROMPTS, plan, seed=seed, watch=watch, past=past
+        )
+
+    return start
+
+
+@pytest.mark.parametrize("queries", [40, 170, 321])
+def test_the_ledger_counts_every_image_and_the_budget_holds(run, classifier, queries):
+    box = Box(classifier)
+    found = run(scored=box.boxed, queries=queries)
+    assert box.asked == found.ledger[-1].queries <= queries
+    assert queries - box.asked < POPULATION * PLAN.batch + PLAN.validation  # and is used up
+    assert found.looks[-1].step == len(found.steps)  # the last generation is looked at
+
+
+@pytest.mark.parametrize("top", [False, True], ids=["probabilities", "top-1"])
+@pytest.mark.parametrize("queries", [110, 200])
+def test_a_run_asks_no_image_more_than_its_ledger_says(classifier, generator, top, queries):
+    box = Box(classifier, top)
+    tree = inversion_kit.invert(
+        box.boxed, "dog", generator=generator, seed=(0, 4), queries=queries, **SMALL
+    )
+    ledger = tree["ledger"].to_dataset()
+    spent = ledger["queries"].max("entry")
+    assert (spent <= queries).all()
+    assert box.asked == int(spent.sum()) == tree.attrs["queries"]
+    assert ledger["kind"].values[0, 0] == "identity"
+    assert json.loads(tree.attrs["settings"])["queries"] == queries
+    assert np.isnan(tree["trajectory"]["gradient_norm"]).all()
+
+
+def test_a_classifier_with_weights_needs_no_query_for_its_hash(classifier, generator):
+    tree = inversion_kit.invert(classifier, "dog", generator=generator, queries=120, **SMALL)
+    assert "identity" not in tree["ledger"]["kind"].values
+
+
+def test_the_ledgers_best_is_the_highest_check_so_far(run):
+    found = run(queries=250)
+    kinds = [entry.kind for entry in found.ledger]
+    assert kinds.count("check") == len(found.looks)
+    assert kinds.count("generation") == len(found.steps)
+    checks = [entry.score for entry in found.ledger if entry.kind == "check"]
+    assert checks == [look.score for look in found.looks]
+    best = -1.0
+    for entry in found.ledger:
+        best = max(best, entry.score) if entry.kind == "check" else best
+        assert entry.best == best
+
+
+def test_no_backward_pass_is_made(run, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a backward pass")
+
+    for owner, name in ((torch.autograd, "grad"), (torch.autograd, "backward"),
+                        (torch.Tensor, "backward")):  # fmt: skip
+        monkeypatch.setattr(owner, name, refuse)
+    found = run()
+    assert found.steps
+    assert not any(step.token.requires_grad or step.images.requires_grad for step in found.steps)
+
+
+def test_a_generation_shares_its_noise_which_no_other_has(classifier, generator, run, monkeypatch):
+    seen = []
+    images = generator.images
+
+    def watched(prompts, *, seeds, **rest):
+        seen.append(tuple(seeds))
+        return images(prompts, seeds=seeds, **rest)
+
+    monkeypatch.setattr(generator, "images", watched)
+    steps = [
+        step for _, step in zip(
+            range(3),
+            evolve(
+                classifier, generator, 1, PROMPTS, start=generator.neutral_vector(),
+                start_name=NEUTRAL, basis=directions(generator), seed=5, batch=2, spread=0.5,
+            ),
+            strict=False,
+        )
+    ]  # fmt: skip
+    assert seen == [step.seeds for step in steps for _ in range(POPULATION)]
+    assert [step.seeds for step in steps] == [tuple(noise_seeds(5, TRAIN, i, 2)) for i in range(3)]
+    held_out = {*noise_seeds(5, VALIDATE, 0, 3), *noise_seeds(5, TEST, 0, 3)}
+    assert not held_out & {s for one in seen for s in one}
+
+
+def test_it_walks_in_the_directions_of_the_vocabulary_alone(run, generator):
+    found = run(queries=250)
+    assert len({look.start for look in found.looks}) == 3
+    basis = directions(generator, found.probe.words[:8])
+    start = generator.neutral_vector()
+    starts = {NEUTRAL: start, **{w: generator.vector_of(w) for w in found.probe.words[:2]}}
+    for step in found.steps:
+        off = step.token[0] - starts[step.start]
+        assert off.norm() > 1e-4
+        torch.testing.assert_close(off @ basis.T @ basis, off, atol=1e-5, rtol=1e-4)
+
+
+def test_directions_are_orthonormal_and_hold_the_way_to_the_words(generator):
+    basis = directions(generator, ["stop", "cat", "stop"])
+    torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis)), atol=1e-5, rtol=1e-5)
+    for word in ("stop", "cat"):
+        way = generator.vector_of(word) - generator.neutral_vector()
+        torch.testing.assert_close(way @ basis.T @ basis, way, atol=1e-5, rtol=1e-4)
+    table = generator.embedding.weight[list(generator.vocabulary.values())]
+    spread = table - generator.neutral_vector()
+    assert (spread @ basis.T).square().sum() > 0.99 * spread.square().sum()  # 8 words, 7 directions
+
+
+def test_a_generation_in_which_all_score_alike_moves_nothing(generator):
+    box = as_classifier(
+        lambda files: np.zeros(len(files), int), black_box=True, labels=["a", "b"], name="always a"
+    )
+    start = generator.neutral_vector()
+    steps = evolve(
+        box, generator, 1, PROMPTS, start=start, start_name=NEUTRAL, basis=directions(generator),
+        seed=0, batch=1, spread=0.5,
+    )  # fmt: skip
+    for _, step in zip(range(3), steps, strict=False):
+        torch.testing.assert_close(step.token[0], start)
+
+
+def test_the_loss_falls_along_a_start(classifier, generator):
+    steps = evolve(
+        classifier, generator, 3, PROMPTS, start=generator.neutral_vector(), start_name=NEUTRAL,
+        basis=directions(generator), seed=0, batch=3, spread=0.5,
+    )  # fmt: skip
+    losses = [float(step.losses.mean()) for _, step in zip(range(8), steps, strict=False)]
+    assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.05
+
+
+def test_the_same_seed_finds_the_same_and_another_another(run):
+    one, same, other = (run(seed=s, queries=120) for s in (3, 3, 4))
+    assert_equal(same, dataclasses.replace(one))
+    assert not torch.equal(one.steps[-1].token, other.steps[-1].token)
+
+
+def test_every_cut_gives_what_no_cut_gives(run):
+    cuts = {}
+
+    def keep(found):
+        if len(found.looks) not in cuts:
+            tensors, meta = pack(found)
+            written = json.dumps(meta, allow_nan=False)
+            cuts[len(found.looks)] = ({k: v.clone() for k, v in tensors.items()}, written)
+
+    whole = run(seed=3, queries=300, watch=keep)
+    assert len(cuts) == len(whole.looks) >= 5
+    assert len(whole.steps) > len(whole.looks) - 3
+    for looks, (tensors, meta) in cuts.items():
+        past = unpack(tensors, json.loads(meta))
+        again = run(seed=3, queries=300, past=past)
+        assert_equal(again, whole)
+        kept = zip(again.looks, past.looks, strict=False)
+        assert [one is two for one, two in kept] == [True] * looks  # nothing is made twice
+
+
+def test_a_start_that_is_good_enough_costs_one_check(run):
+    found = run(stop_at=1e-6)
+    assert [entry.kind for entry in found.ledger] == ["check"]
+
+
+def test_a_given_word_is_the_only_start(run, generator):
+    found = run(start="stop")
+    assert {look.start for look in found.looks} == {"stop"}
+    assert torch.equal(found.looks[0].check.token[0], generator.vector_of("stop"))
+    assert found.probe is None
+
+
+def test_steps_bound_the_generations(run):
+    assert len(run(steps=3, queries=5000).steps) == 3
+    assert not run(steps=0).steps
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "cmaes"}, "nearest: 'cma'"),
+        ({"queries": 50}, f"at least {16 + 9 + least_queries(2, 3)}"),
+        ({"queries": 500.0}, "whole number"),
+        ({"queries": True}, "whole number"),
+        ({"gradient": "full"}, "asks for no gradient"),
+        ({"method": "gradient", "queries": 500}, "for method='cma' alone"),
+    ],
+)
+def test_bad_input_is_refused_before_any_query(classifier, generator, settings, words):
+    box = Box(classifier)
+    with pytest.raises(InputError, match=words):
+        inversion_kit.invert(box.boxed, "dog", generator=generator, **{**SMALL, **settings})
+    assert box.asked == 0
+
+
+def test_a_black_box_is_refused_by_the_gradient_method_before_any_query(classifier, generator):
+    box = Box(classifier)
+    with pytest.raises(InputError, match=r'black box and gives no gradient; use method="cma"'):
+        inversion_kit.invert(box.boxed, "dog", generator=generator)
+    assert box.asked == 0
+
+
+def test_a_result_is_saved_opened_and_checked(classifier, generator, tmp_path):
+    tree = inversion_kit.invert(
+        classifier, "dog", generator=generator, queries=150, seed=(0, 1), **SMALL
+    )
+    inversion_kit.save(tree, tmp_path / "run.zarr")
+    again = inversion_kit.open(tmp_path / "run.zarr")
+    assert again["ledger"].to_dataset().identical(tree["ledger"].to_dataset())
+    broken = tree.copy(deep=True)
+    broken["ledger"]["queries"].values[0, 1] = 0
+    with pytest.raises(inversion_kit.SchemaError, match="seed 0 do not grow"):
+        schema.validate(broken)
+    without = tree.copy()
+    del without["ledger"]
+    schema.validate(without)  # as results of the gradient method
+
+
+def pocket(box, label, **settings):
+    """Share read as the label at the start and with the token."""
+    tree = inversion_kit.invert(
+        box.boxed, label, generator="pocket", method="cma", queries=700, batch=4, samples=8,
+        progress=False, **settings,
+    )  # fmt: skip
+    assert box.asked == tree.attrs["queries"] <= 700
+    shares = inversion_kit.success(tree)["success"].sel(scorer="box")
+    return shares.sel(arm="start").item(), shares.sel(arm="token").item()
+
+
+def test_scores_alone_lead_from_the_neutral_start_of_the_pocket_to_a_class():
+    start, token = pocket(Box(as_classifier("pocket:honest")), "slippery road", restarts=0)
+    assert token >= start + 0.5
+
+
+def test_the_top_class_alone_leads_to_a_class_of_the_pocket():
+    start, token = pocket(Box(as_classifier("pocket:honest"), top=True), "keep right")
+    assert token >= start + 0.5
