@@ -10,6 +10,7 @@ The flow, left to right: `classifiers` and `generators` -> `search` (`invert`) a
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ _HOME = {
     "validate": "schema",
     "success": "analysis.runs",
     "report": "reports.html_report",
+    "explore": "widgets.explorer",
     "InversionError": "errors",
     "InputError": "errors",
     "LabelError": "errors",
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from inversion_kit.search.run import invert
     from inversion_kit.storage.export import consolidate, export_images, to_netcdf
     from inversion_kit.storage.store import open, save
+    from inversion_kit.widgets.explorer import explore
 
 
 def __getattr__(name: str) -> Any:
@@ -91,3 +94,9 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """The public names."""
     return [*__all__, "__version__"]
+
+
+if "IPython" in sys.modules and (_shell := sys.modules["IPython"].get_ipython()) is not None:
+    from inversion_kit.widgets.ipython import register
+
+    register(_shell)

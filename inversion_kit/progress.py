@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TextIO
 
+import numpy as np
 from tqdm.auto import tqdm
 
 
@@ -66,3 +69,79 @@ def bar(*, total: int, desc: str, initial: int = 0, disable: bool = False) -> An
     if disable or seen:
         return tqdm(total=total, desc=desc, initial=initial, disable=disable)
     return Lines(total=total, desc=desc, initial=initial)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A look at a search while it runs: plain numbers and pixels.
+
+    Parameters
+    ----------
+    seed
+        Of the run.
+    updates
+        Of the token so far.
+    done
+        What the total counts: updates, or images that the classifier was asked about.
+    checked
+        Whether this is a check on held-out noise; otherwise it is an update.
+    checks
+        Of every check so far: updates, mean probability of the label, name of the start.
+    training
+        Of every update so far: its number, from 1, and the mean probability on its images.
+    images
+        The newest, uint8 ``(n, y, x, 3)``.
+    probability, hit
+        Of the newest images ``(n,)``: that of the label, and whether it is the first class.
+    """
+
+    seed: int
+    updates: int
+    done: int
+    checked: bool
+    checks: Sequence[tuple[int, float, str]]
+    training: Sequence[tuple[int, float]]
+    images: np.ndarray
+    probability: np.ndarray
+    hit: np.ndarray
+
+
+class StopAsked(Exception):  # noqa: N818 - a wish, no error
+    """The user wants the search to end; what was found so far is kept."""
+
+
+class Bars:
+    """A search as `tqdm` bars, one a run; nothing where disabled."""
+
+    stop = False
+
+    def __init__(self, *, label: str, total: int, disable: bool) -> None:
+        self.label, self.total, self.disable = label, total, disable
+        self.seed: int | None = None
+        self.bar: Any = None
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def show(self, seen: Seen) -> None:
+        """Move the bar of the run."""
+        if seen.seed != self.seed:
+            self.__exit__()
+            self.seed = seen.seed
+            self.bar = tqdm(
+                total=self.total, desc=f"{self.label} (seed {seen.seed})", disable=self.disable
+            )
+        self.bar.update(seen.done - self.bar.n)
+        if seen.checks:
+            _, score, start = seen.checks[-1]
+            self.bar.set_postfix_str(f"held-out {score:.0%} from {start!r}")
+
+    def sampling(self, done: int, total: int, arm: str, stopped: bool) -> None:
+        """Test images have no bar."""
+
+    def finish(self, message: str) -> None:
+        """Nothing is said at the end."""
