@@ -19,14 +19,14 @@ from inversion_kit.audits.executors import Dask, Executor, InProcess, Spec
 from inversion_kit.audits.schedule import Estimate, estimate, in_order, seconds_of, within
 from inversion_kit.audits.units import Bench, Outcome, stored
 from inversion_kit.classifiers.views import VIEWS, check_views
-from inversion_kit.errors import InputError
+from inversion_kit.errors import InputError, StoreError
 from inversion_kit.generators.gradients import GradientPolicy, as_policy
 from inversion_kit.generators.prompts import NAME_FREE, WITH_NAME, check_templates
 from inversion_kit.generators.token_file import layout_json
 from inversion_kit.progress import bar
 from inversion_kit.search import datasets
 from inversion_kit.search.arguments import check_judges, check_plan, check_seeds
-from inversion_kit.storage.audit_folder import PLAN
+from inversion_kit.storage.audit_folder import PLAN, AuditFolder
 from inversion_kit.storage.audit_store import ARMS, AuditStore, Unit
 from inversion_kit.storage.store import open as open_result
 
@@ -203,35 +203,59 @@ def resume(
     """
     store = AuditStore(path)
     limit = seconds_of(budget)
-    settings = store.plan["settings"]
-    sources = settings.get("sources")
-    if not sources:
-        raise InputError(
-            f"path={str(path)!r}: this audit was made of objects, not of models' names alone; "
-            "call audit(...) again with the same arguments and this store"
-        )
-    free = tuple(settings["prompts"])
-    templates = {"token": free, "shuffled": free, "token+name": WITH_NAME}
-    spec = Spec(
-        key="resumed", model=sources["model"], generator=sources["generator"],
-        judges=tuple(sources["judges"]), views=tuple(settings["views"]),
-        templates={arm: templates[arm] for arm in store.plan["arms"] if arm != "name"},
-        plan=check_plan(
-            **{name: settings[name] for name in (*_PLAN, "samples")},
-            gradient=as_policy(settings["gradient"]),
-            start=None,
-        ),
-        samples=settings["samples"],
-    )  # fmt: skip
+    spec = spec_of(store)
     bench = spec.load()
     _refuse_old(store.path)
     if list(bench.classifier.labels) != store.plan["classes"]:
         raise InputError(f"path={str(path)!r}: the classifier has other classes now")
     indices, arms, seeds = list(store.names), store.plan["arms"], store.plan["seeds"]
+    free = store.plan["settings"]["prompts"]
     AuditStore.create(path, _written(spec, bench, indices, arms, seeds, free))  # or refuse
     spec.key = hashlib.sha256(json.dumps(store.plan, sort_keys=True).encode()).hexdigest()
     _run(spec, store, client, limit, progress, retry_failed=retry_failed)
     return open_result(store.path)
+
+
+def spec_of(store: AuditFolder) -> Spec:
+    """What the plan of an audit says to load and to do; nothing is loaded yet.
+
+    Raises
+    ------
+    InputError
+        The audit was made of objects, not of models' names alone.
+    StoreError
+        Its settings are not those of an audit.
+    """
+    settings = store.plan["settings"]
+    if not settings.get("sources"):
+        raise InputError(
+            f"path={str(store.path)!r}: this audit was made of objects, not of models' names "
+            "alone; call audit(...) again with the same arguments and this store"
+        )
+    try:
+        sources, prompts = settings["sources"], settings["prompts"]
+        model, generator, judges = sources["model"], sources["generator"], sources["judges"]
+        if not all(isinstance(name, str) for name in [model, *judges, *prompts]):
+            raise TypeError("models and prompts must be text")
+        if not (generator is None or isinstance(generator, str)) or isinstance(judges, str):
+            raise TypeError("generator must be text, judges a list")
+        free = check_templates(prompts)
+        templates = {"token": free, "shuffled": free, "token+name": WITH_NAME}
+        return Spec(
+            key="resumed", model=model, generator=generator, judges=tuple(judges),
+            views=check_views(settings["views"]),
+            templates={arm: templates[arm] for arm in store.plan["arms"] if arm != "name"},
+            plan=check_plan(
+                **{name: settings[name] for name in (*_PLAN, "samples")},
+                gradient=as_policy(settings["gradient"]),
+                start=None,
+            ),
+            samples=settings["samples"],
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InputError) as error:
+        raise StoreError(
+            f"path={str(store.path / PLAN)!r}: its settings are not those of an audit: {error!r}"
+        ) from error
 
 
 def _written(

@@ -23,6 +23,7 @@ from inversion_kit.search import datasets
 from inversion_kit.search.optimise import TEST, noise_seeds, sample
 from inversion_kit.search.search import Found, Plan, search
 from inversion_kit.search.search_state import pack, unpack
+from inversion_kit.storage import unit_files
 from inversion_kit.storage.audit_store import AuditStore, Unit
 
 
@@ -138,9 +139,8 @@ def make_and_store(bench: Bench, store: AuditStore, unit: Unit) -> Outcome:
     Whatever the models raise is recorded; what the store raises is not caught.
     """
     began = time.monotonic()
-    kept = store.load_checkpoint(unit) if unit.arm != "name" else None
-    before = float(kept[1]["seconds"]) if kept else 0.0
-    looks = 0 if kept is None else len(kept[1]["looks"])
+    past, before = past_of(store, unit)
+    looks = 0 if past is None else len(past.looks)
 
     def spent() -> float:
         return before + time.monotonic() - began
@@ -159,7 +159,7 @@ def make_and_store(bench: Bench, store: AuditStore, unit: Unit) -> Outcome:
                 raise
 
     try:
-        groups = make(bench, unit, watch=watch, past=unpack(*kept) if kept else None)
+        groups = make(bench, unit, watch=watch, past=past)
     except Exception as error:
         if error in trouble:
             raise
@@ -174,6 +174,20 @@ def make_and_store(bench: Bench, store: AuditStore, unit: Unit) -> Outcome:
     }
     store.commit(unit, groups, attributes)
     return Outcome(unit, "done", spent(), _success(unit, groups))
+
+
+def past_of(store: AuditStore, unit: Unit) -> tuple[Found | None, float]:
+    """What a run that was cut off had found of a unit, and the seconds that it took.
+
+    A checkpoint that makes no sense counts as none: the unit begins anew.
+    """
+    kept = store.load_checkpoint(unit) if unit.arm != "name" else None
+    if kept is None:
+        return None, 0.0
+    try:
+        return unpack(*kept), unit_files.seconds(kept[1])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError):
+        return None, 0.0
 
 
 def stored(store: AuditStore, unit: Unit) -> Outcome:

@@ -38,9 +38,8 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
         )
     for template in templates:
         try:
-            fields = [
-                field for _, field, _, _ in string.Formatter().parse(template) if field is not None
-            ]
+            parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
+            fields = [f"{field}{':' if spec else ''}{how or ''}" for _, field, spec, how in parts]
         except (ValueError, TypeError) as error:
             raise InputError(f"prompts: {template!r} cannot be read ({error})") from error
         if fields.count("token") != 1 or set(fields) - {"token", "name"}:

@@ -294,7 +294,10 @@ class AuditFolder:
             content = durable.parse(durable.read_file(path, 2**16), path)
         except StoreError:
             return None  # gone, which is a clean end
-        return content if isinstance(content, dict) else None
+        if not isinstance(content, dict) or type(content.get("pid")) is not int:
+            return None
+        texts = (content.get("host"), content.get("since"))
+        return content if all(isinstance(text, str) for text in texts) else None
 
     def checkpoints(self, unit: Unit) -> list[Path]:
         """Folders of a unit's checkpoints, oldest to newest."""

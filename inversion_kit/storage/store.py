@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from inversion_kit import schema
 from inversion_kit.errors import InputError, InversionError, StoreError
@@ -133,7 +135,7 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         for own in (FILES, OWN):
             tree.attrs.pop(own, None)
         audit = tree.attrs.get("kind") == "audit"  # its texts are many: they stay on disk
-        tree = _convert_text(tree, "OT", _fixed, coordinates_only=audit)
+        tree = _guarded(_convert_text(tree, "OT", _fixed, coordinates_only=audit), source)
         return schema.validate(tree)
     except InversionError:
         raise
@@ -166,6 +168,46 @@ def _check_array(node: dict[str, Any]) -> None:
             raise ValueError(f"codec {codec['name']!r}, allowed {sorted(_CODECS)}")
         inner = codec.get("configuration") or {}
         waiting += [*inner.get("codecs", []), *inner.get("index_codecs", [])]
+
+
+class _Guarded(BackendArray):
+    """A variable on disk whose trouble, when a part of it is used, is a `StoreError`."""
+
+    def __init__(self, variable: xr.Variable, where: str) -> None:
+        self.variable, self.where = variable, where
+        self.shape, self.dtype = variable.shape, variable.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        try:
+            return self.variable[key].values
+        except InversionError:
+            raise
+        except Exception as error:  # zarr and its codecs raise of every kind on damage
+            raise StoreError(f"path={self.where!r} cannot be read: {error!r}") from error
+
+
+def _lazy(variable: xr.Variable, where: str) -> Any:
+    """A variable's data behind `_Guarded`, kept once they are read, as xarray itself keeps them."""
+    array: Any = indexing.LazilyIndexedArray(_Guarded(variable, where))
+    return indexing.MemoryCachedArray(indexing.CopyOnWriteArray(array))
+
+
+def _guarded(tree: xr.DataTree, source: Path) -> xr.DataTree:
+    """The tree with variables that are still on disk behind `_Guarded`."""
+    for node in tree.subtree:
+        where = source / node.path.lstrip("/")
+        data = node.to_dataset(inherit=False)
+        there = {n: v for n, v in data.variables.items() if not v._in_memory}
+        safe = {n: (v.dims, _lazy(v, str(where / str(n))), v.attrs) for n, v in there.items()}
+        node.dataset = data.assign(
+            {n: v for n, v in safe.items() if n in data.data_vars}
+        ).assign_coords({n: v for n, v in safe.items() if n in data.coords})
+    return tree
 
 
 def _open_netcdf(source: Path) -> xr.DataTree:
