@@ -1,0 +1,104 @@
+"""How long an audit's report takes, and how large it is: ``python benchmarks/report.py``.
+
+Makes audits' folders on disk (four arms, one run, 8 images of 32 x 32 a unit, six scorers beside the
+audited one; of 20 labels everything is made, the others are links to them), then writes the report
+of each in a fresh process. Pictures are blurred noise, about as hard to compress as photographs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image
+
+from inversion_kit.storage.audit_store import AuditStore, Unit
+from inversion_kit.testing import AUDIT_ARMS, synthetic_plan, synthetic_unit
+
+JUDGES = [["judge", "classifier"], *([name, "view"] for name in
+          ("jpeg", "blur", "crop", "noise", "resize"))]  # fmt: skip
+MADE, SIZE = 20, 32
+MEASURE = """
+import json, sys, time
+began = time.monotonic()
+import inversion_kit
+path = inversion_kit.report(sys.argv[1], sys.argv[2])
+seconds = time.monotonic() - began
+found = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(json.dumps({"s": seconds, "cpu_s": time.process_time(),
+                  "peak_mb": int(found[0].split()[1]) / 1024, "mb": path.stat().st_size / 1e6}))
+"""
+
+
+def picture(rng: np.random.Generator) -> np.ndarray:
+    """Something with the statistics of a photograph: coarse shapes and a little grain."""
+    coarse = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype="u1"))
+    smooth = np.asarray(coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC)).astype(int)
+    return (smooth + rng.integers(-6, 7, smooth.shape)).clip(0, 255).astype("u1")
+
+
+def fill(root: Path, labels: int) -> Path:
+    """The folder of an audit in which every unit is there."""
+    classes = [f"class number {i}" for i in range(labels)]
+    plan = synthetic_plan(range(labels), classes=classes, arms=AUDIT_ARMS, seeds=[0], judges=JUDGES)
+    store = AuditStore.create(root, plan)
+    for arm in AUDIT_ARMS:
+        for label in range(min(MADE, labels)):
+            groups, attributes = synthetic_unit(
+                label, arm, 0, classes=classes, judges=[n for n, _ in JUDGES], samples=8, checks=5,
+                size=SIZE, features=64,
+            )  # fmt: skip
+            rng = np.random.default_rng((label, len(arm)))
+            for group in groups.values():
+                if "image" in group:
+                    shape = group["image"].shape[:-3]
+                    made = [picture(rng) for _ in range(int(np.prod(shape)))]
+                    group["image"].values[:] = np.reshape(made, (*shape, SIZE, SIZE, 3))
+            reads = groups["samples"]["probability"].values
+            reads[: 4 + label % 5] = np.eye(labels, dtype="f4")[label]
+            store.commit(Unit(label, arm, 0), groups, attributes)
+        for label in range(MADE, labels):
+            shutil.copytree(
+                store.folder(Unit(label % MADE, arm, 0)), store.folder(Unit(label, arm, 0)),
+                copy_function=os.link,
+            )  # fmt: skip
+    return store.path
+
+
+def main(
+    labels: Annotated[str, typer.Option(help="Comma-separated")] = "43,1000",
+    keep: Annotated[Path | None, typer.Option(help="A folder for the reports")] = None,
+) -> None:
+    """Print seconds, megabytes, and what the page says it left out."""
+    for many in map(int, labels.split(",")):
+        root = Path(tempfile.mkdtemp(prefix="report-"))
+        try:
+            page = (keep or root) / f"report-{many}.html"
+            path = fill(root / "audit", many)
+            done = subprocess.run(
+                [sys.executable, "-c", MEASURE, str(path), str(page)],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            found = json.loads(done.stdout)
+            typer.echo(
+                f"{many} labels: {found['s']:.1f} s ({found['cpu_s']:.1f} s of CPU), "
+                f"{found['mb']:.1f} MB, peak memory {found['peak_mb']:.0f} MB"
+            )
+            text = page.read_text(encoding="utf-8")
+            said = text.split("What this page leaves out</h3>")[1].split("</ul>")[0]
+            for line in said.split("<li>")[1:]:
+                typer.echo(f"  left out: {line.split('</li>')[0]}")
+        finally:
+            shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    typer.run(main)
