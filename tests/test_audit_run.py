@@ -128,6 +128,17 @@ def test_short_memory_changes_nothing_but_rounding(run, make_classifier):
     assert_same(run(limited(make_classifier(), 1), **given), run(**given), close=True)
 
 
+def test_what_fitted_is_begun_with_the_next_time(run, make_classifier):
+    classifier = make_classifier()
+    asked = []
+    classifier.model.register_forward_pre_hook(lambda _, given: asked.append(len(given[0])))
+    limited(classifier, 1)
+    run(classifier, labels=["cat", "dog"], arms=["token"], steps=2, restarts=0, judges=[])
+    too_many = [i for i, n in enumerate(asked) if n > 1 and i > 0]  # the first is the hash's
+    assert len(too_many) < 6  # once a kind of work: updates, scores, features; a view has its own
+    assert max(too_many) < len(asked) / 2
+
+
 def test_an_image_too_large_is_a_failure_and_retried_when_asked(run, make_classifier, tmp_path):
     tight = run(limited(make_classifier(), 0), arms=["name"], store=tmp_path)
     assert tight["status"]["status"].item() == "failed"

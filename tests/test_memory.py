@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 
 import pytest
@@ -44,6 +45,26 @@ def test_out_of_memory_halves_and_nothing_is_lost_or_done_twice(error):
     assert asked == [8, 4, 2, 2, 2, 2, 2]
     fitting.parts(4, work)
     assert asked[7:] == [2, 2]
+
+
+def test_what_fitted_is_remembered_of_a_model_and_its_work_alone():
+    class Model:
+        pass
+
+    model, other = Model(), Model()
+    work, asked = limited(2, torch.OutOfMemoryError(CUDA))
+    MicroBatch(8, of=model, doing="scores").parts(8, work)
+    assert asked == [8, 4, 2, 2, 2, 2]
+    MicroBatch(8, of=model, doing="scores").parts(4, work)
+    assert asked[6:] == [2, 2]
+    assert MicroBatch(1, of=model, doing="scores").size == 1
+    assert MicroBatch(8, of=model, doing="features").size == 8
+    assert MicroBatch(8, of=other, doing="scores").size == 8
+    assert MicroBatch(8).size == 8
+    gone = weakref.ref(model)
+    del model, work
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_single_thing_that_does_not_fit_raises_what_the_library_said():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
@@ -13,8 +14,20 @@ from inversion_kit.errors import NumericalError
 _T = TypeVar("_T")
 
 
+_fitted: weakref.WeakKeyDictionary[Any, dict[str, int]] = weakref.WeakKeyDictionary()
+"""What fitted of a model's work where memory ran out, as long as the model is there."""
+
+
 class MicroBatch:
     """The largest number of images at once that has fitted so far.
+
+    Parameters
+    ----------
+    size
+        How many to begin with.
+    of, doing
+        A model and a word for its work: where memory ran out for them before in this process, it
+        begins with what fitted then.
 
     Examples
     --------
@@ -22,8 +35,10 @@ class MicroBatch:
     [[0, 1, 2], [3, 4, 5], [6, 7]]
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, *, of: Any = None, doing: str = "") -> None:
+        self.size, self._of, self._doing = size, of, doing
+        if of is not None:
+            self.size = min(size, _fitted.get(of, {}).get(doing, size))
 
     def parts(self, n: int, work: Callable[[slice], _T]) -> list[_T]:
         """Do ``work`` on slices of ``n`` things, in order, and return what each gave.
@@ -47,5 +62,7 @@ class MicroBatch:
                 at = part.stop
                 continue
             self.size = (part.stop - part.start) // 2  # the error, which holds tensors, is gone
+            if self._of is not None:
+                _fitted.setdefault(self._of, {})[self._doing] = self.size
             clear_device_cache(garbage_collection=True)
         return done

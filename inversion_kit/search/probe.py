@@ -96,7 +96,7 @@ def _scores(
             for i in range(len(seeds))
         ]
         noise = [*seeds] * len(words)
-        parts = MicroBatch(batch).parts(
+        parts = MicroBatch(batch, of=generator, doing="images").parts(
             len(asked),
             lambda part: generator.images(
                 asked[part], seeds=noise[part], num_inference_steps=steps
@@ -106,7 +106,7 @@ def _scores(
     kept[key] = images = kept.pop(key)  # the one used last stands last
     while len(kept) > 1 and sum(one.numel() for one in kept.values()) > _MOST:
         del kept[next(iter(kept))]
-    parts = MicroBatch(batch).parts(
+    parts = MicroBatch(batch, of=classifier, doing="scores").parts(
         len(images), lambda part: classifier.logits(images[part].float() / 255).log_softmax(1)
     )
     scores = torch.cat(parts)
