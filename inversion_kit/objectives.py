@@ -35,11 +35,14 @@ class OfImages:
     of
         From images ``(n, 3, y, x)`` in [0, 1], logits and target to a loss an image.
     name
-        What messages call it.
+        What messages and results call it.
+    others
+        Classifiers that it asks, beside the one that is searched against.
     """
 
     of: Callable[[Tensor, Tensor, Tensor], Tensor]
     name: str
+    others: tuple[Classifier, ...] = ()
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """Refuse: there are no images here."""
@@ -157,7 +160,8 @@ def contrast(classifier: Classifier, other: Classifier, *, weight: float = 1.0) 
             agrees = theirs.logsumexp(1) - rest
         return first(logits, target) + weight * agrees
 
-    return OfImages(of, f"contrast({classifier.name!r}, {other.name!r})")
+    weighed = "" if weight == 1 else f", weight={weight:g}"
+    return OfImages(of, f"contrast({classifier.name!r}, {other.name!r}{weighed})", (other,))
 
 
 def feature(classifier: Classifier, unit: int) -> OfImages:
@@ -171,17 +175,18 @@ def feature(classifier: Classifier, unit: int) -> OfImages:
     >>> bind(feature(honest, 3), images)(honest.logits(images), torch.tensor([0, 0])).shape
     torch.Size([2])
     """
+    if not classifier.has_features:
+        raise InputError(
+            f"objective: classifier {classifier.name!r} offers no features; name a layer: "
+            "objectives.neuron(classifier, 'layer4', unit)"
+        )
 
     def of(images: Tensor, logits: Tensor, target: Tensor) -> Tensor:
         seen = classifier.features(images)
-        if seen is None:
-            raise InputError(
-                f"objective: classifier {classifier.name!r} offers no features; name a layer: "
-                "objectives.neuron(classifier, 'layer4', unit)"
-            )
+        assert seen is not None
         return -_unit_of(seen, unit, "the features")
 
-    return OfImages(of, f"feature({unit})")
+    return OfImages(of, f"feature({unit})", (classifier,))
 
 
 def neuron(classifier: Classifier, layer: str, unit: int) -> OfImages:
@@ -218,7 +223,7 @@ def neuron(classifier: Classifier, layer: str, unit: int) -> OfImages:
             raise InputError(f"layer={layer!r}: it gives no tensor with one row an image")
         return -_unit_of(seen[-1], unit, f"layer {layer!r}")
 
-    return OfImages(of, f"neuron({layer!r}, {unit})")
+    return OfImages(of, f"neuron({layer!r}, {unit})", (classifier,))
 
 
 def weighted(*parts: tuple[float, Objective]) -> Objective:
@@ -242,8 +247,25 @@ def weighted(*parts: tuple[float, Objective]) -> Objective:
     def of(images: Tensor, logits: Tensor, target: Tensor) -> Tensor:
         return _total([weight * bind(part, images)(logits, target) for weight, part in parts])
 
-    names = [part.name for _, part in parts if isinstance(part, OfImages)]
-    return OfImages(of, f"weighted({', '.join(names)})") if names else plain
+    name = " + ".join(f"{weight:g} * {describe(part)}" for weight, part in parts)
+    seeing = [part for _, part in parts if isinstance(part, OfImages)]
+    if seeing:
+        return OfImages(of, name, tuple(other for part in seeing for other in part.others))
+    plain.__name__ = plain.__qualname__ = name
+    return plain
+
+
+def describe(objective: Objective) -> str:
+    """What results call an objective.
+
+    Examples
+    --------
+    >>> describe(weighted((1.0, cross_entropy), (0.1, margin)))
+    '1 * cross_entropy + 0.1 * margin'
+    """
+    if isinstance(objective, OfImages):
+        return objective.name
+    return str(getattr(objective, "__name__", type(objective).__name__))
 
 
 def bind(objective: Objective, images: Tensor) -> Plain:

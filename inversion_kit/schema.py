@@ -11,7 +11,8 @@ group          dims                                    variables
 /validation    seed, check, sample, class, y, x,       probability, image on the same held-out
                channel                                 noise at every check, after ``step`` updates
                                                        from ``start``: the class appears along
-                                                       ``check``
+                                                       ``check``; objective: its mean, where it is
+                                                       not the default one
 /token         seed, check, vector, embed, rank        embedding at every check; selected (the check
                                                        that was kept), nearest_word, nearest_cosine
 /probe         word                                    log_probability of the label with each
@@ -66,6 +67,7 @@ UNIT: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
     "validation": {
         "step": (("check",), "i8"),
         "start": (("check",), "str"),
+        "objective": (("check",), "f4"),
         "probability": (("check", "sample", "class"), "f4"),
         "image": (("check", "sample", *_PIXELS), "u1"),
         "noise_seed": (("sample",), "i8"),
@@ -133,6 +135,7 @@ AUDIT = {
 """An audit (`inversion_kit.audit`): the same for label, arm and seed at once."""
 AUDIT["status"] = STATUS
 OPTIONAL = {
+    ("validation", "objective"),
     ("samples", "feature"),
     ("samples", "judge_probability"),
     ("samples", "trained_probability"),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
+import inversion_kit
 from inversion_kit import objectives
 from inversion_kit.classifiers.base import as_classifier
 from inversion_kit.errors import InputError, LabelError, NumericalError
@@ -103,7 +107,7 @@ def test_a_unit_or_layer_that_is_not_there_is_named(honest, classifier):
     with pytest.raises(InputError, match="channels 0 to 191"):
         bind(objectives.neuron(honest, "layer4", 192), images)(honest.logits(images), target)
     with pytest.raises(InputError, match="offers no features"):
-        bind(objectives.feature(classifier, 0), images)(classifier.logits(images), target)
+        objectives.feature(classifier, 0)
 
 
 def test_a_weighted_sum_is_one_and_may_hold_any_kind(make_classifier):
@@ -147,3 +151,133 @@ def test_an_objective_that_does_not_fit_is_refused(objective, kind, says):
 def test_a_margin_of_one_class_is_refused():
     with pytest.raises(InputError, match="two classes"):
         objectives.margin(torch.zeros(2, 1), torch.zeros(2, dtype=torch.long))
+
+
+# --- in a run ---------------------------------------------------------------------------------
+
+SMALL = {
+    "steps": 4, "batch": 2, "samples": 2, "validation": 3, "check_every": 2, "restarts": 0,
+    "patience": 9, "progress": False,
+}  # fmt: skip
+
+
+def mine(logits, target):
+    """A user's own."""
+    return 3 - 2 * logits.log_softmax(1).gather(1, target[:, None])[:, 0]
+
+
+def run(classifier, generator, objective=None, label="dog", **settings):
+    return inversion_kit.invert(
+        classifier, label, generator=generator, objective=objective, **{**SMALL, **settings}
+    )
+
+
+def test_the_default_is_the_cross_entropy_named_or_not(classifier, generator):
+    plain = run(classifier, generator, stop_at=1e-6)
+    named = run(classifier, generator, objectives.cross_entropy, stop_at=1e-6)
+    assert plain.attrs["objective"] == named.attrs["objective"] == "cross_entropy"
+    assert named["token"].to_dataset().identical(plain["token"].to_dataset())
+    assert named["trajectory"].sizes["step"] == 0  # the first check is good enough for both
+    assert "objective" not in named["validation"]
+
+
+def test_a_multi_label_head_has_the_sigmoid_of_the_target_as_its_default(classifier, generator):
+    several = as_classifier(
+        classifier.model, preprocess=classifier.preprocess, head="sigmoid",
+        labels=classifier.labels,
+    )  # fmt: skip
+    tree = run(several, generator)
+    assert tree.attrs["objective"] == "binary_cross_entropy"
+    first = tree["trajectory"].to_dataset().isel(seed=0, step=0)
+    wanted = -np.log(first["probability"].sel({"class": "dog"})).mean()
+    assert float(first["loss"]) == pytest.approx(float(wanted), rel=1e-4)
+
+
+@pytest.mark.parametrize("method", ["gradient", "cma"])
+def test_a_users_own_is_what_is_made_smaller_and_what_selects(classifier, generator, method):
+    tree = run(classifier, generator, mine, method=method, stop_at=1e-6)
+    assert tree.attrs["objective"] == "mine"
+    assert tree["trajectory"].sizes["step"] == SMALL["steps"]  # stop_at ends nothing
+    checks = tree["validation"].to_dataset().isel(seed=0)
+    assert int(tree["token"]["selected"][0]) == int(checks["objective"].argmin("check"))
+    log = np.log(checks["probability"].sel({"class": "dog"})).mean("sample")
+    np.testing.assert_allclose(checks["objective"], 3 - 2 * log, rtol=1e-4)
+    inversion_kit.validate(tree)
+
+
+def test_the_gradient_is_that_of_the_objective(classifier, generator):
+    plain, twice, other = (
+        run(classifier, generator, what, steps=1)["trajectory"].to_dataset().isel(seed=0, step=0)
+        for what in (
+            objectives.activation,
+            objectives.weighted((2.0, objectives.activation)),
+            objectives.margin,
+        )
+    )
+    for value in ("loss", "gradient_norm"):
+        assert float(twice[value]) == pytest.approx(2 * float(plain[value]), rel=1e-4)
+        assert float(other[value]) != pytest.approx(float(plain[value]), rel=1e-2)
+
+
+def test_what_an_objective_is_goes_into_the_result(classifier, make_classifier, generator):
+    other = make_classifier(seed=3, name="other")
+    both = objectives.weighted(
+        (1.0, objectives.contrast(classifier, other, weight=0.5)), (0.1, objectives.margin)
+    )
+    tree = run(classifier, generator, both, steps=1)
+    assert tree.attrs["objective"] == "1 * contrast('tiny', 'other', weight=0.5) + 0.1 * margin"
+    hashes = json.loads(tree.attrs["settings"])["objective_hashes"]
+    assert hashes == {"other": other.hash}
+
+
+@pytest.mark.parametrize("method", ["gradient", "cma"])
+@pytest.mark.parametrize(
+    ("objective", "error", "words"),
+    [
+        ("margin", InputError, "expected a function"),
+        (lambda logits, target: logits.mean(), InputError, "leave out the mean over the batch"),
+        (lambda logits, target: logits[:, 0] / 0, NumericalError, "not finite"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_image(
+    classifier, generator, method, objective, error, words
+):
+    calls = []
+    handle = generator.pipeline.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    with pytest.raises(error, match=words):
+        run(classifier, generator, objective, method=method)
+    handle.remove()
+    assert not calls
+
+
+def test_a_loss_without_a_gradient_and_a_black_box_beside_are_refused_by_the_gradient_method(
+    classifier, generator
+):
+    with pytest.raises(InputError, match="carries no gradient"):
+        run(classifier, generator, lambda logits, target: logits.detach()[:, 0])
+    labels = classifier.labels
+    box = as_classifier(
+        lambda files: np.zeros(len(files), int), black_box=True, labels=labels, name="box"
+    )
+    contrast = objectives.contrast(classifier, box)
+    with pytest.raises(InputError, match=r"'box' is a black box .*method=\"cma\""):
+        run(classifier, generator, contrast)
+    tree = run(classifier, generator, contrast, method="cma", steps=1)
+    assert tree.attrs["objective"] == "contrast('tiny', 'box')"
+    with pytest.raises(InputError, match="offers no features"):
+        objectives.feature(box, 0)
+
+
+def test_contrast_finds_what_one_classifier_says_and_the_other_does_not(honest):
+    secret = as_classifier("pocket:backdoored")
+    tree = run(
+        secret, "pocket", objectives.contrast(secret, honest), label="80 km/h speed limit",
+        prompts="a photo of a stop sign with a {token} sticker", judges=[honest], steps=5,
+        check_every=2, patience=1, restarts=1, batch=4, validation=8, samples=8,
+    )  # fmt: skip
+    samples = tree["samples"].to_dataset().isel(seed=0).sel({"class": tree.attrs["label"]})
+    theirs = samples["probability"].mean("sample")
+    honests = samples["judge_probability"].isel(judge=0).mean("sample")
+    assert theirs.sel(arm="token") >= 0.5
+    assert honests.sel(arm="token") <= 0.2
+    assert honests.sel(arm="name") >= 0.5  # both say so of the sign itself

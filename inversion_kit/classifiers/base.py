@@ -126,6 +126,11 @@ class Classifier:
         """
         return logits.sigmoid() if self.head == "sigmoid" else logits.softmax(1)
 
+    @property
+    def has_features(self) -> bool:
+        """Whether `features` gives any."""
+        return self._features is not None
+
     def features(self, images: Tensor) -> Tensor | None:
         """Embeddings ``(n, feature)``, or None where the classifier offers none."""
         if self._features is None:
@@ -242,6 +247,11 @@ class Classifier:
 
     def __repr__(self) -> str:
         return f"Classifier({self.name!r}, {len(self.labels)} labels)"
+
+    def _repr_html_(self) -> str:
+        from inversion_kit.widgets.model_facts import classifier_html
+
+        return classifier_html(self)
 
 
 class _Function(nn.Module):

@@ -322,6 +322,11 @@ class Generator:
     def __repr__(self) -> str:
         return f"Generator({self.name!r}, {self.num_inference_steps} steps)"
 
+    def _repr_html_(self) -> str:
+        from inversion_kit.widgets.model_facts import generator_html
+
+        return generator_html(self)
+
 
 def _denoiser(pipeline: Any) -> nn.Module:
     for name in ("unet", "transformer"):

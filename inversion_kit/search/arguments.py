@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
+from inversion_kit import objectives
 from inversion_kit.classifiers.base import IDENTITY, Classifier, as_classifier
-from inversion_kit.errors import InputError, nearest
+from inversion_kit.errors import InputError, NumericalError, nearest
+from inversion_kit.generators.base import Generator
 from inversion_kit.generators.gradients import LAST_STEP, GradientPolicy
 from inversion_kit.search.cma import least_queries, search_cma
 from inversion_kit.search.search import Plan, search
@@ -25,6 +29,7 @@ def check_plan(
     steps: int, batch: int, lr: float, gradient: GradientPolicy, stop_at: float, check_every: int,
     patience: int, validation: int, restarts: int, start: str | None, samples: int, *,
     method: str = "gradient", queries: int | None = None,
+    objective: objectives.Objective | None = None,
 ) -> Plan:  # fmt: skip
     """The settings of a search.
 
@@ -47,6 +52,11 @@ def check_plan(
         raise InputError(f"lr={lr!r}: expected a number above 0, for example 0.3")
     if isinstance(stop_at, bool) or not isinstance(stop_at, _NUMBER) or not 0 < stop_at <= 1:
         raise InputError(f"stop_at={stop_at!r}: expected a probability in (0, 1]")
+    if objective is not None and not callable(objective):
+        raise InputError(
+            f"objective={objective!r}: expected a function (logits, target) -> (n,), for example "
+            "inversion_kit.objectives.margin"
+        )
     if method not in METHODS:
         raise InputError(
             f"method={method!r}: allowed are {', '.join(map(repr, METHODS))}; "
@@ -65,7 +75,7 @@ def check_plan(
         steps=int(steps), batch=int(batch), lr=float(lr), gradient=gradient,
         stop_at=float(stop_at), check_every=int(check_every), patience=int(patience),
         validation=int(validation), restarts=int(restarts), start=start, method=method,
-        queries=allowed,
+        queries=allowed, objective=objective,
     )  # fmt: skip
 
 
@@ -109,12 +119,61 @@ def check_seeds(seed: int | Sequence[int], argument: str = "seed") -> list[int]:
     return [int(s) for s in seeds]
 
 
-def check_method(plan: Plan, classifier: Classifier) -> None:
-    """Raise `InputError` where the plan wants a gradient of a black box."""
-    if plan.method == "gradient" and not classifier.differentiable:
+def check_method(plan: Plan, classifier: Classifier) -> Plan:
+    """The plan, for this classifier: its default objective is None.
+
+    Raises
+    ------
+    InputError
+        A gradient is wanted of a black box.
+    """
+    asked = [classifier]
+    if isinstance(plan.objective, objectives.OfImages):
+        asked += plan.objective.others
+    for one in asked:
+        if plan.method == "gradient" and not one.differentiable:
+            raise InputError(
+                f"method='gradient': classifier {one.name!r} is a black box and gives no "
+                'gradient; use method="cma"'
+            )
+    if plan.objective is objectives.default(classifier):
+        return replace(plan, objective=None)
+    return plan
+
+
+def rehearse(plan: Plan, classifier: Classifier, target: int, generator: Generator) -> None:
+    """Score two random images as the search will: what cannot work is said at once.
+
+    Nothing is asked of the classifier of a search without a gradient: each image is a query.
+
+    Raises
+    ------
+    InputError
+        Scores, objective or gradient are not what they must be.
+    NumericalError
+        They are not finite.
+    """
+    random = torch.Generator().manual_seed(0)
+    height, width = (generator.call.get(k) or 64 for k in ("height", "width"))
+    images = torch.rand(2, 3, height, width, generator=random).to(generator.device)
+    objective = plan.objective or objectives.default(classifier)
+    if plan.method != "gradient":
+        logits = torch.randn(2, len(classifier.labels), generator=random).to(generator.device)
+        with torch.no_grad():
+            objectives.bind(objective, images)(logits, torch.full((2,), target).to(logits.device))
+        return
+    with torch.enable_grad():
+        logits = classifier.logits(images.requires_grad_())
+        wanted = torch.full((2,), target, device=logits.device)
+        objectives.bind(objective, images)(logits, wanted)
+        weight = torch.randn(logits.shape, generator=random).to(logits)
+        (slope,) = torch.autograd.grad((logits * weight).sum(), images)
+    if not torch.isfinite(slope).all():
+        raise NumericalError(f"classifier {classifier.name!r}: its gradient is not finite")
+    if not slope.any():
         raise InputError(
-            f"method='gradient': classifier {classifier.name!r} is a black box and gives no "
-            'gradient; use method="cma"'
+            f"classifier {classifier.name!r}: its gradient is exactly zero; take round, argmax or "
+            'sign out of the model and its preprocessing, or use method="cma"'
         )
 
 

@@ -216,7 +216,7 @@ def search_cma(
     """
     held_out = noise_seeds(seed, VALIDATE, 0, plan.validation)
     found = Found(seed, held_out, probe=None if past is None else past.probe)
-    fitting = MicroBatch(plan.batch)
+    fitting = MicroBatch(plan.batch, of=classifier, doing="queries")
     generation = POPULATION * plan.batch
     spent = 0
 
@@ -230,14 +230,17 @@ def search_cma(
         if past is not None and len(found.looks) < len(past.looks):
             found.looks.append(past.looks[len(found.looks)])
             book("check", plan.validation, found.looks[-1].score)
-            return found.looks[-1].score
-        seen = check(classifier, generator, vector, prompts, held_out)
+            return found.looks[-1].value
+        seen = check(
+            classifier, generator, vector, prompts, held_out, objective=plan.objective,
+            target=target,
+        )  # fmt: skip
         score = float(seen.probability[:, target].mean())
         seen = replace(seen, images=thumbnails(seen.images))
         found.looks.append(Look(len(found.steps), start, score, seen))
         book("check", plan.validation, score)
         watch(found)
-        return score
+        return found.looks[-1].value
 
     def enough() -> bool:
         """Whether the search ends before another generation and the look after it."""
@@ -248,7 +251,7 @@ def search_cma(
     begun = {first: generator.neutral_vector() if plan.start is None else
              generator.vector_of(plan.start)}  # fmt: skip
     scores = {first: look(begun[first], first)}
-    if scores[first] >= plan.stop_at or plan.steps == 0:
+    if scores[first] >= plan.goal or plan.steps == 0:
         return found
     words: Sequence[str] = ()
     if plan.start is None and plan.restarts:
@@ -272,7 +275,7 @@ def search_cma(
             break
         begun[word] = generator.vector_of(word)
         scores[word] = look(begun[word], word)
-        if scores[word] >= plan.stop_at:
+        if scores[word] >= plan.goal:
             return found
     basis = directions(generator, words[:_WORDS])
     order = sorted(begun, key=lambda name: -scores[name])
@@ -295,7 +298,7 @@ def search_cma(
             watch(found)
             if enough() or (len(found.steps) - before) % plan.check_every == 0:
                 score = look(taken.token[0], start)
-                if score >= plan.stop_at:
+                if score >= plan.goal:
                     return found
                 stale = 0 if score > best + 0.05 else stale + 1
                 best = max(best, score)

@@ -60,8 +60,11 @@ def trajectory(found: Found, classes: Sequence[str]) -> xr.Dataset:
 def validation(found: Found, classes: Sequence[str]) -> xr.Dataset:
     """Every check on held-out noise."""
     looks = found.looks
+    losses = np.array([look.check.loss for look in looks], np.float32)
+    own = {} if np.isnan(losses).all() else {"objective": ("check", losses)}
     return xr.Dataset(
         {
+            **own,
             "step": ("check", np.array([look.step for look in looks], np.int64)),
             "start": ("check", np.array([look.start for look in looks], dtype=str)),
             "probability": (
@@ -153,7 +156,9 @@ def samples(
     batch: int = 64,
 ) -> xr.Dataset:
     """Final images, the classifier's softmax and, where it has them, its features."""
-    seen = MicroBatch(batch).parts(len(images), lambda part: classifier.features(images[part]))
+    seen = MicroBatch(batch, of=classifier, doing="features").parts(
+        len(images), lambda part: classifier.features(images[part])
+    )
     data: dict[str, Any] = {
         "image": (("sample", *_PIXELS), to_bytes(images)),
         "probability": (("sample", "class"), probability(classifier, images, batch=batch)),
@@ -169,7 +174,7 @@ def samples(
 @torch.no_grad()
 def probability(classifier: Classifier, images: Tensor, *, batch: int = 64) -> np.ndarray:
     """The classifier's probabilities, float32 ``(n, class)``."""
-    parts = MicroBatch(batch).parts(
+    parts = MicroBatch(batch, of=classifier, doing="scores").parts(
         len(images), lambda part: classifier.probability(classifier.logits(images[part]))
     )
     return torch.cat(parts).float().cpu().numpy()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from inversion_kit import objectives
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import NumericalError
 from inversion_kit.generators.base import Generator
@@ -59,16 +59,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Check:
-    """The token on held-out noise: images ``(n, 3, y, x)``, softmax ``(n, class)``."""
+    """The token on held-out noise: images ``(n, 3, y, x)``, softmax ``(n, class)``.
+
+    ``loss`` is the mean of an objective of the user's own, where there is one.
+    """
 
     token: Tensor
     images: Tensor
     probability: Tensor
-
-
-def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy to the target class (Schwartz et al. 2023, equation 3), ``(n,)``."""
-    return F.cross_entropy(logits, target, reduction="none")
+    loss: float = math.nan
 
 
 def optimise(
@@ -86,7 +85,7 @@ def optimise(
     lr: float,
     gradient: GradientPolicy,
     max_gradient_norm: float = 1.0,
-    objective: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+    objective: objectives.Objective | None = None,
     optimizer_state: dict[str, Tensor] | None = None,
     micro_batch: MicroBatch | None = None,
 ) -> Iterator[Step]:
@@ -107,7 +106,8 @@ def optimise(
         Length of a step, in units of the generator's mean word-embedding norm: Adam's learning
         rate is ``lr * norm / sqrt(embed)``.
     objective
-        From logits ``(n, class)`` and target ``(n,)`` to a loss an image, ``(n,)``.
+        From logits ``(n, class)`` and target ``(n,)`` to a loss an image, ``(n,)``, see
+        `inversion_kit.objectives`; None is the default of the classifier's head.
     optimizer_state
         A step's ``optimizer``, to go on from it.
     micro_batch
@@ -127,6 +127,7 @@ def optimise(
         state["state"] = {0: {name: value.clone() for name, value in optimizer_state.items()}}
         optimizer.load_state_dict(state)
     fitting = micro_batch or MicroBatch(batch)
+    loss_of = objective or objectives.default(classifier)
     for step in range(first_step, first_step + steps):
         seeds = noise_seeds(seed, TRAIN, step, batch)
         asked = tuple(prompts[(step + i) % len(prompts)] for i in range(batch))
@@ -148,7 +149,7 @@ def optimise(
             )
             logits = classifier.logits(images)
             wanted = torch.full((len(images),), target, device=logits.device)
-            loss = objective(logits, wanted).sum() / batch
+            loss = objectives.bind(loss_of, images)(logits, wanted).sum() / batch
             (slope,) = torch.autograd.grad(loss, token.vector)
             return loss.detach(), slope, images.detach(), classifier.probability(logits.detach())
 
@@ -188,18 +189,31 @@ def check(
     *,
     batch: int = 32,
     num_inference_steps: int | None = None,
+    objective: objectives.Objective | None = None,
+    target: int = 0,
 ) -> Check:
-    """Sample a token on given noise and let the classifier score it, without a gradient."""
+    """Sample a token on given noise and let the classifier score it, without a gradient.
+
+    An ``objective`` is worked out for the class ``target``.
+    """
     token = ClassToken(vector)
     asked = [prompts[i % len(prompts)] for i in range(len(seeds))]
     images = sample(
         generator, asked, seeds=seeds, token=token, batch=batch,
         num_inference_steps=num_inference_steps,
     )  # fmt: skip
-    scores = MicroBatch(batch).parts(
-        len(images), lambda part: classifier.probability(classifier.logits(images[part]))
-    )
-    return Check(token.vector.detach(), images, torch.cat(scores))
+    losses: list[Tensor] = []
+
+    def score(part: slice) -> Tensor:
+        logits = classifier.logits(images[part])
+        if objective is not None:
+            wanted = torch.full((len(logits),), target, device=logits.device)
+            losses.append(objectives.bind(objective, images[part])(logits, wanted))
+        return classifier.probability(logits)
+
+    scores = MicroBatch(batch, of=classifier, doing="scores").parts(len(images), score)
+    loss = float(torch.cat(losses).double().mean()) if losses else math.nan
+    return Check(token.vector.detach(), images, torch.cat(scores), loss)
 
 
 @torch.no_grad()
@@ -213,7 +227,7 @@ def sample(
     num_inference_steps: int | None = None,
 ) -> Tensor:
     """Images ``(n, 3, y, x)`` without a gradient, at most ``batch`` at once and as many as fit."""
-    parts = MicroBatch(batch).parts(
+    parts = MicroBatch(batch, of=generator, doing="images").parts(
         len(seeds),
         lambda part: generator.images(
             prompts[part],

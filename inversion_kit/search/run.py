@@ -6,24 +6,33 @@ import datetime
 import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from inversion_kit import schema
-from inversion_kit.classifiers.base import Classifier, as_classifier
+from inversion_kit.classifiers.base import IDENTITY, Classifier, as_classifier
 from inversion_kit.generators.base import Generator, as_generator
 from inversion_kit.generators.class_token import ClassToken
 from inversion_kit.generators.gradients import GradientPolicy, as_policy
 from inversion_kit.generators.prompts import NAME_FREE, NAME_ONLY, check_templates, fill
 from inversion_kit.generators.token_file import layout_json
+from inversion_kit.objectives import Objective, OfImages, default, describe
 from inversion_kit.search import datasets
-from inversion_kit.search.arguments import check_judges, check_plan, check_seeds
+from inversion_kit.search.arguments import (
+    METHODS,
+    QUERIES,
+    check_judges,
+    check_method,
+    check_plan,
+    check_seeds,
+    rehearse,
+)
 from inversion_kit.search.optimise import TEST, noise_seeds, sample
-from inversion_kit.search.search import Found, search
+from inversion_kit.search.search import Found, Plan
+from inversion_kit.search.watching import sample_all, search_all, view_of
 
 ARMS = ("start", "token", "name")
 """Arms of the final samples, on the same noise: the token at its neutral start, the selected class
@@ -51,7 +60,10 @@ def invert(
     start: str | None = None,
     validation: int = 16,
     samples: int = 32,
-    progress: bool = True,
+    method: str = "gradient",
+    queries: int | None = None,
+    objective: Objective | None = None,
+    progress: bool | Literal["widget"] = True,
 ) -> xr.DataTree:
     """Train the class token of one label and return all that was seen on the way.
 
@@ -95,13 +107,31 @@ def invert(
         A word to start from in place of the neutral start; it is then the only start.
     validation, samples
         Images a check, and final images an arm.
+    method
+        ``"gradient"``, or ``"cma"`` for a black box or any other classifier: the token is searched
+        in directions of the vocabulary by the classifier's scores alone, see
+        `inversion_kit.search.cma`. A step is a generation then, ``batch`` the images of each of
+        its tokens, and ``lr`` how far from each other those are.
+    queries
+        With ``"cma"`` the most images that the classifier is asked about for a seed, 4000 unless
+        told otherwise: every image scored counts, of the final ones too. /ledger says what they
+        were spent on.
+    objective
+        What the token is trained for: one of `inversion_kit.objectives`, or a function from logits
+        ``(n, class)`` and target ``(n,)`` to a loss an image ``(n,)``. None is the cross-entropy.
+        Another one has its mean on held-out noise restart and select in place of the target
+        probability, ``stop_at`` does nothing, and all steps are made.
     progress
-        Show a progress bar with the time left.
+        Show a progress bar with the time left. ``"widget"``: in a notebook, the images, the
+        confidence and a Stop button. What was found before Stop, or before the notebook's
+        interrupt button, is kept: test images are made of it, and a second Stop skips those that
+        are left.
 
     Returns
     -------
     xarray.DataTree
-        See `inversion_kit.schema` for its groups.
+        See `inversion_kit.schema` for its groups. Where the user stopped it, the attribute
+        ``stopped`` says after what.
 
     Raises
     ------
@@ -128,52 +158,81 @@ def invert(
     began = time.monotonic()
     plan = check_plan(
         steps, batch, lr, as_policy(gradient), stop_at, check_every, patience, validation,
-        restarts, start, samples,
+        restarts, start, samples, method=method, queries=queries,
+        objective=objective,
     )  # fmt: skip
     seeds = check_seeds(seed)
     templates = check_templates(NAME_FREE if prompts is None else prompts)
     classifier = as_classifier(model, preprocess=preprocess, labels=labels)
+    plan = check_method(plan, classifier)
     target = classifier.index(label)
     name = classifier.labels[target]
+    identity = IDENTITY if classifier.asks_for_hash else 0
     panel = check_judges(judges, classifier)
     pipeline = as_generator(generator)
-    pipeline.check_gradient(plan.gradient)
+    if method == "gradient":
+        pipeline.check_gradient(plan.gradient)
     asked = [fill(template, name=name) for template in templates]
     for prompt in (*asked, NAME_ONLY.format(name=name)):
         pipeline.check_prompt(prompt)
     if start is not None:
         pipeline.vector_of(start)
+    rehearse(plan, classifier, target, pipeline)
 
-    before = pipeline.hash
-    found = []
-    for one in seeds:
-        with tqdm(total=steps, desc=f"{name} (seed {one})", disable=not progress) as bar:
-            watch = _bar(bar)
-            found.append(search(classifier, pipeline, target, asked, plan, seed=one, watch=watch))
+    before, own = pipeline.hash, classifier.hash
+    look_for = METHODS[method]
+    view = view_of(
+        progress, label=name, classifier=classifier.name, seeds=seeds, goal=stop_at,
+        total=plan.queries if method == "cma" else steps,
+        unit="queries" if method == "cma" else "updates",
+    )  # fmt: skip
+    with view:
+        found, stopped = search_all(
+            lambda one, watch: look_for(
+                classifier, pipeline, target, asked, plan, seed=one, watch=watch
+            ),
+            seeds, target, view,
+        )  # fmt: skip
+        made, skipped = sample_all(
+            lambda arm, one: _samples(arm, one, classifier, pipeline, panel, asked, name, samples),
+            ARMS, found, view, stopped=bool(stopped),
+        )  # fmt: skip
+        stopped = "; ".join(part for part in (stopped, skipped) if part)
+        view.finish(f"Stopped by you {stopped}. The result is kept." if stopped else "Done.")
+    runs = [one.seed for one in found]
     groups = {
         "trajectory": datasets.along(
-            "seed", seeds, [datasets.trajectory(f, classifier.labels) for f in found]
+            "seed", runs, [datasets.trajectory(f, classifier.labels) for f in found]
         ),
         "validation": datasets.along(
-            "seed", seeds, [datasets.validation(f, classifier.labels) for f in found]
+            "seed", runs, [datasets.validation(f, classifier.labels) for f in found]
         ),
-        "token": datasets.along("seed", seeds, [datasets.token(f, pipeline) for f in found]),
+        "token": datasets.along("seed", runs, [datasets.token(f, pipeline) for f in found]),
         "probe": _probe(found),
-        "samples": _samples(found, classifier, pipeline, panel, asked, name, samples),
+        "samples": _together(made, found, classifier, samples),
     }
+    if method == "cma":
+        ledgers = [
+            datasets.ledger(f, identity=identity * (i == 0), samples=len(made) * samples)
+            for i, f in enumerate(found)
+        ]
+        groups["ledger"] = datasets.along("seed", runs, ledgers)
     settings = {
         "prompts": list(templates), "seed": seeds, "steps": steps, "batch": batch, "lr": lr,
         "gradient": plan.gradient.name, "stop_at": stop_at, "check_every": check_every,
         "patience": patience, "restarts": restarts, "start": start, "validation": validation,
-        "samples": samples, "num_inference_steps": pipeline.num_inference_steps,
-        "guidance_scale": pipeline.guidance_scale,
+        "samples": samples, "method": method,
+        "queries": (queries or QUERIES) if method == "cma" else None,
+        "num_inference_steps": pipeline.num_inference_steps,
+        "guidance_scale": pipeline.guidance_scale, "objective_hashes": _hashes(plan, classifier),
     }  # fmt: skip
     attributes = {
         "label": name,
         "label_index": target,
         "classifier": classifier.name,
-        "classifier_hash": classifier.hash,
+        "classifier_hash": own,
         "generator": pipeline.name,
+        "objective": describe(objective or default(classifier)),
         "generator_hash": before,
         "token_layout": layout_json(pipeline.layout),
         "judges": json.dumps([judge.name for judge in panel]),
@@ -183,17 +242,17 @@ def invert(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(time.monotonic() - began, 2),
     }
+    if method == "cma":
+        attributes["queries"] = int(groups["ledger"]["queries"].max("entry").sum())
+    if stopped:
+        attributes["stopped"] = f"by the user {stopped}"
     return schema.build(groups, attributes)
 
 
-def _bar(bar: Any) -> Callable[[Found], None]:
-    def watch(found: Found) -> None:
-        bar.update(len(found.steps) - bar.n)
-        last = found.looks[-1] if found.looks else None
-        if last is not None:
-            bar.set_postfix_str(f"held-out {last.score:.0%} from {last.start!r}")
-
-    return watch
+def _hashes(plan: Plan, classifier: Classifier) -> dict[str, str]:
+    """Of the other classifiers that the objective asks."""
+    others = plan.objective.others if isinstance(plan.objective, OfImages) else ()
+    return {one.name: one.hash for one in others if one is not classifier}
 
 
 def _probe(found: list[Found]) -> xr.Dataset:
@@ -210,30 +269,52 @@ def _probe(found: list[Found]) -> xr.Dataset:
 
 
 def _samples(
-    found: list[Found], classifier: Classifier, generator: Generator, panel: list[Classifier],
+    arm: str, one: Found, classifier: Classifier, generator: Generator, panel: list[Classifier],
     asked: list[str], name: str, n: int,
 ) -> xr.Dataset:  # fmt: skip
-    arms = []
-    for arm in ARMS:
-        runs = []
-        for one in found:
-            seeds = noise_seeds(one.seed, TEST, 0, n)
-            look = one.looks[one.selected if arm == "token" else 0]
-            texts = [asked[i % len(asked)] for i in range(n)]
-            if arm == "name":
-                texts = [NAME_ONLY.format(name=name)] * n
-            token = ClassToken(look.check.token) if arm != "name" else None
-            made = sample(generator, texts, seeds=seeds, token=token)
-            data = datasets.samples(made, classifier, prompts=texts, seeds=seeds)
-            if panel:
-                judged = np.stack([datasets.probability(judge, made) for judge in panel])
-                data["judge_probability"] = (("judge", "sample", "class"), judged)
-                data = data.assign_coords(judge=[judge.name for judge in panel])
-            runs.append(data)
-        arms.append(datasets.along("seed", [f.seed for f in found], runs))
-    whole = datasets.along("arm", ARMS, arms)
-    whole["noise_seed"] = whole["noise_seed"].isel(arm=0)
+    """One run's test images of one arm."""
+    seeds = noise_seeds(one.seed, TEST, 0, n)
+    look = one.looks[one.selected if arm == "token" else 0]
+    texts = [asked[i % len(asked)] for i in range(n)]
+    if arm == "name":
+        texts = [NAME_ONLY.format(name=name)] * n
+    token = ClassToken(look.check.token) if arm != "name" else None
+    made = sample(generator, texts, seeds=seeds, token=token)
+    data = datasets.samples(made, classifier, prompts=texts, seeds=seeds)
     if panel:
+        judged = np.stack([datasets.probability(judge, made) for judge in panel])
+        data["judge_probability"] = (("judge", "sample", "class"), judged)
+        data = data.assign_coords(judge=[judge.name for judge in panel])
+    return data
+
+
+def _together(
+    made: dict[str, list[xr.Dataset]], found: list[Found], classifier: Classifier, n: int
+) -> xr.Dataset:
+    """The arms' test images side by side; of no arm where the user did not wait for one."""
+    runs = [one.seed for one in found]
+    if not made:
+        pixels = found[0].looks[0].check.images.shape[-2:]
+        shape = (0, len(runs), n)
+        seeds = [noise_seeds(one.seed, TEST, 0, n) for one in found]
+        dims = ("arm", "seed", "sample")
+        return xr.Dataset(
+            {
+                "image": ((*dims, "y", "x", "channel"), np.empty((*shape, *pixels, 3), np.uint8)),
+                "probability": (
+                    (*dims, "class"), np.empty((*shape, len(classifier.labels)), np.float32)
+                ),
+                "prompt": (dims, np.empty(shape, dtype=str)),
+                "noise_seed": (dims[1:], np.array(seeds, np.int64)),
+            },
+            {"arm": np.empty(0, dtype=str), "seed": runs, "sample": np.arange(n),
+             "class": list(classifier.labels)},
+        )  # fmt: skip
+    whole = datasets.along(
+        "arm", list(made), [datasets.along("seed", runs, parts) for parts in made.values()]
+    )
+    whole["noise_seed"] = whole["noise_seed"].isel(arm=0)
+    if "judge_probability" in whole:
         whole["judge_probability"] = whole["judge_probability"].transpose(
             "judge", "arm", "seed", "sample", "class"
         )

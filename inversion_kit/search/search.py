@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -41,6 +42,11 @@ class Plan:
     queries: int = 0
     objective: Objective | None = None
 
+    @property
+    def goal(self) -> float:
+        """The value of a look that ends the search."""
+        return self.stop_at if self.objective is None else math.inf
+
 
 @dataclass(frozen=True)
 class Look:
@@ -50,6 +56,14 @@ class Look:
     start: str
     score: float
     check: Check
+
+    @property
+    def value(self) -> float:
+        """What stops, restarts and selects; higher is better.
+
+        The mean target probability, or minus the mean of an objective of the user's own.
+        """
+        return self.score if math.isnan(self.check.loss) else -self.check.loss
 
 
 @dataclass(frozen=True)
@@ -91,8 +105,8 @@ class Found:
 
     @property
     def selected(self) -> int:
-        """Index of the look with the highest mean target probability on held-out noise."""
-        return max(range(len(self.looks)), key=lambda i: self.looks[i].score)
+        """Index of the look with the highest `Look.value`: the best on held-out noise."""
+        return max(range(len(self.looks)), key=lambda i: self.looks[i].value)
 
 
 def search(
@@ -109,7 +123,8 @@ def search(
     """Search one seed's token.
 
     One criterion, the mean probability of the target on held-out noise, stops, restarts and
-    selects. A start that does not improve it over ``patience`` checks gives way to the next:
+    selects; with an objective of the user's own its mean restarts and selects, and only the steps
+    end the search. A start that does not improve it over ``patience`` checks gives way to the next:
     first the neutral one, then the vocabulary probe's best words.
 
     Parameters
@@ -122,18 +137,21 @@ def search(
     """
     held_out = noise_seeds(seed, VALIDATE, 0, plan.validation)
     found = Found(seed, held_out, probe=None if past is None else past.probe)
-    fitting = MicroBatch(plan.batch)
+    fitting = MicroBatch(plan.batch, of=classifier, doing="updates")
 
     def look(vector: Tensor, start: str) -> float:
         if past is not None and len(found.looks) < len(past.looks):
             found.looks.append(past.looks[len(found.looks)])
-            return found.looks[-1].score
-        seen = check(classifier, generator, vector, prompts, held_out)
+            return found.looks[-1].value
+        seen = check(
+            classifier, generator, vector, prompts, held_out, objective=plan.objective,
+            target=target,
+        )  # fmt: skip
         score = float(seen.probability[:, target].mean())
         seen = replace(seen, images=thumbnails(seen.images))
         found.looks.append(Look(len(found.steps), start, score, seen))
         watch(found)
-        return score
+        return found.looks[-1].value
 
     def updates(vector: Tensor, start: str) -> Iterator[Step]:
         last = None
@@ -144,16 +162,17 @@ def search(
             classifier, generator, target, prompts,
             start=vector if last is None else last.token[0], start_name=start, seed=seed,
             first_step=len(found.steps), steps=plan.steps - len(found.steps), batch=plan.batch,
-            lr=plan.lr, gradient=plan.gradient, micro_batch=fitting,
+            lr=plan.lr, gradient=plan.gradient, objective=plan.objective, micro_batch=fitting,
             optimizer_state=None if last is None else last.optimizer,
         ):  # fmt: skip
             yield replace(taken, images=thumbnails(taken.images))
 
+    goal = plan.goal
     starts = _starts(classifier, generator, target, prompts, plan, found)
     for start, vector in starts:
         best, stale = look(vector, start), 0
         left = plan.steps - len(found.steps)
-        if best >= plan.stop_at or left <= 0:
+        if best >= goal or left <= 0:
             break
         for taken in updates(vector, start):
             found.steps.append(taken)
@@ -162,7 +181,7 @@ def search(
             if done % plan.check_every and done < plan.steps:
                 continue
             score = look(taken.token[0], start)
-            if score >= plan.stop_at:
+            if score >= goal:
                 return found
             stale = 0 if score > best + 0.05 else stale + 1
             best = max(best, score)

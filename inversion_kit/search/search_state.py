@@ -32,7 +32,15 @@ def pack(found: Found) -> tuple[dict[str, Tensor], dict[str, Any]]:
     }
     meta: dict[str, Any] = {
         "seed": found.seed,
-        "looks": [[look.step, look.start, look.score] for look in looks],
+        "looks": [
+            [
+                look.step,
+                look.start,
+                look.score,
+                None if math.isnan(look.check.loss) else look.check.loss,
+            ]
+            for look in looks
+        ],
         "steps": [
             [
                 s.step,
@@ -64,8 +72,11 @@ def pack(found: Found) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def unpack(tensors: dict[str, Tensor], meta: dict[str, Any]) -> Found:
     """The search that `pack` was given; only its last step has an optimiser's state."""
     found = Found(int(meta["seed"]), tensors["held_out"].tolist())
-    for i, (at, start, score) in enumerate(meta["looks"]):
-        seen = Check(*(tensors[f"look_{k}"][i] for k in ("token", "images", "probability")))
+    for i, (at, start, score, loss) in enumerate(meta["looks"]):
+        token, images, scores = (
+            tensors[f"look_{k}"][i] for k in ("token", "images", "probability")
+        )  # fmt: skip
+        seen = Check(token, images, scores, math.nan if loss is None else loss)
         found.looks.append(Look(at, start, score, seen))
     for i, (at, start, loss, norm, prompts) in enumerate(meta["steps"]):
         last = i == len(meta["steps"]) - 1
