@@ -1,7 +1,7 @@
 """How long an audit's report takes, and how large it is: ``python benchmarks/report.py``.
 
-Makes audits' folders on disk (four arms, one run, 8 images of 32 x 32 a unit, six scorers beside the
-audited one; of 20 labels everything is made, the others are links to them), then writes the report
+Makes audits' folders on disk (four arms, one run, 8 images of 32 x 32 a unit, six other
+scorers; of 20 labels everything is made, the others are links to them), then writes the report
 of each in a fresh process. Pictures are blurred noise, about as hard to compress as photographs.
 """
 

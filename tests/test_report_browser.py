@@ -232,7 +232,7 @@ def test_the_map_is_walked_by_keys_and_filtered(watched: Any, plain: Path) -> No
 
     def marks() -> int:
         return sum(
-            d.count("M") for d in page.locator(".map .dot").evaluate_all(
+            d.count("M") for d in page.locator(".map .mark").evaluate_all(
                 "all => all.map(e => e.getAttribute('d'))")
         )  # fmt: skip
 
@@ -283,7 +283,7 @@ def test_it_is_readable_without_scripts(browser: Any, plain: Path) -> None:
     assert page.locator(".gallery").is_visible()
     drawing = page.locator('.map[data-space="image"]')
     assert drawing.is_visible()
-    assert "M" in drawing.locator(".dot").first.get_attribute("d")
+    assert "M" in drawing.locator(".mark").first.get_attribute("d")
     assert not page.locator("#map-card").is_visible()
     assert not page.locator(".tools").first.is_visible()
     page.locator("details.label summary").first.click()

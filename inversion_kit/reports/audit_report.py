@@ -106,7 +106,7 @@ def to_html(tree: xr.DataTree, *, max_mb: float = 25.0) -> str:
         kinds=[words for _, words in audit_map.KINDS.values()],
         tokens=[words for _, words in audit_map.TOKENS.values()],
     )  # fmt: skip
-    parts = _Parts(matrices(tree, found["arm"]), _points(tree, len(rows)))
+    parts = _Parts(matrices(tree, found["arm"]), _points(tree))
     limit = max_mb * _MB * _MARGIN
     shell = len(_page(space, tree, found, parts, [], [], _fit(LEVELS[-1], tree)).encode())
     size = 0.0
@@ -151,11 +151,15 @@ class _Parts:
     points: dict[str, Any] | None
 
 
-def _points(tree: xr.DataTree, labels: int) -> dict[str, Any] | None:
+def _points(tree: xr.DataTree) -> dict[str, Any] | None:
     """Places of at most some thousand of the images that are shown."""
-    units = labels * tree["status"].sizes["arm"] * tree["status"].sizes["seed"]
+    return audit_map.place(tree, _noises_placed(tree))
+
+
+def _noises_placed(tree: xr.DataTree) -> int:
+    """Images of each label, arm and run that the map holds."""
     shown = max(k for _, k in _test_noises(tree, LEVELS[0])) + 1
-    return audit_map.place(tree, min(shown, max(1, _PLACED // units)))
+    return min(shown, max(1, _PLACED // tree["status"]["status"].size))
 
 
 def _page(
@@ -525,8 +529,11 @@ def _left_out(tree: xr.DataTree, detail: Detail) -> list[str]:
         stored = max(sizes["y"], sizes["x"])
         if detail.pixels < stored:
             yield f"pictures are {detail.pixels} pixels wide, stored are {stored}"
-        yield "pictures are compressed with loss; training images, embeddings and features are not "
-        yield "shown"
+        placed = _noises_placed(tree) * sizes["seed"]
+        if placed < detail.images:
+            yield f"the map holds {placed} of these {detail.images} images of each label and arm"
+        yield "pictures are compressed with loss; training images are not shown, embeddings and "
+        yield "features only as places in the map"
 
     found = list(parts())
     found[-2:] = ["".join(found[-2:])]

@@ -262,7 +262,7 @@
     atlas = () => {
       for (const drawing of drawings) {
         const space = drawing.dataset.space, points = placed[space];
-        for (const path of all(".dot", drawing)) {
+        for (const path of all(".mark", drawing)) {
           const kind = Number(path.dataset.kind), arm = Number(path.dataset.arm);
           path.setAttribute("d", points.x.map((_, n) =>
             points.kind[n] === kind && points.arm[n] === arm && visible(points, n) ? mark(points, n, space) : "").join(""));
