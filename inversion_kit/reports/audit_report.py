@@ -47,7 +47,7 @@ MEANINGS = {
 }
 _MARGIN = 0.97
 _MB = 1_000_000
-_SHOWN, _MIXUPS, _PLACED = 3, 20, 5000
+_SHOWN, _MIXUPS, _PLACED, _WORTH = 3, 20, 5000, 0.01
 
 
 @dataclass(frozen=True)
@@ -326,7 +326,8 @@ def _grid(
                 "gap": "",
                 "where": f"run {found['seeds'][r]}, noise {k + 1}",
                 "top": [
-                    {"name": str(names[c]), "p": float(p[c]), "own": c == target} for c in order
+                    {"name": str(names[c]), "p": float(p[c]), "own": c == target}
+                    for c in order if c == order[0] or p[c] >= _WORTH
                 ],
                 "hit": bool(order[0] == target),
                 "judges": [

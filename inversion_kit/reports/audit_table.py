@@ -229,8 +229,8 @@ def _says(row: dict[str, Any], classifier: str, arm: str) -> str:
     if row["gain"] is not None:
         gain = row["gain"]
         parts.append(
-            f"that is {points(gain['value'])} points {bracket(gain['low'], gain['high'])} over a "
-            "token trained against shuffled weights"
+            f"the gain over a token trained on shuffled weights is {points(gain['value'])} points "
+            f"{bracket(gain['low'], gain['high'])}"
         )
     return "; ".join(parts) + "."
 
