@@ -18,7 +18,7 @@ VIEWS = (
     "testing",
     *(
         f"{package}.{path.stem}"
-        for package in ("analysis", "figures", "reports", "storage")
+        for package in ("analysis", "figures", "reports", "storage", "widgets")
         for path in sorted((PACKAGE / package).glob("*.py"))
         if path.stem not in ("__init__", "audit_store", "checkpoints", "hashing")  # they write
     ),

@@ -395,7 +395,8 @@ def _start_sentence(tree: xr.DataTree) -> str:
         sentence += (
             "; a start word is from the class name, so what the generator knows of it is mixed in"
         )
-    return sentence + "."
+    stopped = tree.attrs.get("stopped")
+    return sentence + (f"; the search was stopped {stopped}." if stopped else ".")
 
 
 def _start_says(start: str) -> str:

@@ -145,8 +145,7 @@ def _run(tree: xr.DataTree) -> dict[str, Any]:
     return {
         "title": f"Class token of “{attributes['label']}”",
         "about": about,
-        "warning": f"Stopped {stopped}. What follows is of what was found before." if stopped
-        else "",
+        "warning": f"Stopped {stopped}." if stopped else "",
         "sentences": summary_sentences(tree),
         "parts": [_search_part(tree, target), *_arm_parts(tree, target)],
         "hint": hint,
