@@ -1,6 +1,8 @@
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from typer.testing import CliRunner
@@ -9,6 +11,7 @@ import inversion_kit
 from inversion_kit.cli import app
 from inversion_kit.storage.audit_store import AuditStore
 from inversion_kit.testing import synthetic_plan, synthetic_run
+from tests.audits import assert_same
 
 runner = CliRunner()
 
@@ -111,6 +114,58 @@ def test_status_of_a_running_audit_is_read_by_another_process(tmp_path):
     assert "0 of 2 units done" in seen.stdout
     assert refused.exit_code == 2
     assert "running:" not in runner.invoke(app, ["status", str(store.path)]).output
+
+
+def test_status_of_an_audit_in_work_and_of_a_killed_one(tmp_path):
+    out = tmp_path / "audit"
+    words = ["audit", "pocket:honest", "--generator", "pocket", "--label", "yield", "--arm", "name",
+             "--arm", "token", "--view", "blur", "--seeds", "1", "--samples", "2", "--steps", "5",
+             "--out", str(out)]  # fmt: skip
+    run = subprocess.Popen([sys.executable, "-m", "inversion_kit", *words], stderr=subprocess.PIPE)
+    try:
+        while run.poll() is None and not list(out.glob("working/*/0*")):
+            time.sleep(0.01)
+        run.send_signal(signal.SIGSTOP)  # it stands still and holds the folder
+        assert run.poll() is None, run.stderr.read()
+        seen = runner.invoke(app, ["status", str(out)])
+        refused = runner.invoke(app, ["resume", str(out)])
+    finally:
+        run.kill()
+        run.communicate()
+    assert seen.exit_code == 0, seen.output
+    assert "1 of 2 units done, 0 failed, 1 missing" in seen.output
+    assert f"running: process {run.pid} on" in seen.output
+    assert "in work: yield, token, seed 0: " in seen.output
+    assert "left: about" in seen.output
+    assert refused.exit_code == 2
+    assert f"process {run.pid} on" in refused.output
+
+    dead = runner.invoke(app, ["status", str(out)])
+    assert "running:" not in dead.output
+    assert "1 of 2 units done, 0 failed, 1 missing" in dead.output
+    assert "in work: yield, token, seed 0: " in dead.output
+
+
+@pytest.mark.slow
+def test_workers_make_the_same_audit(tmp_path):
+    pytest.importorskip("distributed")
+    words = [*AUDIT, "--label", "stop", "--label", "yield", "--label", "no entry"]
+    for name, more in (("one", []), ("two", ["--workers", "2"])):
+        done = subprocess.run(
+            [sys.executable, "-m", "inversion_kit", *words, "--out", str(tmp_path / name), *more],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "3 of 3 units done" in done.stdout
+    assert_same(*(inversion_kit.open(tmp_path / name) for name in ("one", "two")))
+    store = AuditStore(tmp_path / "two")
+    for unit in store.done():
+        store.set_aside(unit)
+    words = ["resume", str(store.path), "--workers", "2"]
+    again = subprocess.run([sys.executable, "-m", "inversion_kit", *words], capture_output=True)
+    assert again.returncode == 0, again.stderr
+    assert len(store.done()) == 3
+    assert_same(*(inversion_kit.open(tmp_path / name) for name in ("one", "two")))
 
 
 def test_a_dry_run_prints_an_estimate_and_makes_nothing(tmp_path):
