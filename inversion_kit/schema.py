@@ -160,7 +160,10 @@ ATTRIBUTES: dict[str, type] = {
     "seconds": float,
 }
 """Root attributes of a run and their types; judges, judge_hashes, settings and versions are JSON.
-A run with ``method="cma"`` has ``queries`` too: the images that the classifier has scored in all.
+A run also has ``objective``, what it was trained for, and ``preprocess_parity``: JSON of the
+largest difference between our preprocessing and the library's own path, measured, in levels of 255,
+or of why there is none; an audit has it among its settings. A run with ``method="cma"`` has
+``queries`` too: the images that the classifier has scored in all.
 An audit has the same but ``label`` and ``label_index``, which are along its dimension label."""
 
 

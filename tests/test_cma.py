@@ -296,3 +296,25 @@ def test_scores_alone_lead_from_the_neutral_start_of_the_pocket_to_a_class():
 def test_the_top_class_alone_leads_to_a_class_of_the_pocket():
     start, token = pocket(Box(as_classifier("pocket:honest"), top=True), "keep right")
     assert token >= start + 0.5
+
+
+def test_an_audit_asks_a_black_box_too_and_goes_on_as_if_never_cut_off(
+    classifier, generator, tmp_path
+):
+    box = Box(classifier)
+    same = {
+        "generator": generator, "arms": ["name", "token"], "views": [], "method": "cma",
+        "queries": 90, "batch": 2, "samples": 2, "validation": 3, "seeds": 1, "progress": False,
+    }  # fmt: skip
+    tree = inversion_kit.audit(box.boxed, ["dog"], store=tmp_path / "audit", **same)
+    assert (tree["status"]["status"] == "done").all()
+    settings = json.loads(tree.attrs["settings"])
+    assert (settings["method"], settings["queries"]) == ("cma", 90)
+    assert settings["preprocess_parity"]["why"] == "a black box takes files as they are"
+    assert tree["trajectory"].sizes["step"] >= 2
+    asked = box.asked
+    again = inversion_kit.audit(box.boxed, ["dog"], store=tmp_path / "audit", **same)
+    assert box.asked - asked <= 20  # its hash; every unit is there
+    assert again["samples"].to_dataset().identical(tree["samples"].to_dataset())
+    with pytest.raises(InputError, match='use method="cma"'):
+        inversion_kit.audit(box.boxed, ["dog"], **{**same, "method": "gradient", "queries": None})

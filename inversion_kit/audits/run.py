@@ -23,9 +23,17 @@ from inversion_kit.errors import InputError, StoreError
 from inversion_kit.generators.gradients import GradientPolicy, as_policy
 from inversion_kit.generators.prompts import NAME_FREE, WITH_NAME, check_templates
 from inversion_kit.generators.token_file import layout_json
+from inversion_kit.objectives import Objective, OfImages, describe
 from inversion_kit.progress import bar
 from inversion_kit.search import datasets
-from inversion_kit.search.arguments import check_judges, check_plan, check_seeds
+from inversion_kit.search.arguments import (
+    check_judges,
+    check_method,
+    check_plan,
+    check_seeds,
+    rehearse,
+)
+from inversion_kit.search.search import Plan
 from inversion_kit.storage.audit_folder import PLAN, AuditFolder
 from inversion_kit.storage.audit_store import ARMS, AuditStore, Unit
 from inversion_kit.storage.store import open as open_result
@@ -63,6 +71,9 @@ def audit(
     restarts: int = 3,
     validation: int = 16,
     samples: int = 32,
+    method: str = "gradient",
+    queries: int | None = None,
+    objective: Objective | None = None,
     progress: bool = True,
 ) -> xr.DataTree | Estimate:
     """Invert many labels, each in several arms and seeds on shared noise.
@@ -105,6 +116,9 @@ def audit(
         For a bare ``nn.Module``: ``preprocess`` and ``labels`` of `as_classifier`.
     steps, batch, lr, gradient, stop_at, check_every, patience, restarts, validation, samples
         See `inversion_kit.invert`.
+    method, queries, objective
+        See `inversion_kit.invert`; the queries are those of each unit's search, and judges, views
+        and final images are asked beside them.
     progress
         Show labels done, time left and success so far.
 
@@ -134,7 +148,7 @@ def audit(
     """
     plan = check_plan(
         steps, batch, lr, as_policy(gradient), stop_at, check_every, patience, validation,
-        restarts, None, samples,
+        restarts, None, samples, method=method, queries=queries, objective=objective, kept=0,
     )  # fmt: skip
     limit = seconds_of(budget)
     if isinstance(seeds, int) and not isinstance(seeds, bool):
@@ -153,9 +167,11 @@ def audit(
         plan=plan, samples=int(samples), labels=class_names, preprocess=preprocess,
     )  # fmt: skip
     bench = spec.load()
+    spec.plan = bench.plan = check_method(plan, bench.classifier)
     check_judges(bench.judges, bench.classifier)
     indices = _check_labels(labels, bench)
     _check_units(bench, indices, chosen_arms)
+    rehearse(bench.plan, bench.classifier, indices[0], bench.generator)
     written = _written(spec, bench, indices, chosen_arms, chosen_seeds, free)
     spec.key = hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
     if dry_run:
@@ -248,7 +264,8 @@ def spec_of(store: AuditFolder) -> Spec:
             plan=check_plan(
                 **{name: settings[name] for name in (*_PLAN, "samples")},
                 gradient=as_policy(settings["gradient"]),
-                start=None,
+                start=None, method=settings.get("method", "gradient"),
+                queries=settings.get("queries"), kept=0,
             ),
             samples=settings["samples"],
         )  # fmt: skip
@@ -286,12 +303,26 @@ def _written(
             "guidance_scale": generator.guidance_scale,
             "token_layout": layout_json(generator.layout),
             "sources": _sources(spec),
+            **_method(spec.plan),
             "preprocess": identity.fed(classifier),
+            "preprocess_parity": classifier.parity_told,
             "judge_preprocess": [identity.fed(judge) for judge in bench.judges],
             "sampler": identity.sampler(generator),
         },
         "versions": datasets.versions(),
     }  # fmt: skip
+
+
+def _method(plan: Plan) -> dict[str, Any]:
+    """How a plan searches, where it is not by the gradient of the default objective."""
+    told: dict[str, Any] = {}
+    if plan.method != "gradient":
+        told |= {"method": plan.method, "queries": plan.queries}
+    if plan.objective is not None:
+        told |= {"objective": describe(plan.objective)}
+        if isinstance(plan.objective, OfImages):
+            told["objective_hashes"] = {one.name: one.hash for one in plan.objective.others}
+    return told
 
 
 def _refuse_old(path: Path) -> None:
@@ -370,7 +401,7 @@ def _check_labels(labels: Sequence[int | str] | int | str | None, bench: Bench) 
 
 def _check_units(bench: Bench, indices: Sequence[int], arms: Sequence[str]) -> None:
     """What would fail in every unit fails now."""
-    if set(arms) - {"name"}:
+    if set(arms) - {"name"} and bench.plan.method == "gradient":
         bench.generator.check_gradient(bench.plan.gradient)
     if "shuffled" in arms:
         bench.trained_against(Unit(indices[0], "shuffled", 0))
@@ -382,6 +413,7 @@ def _check_units(bench: Bench, indices: Sequence[int], arms: Sequence[str]) -> N
 
 def _sources(spec: Spec) -> dict[str, Any] | None:
     """The models' names, where they say all: with them the audit goes on from its folder."""
-    if not spec.named or spec.labels is not None or spec.preprocess is not None:
+    own = (spec.labels, spec.preprocess, spec.plan.objective)
+    if not spec.named or any(one is not None for one in own):
         return None
     return {"model": spec.model, "generator": spec.generator, "judges": list(spec.judges)}

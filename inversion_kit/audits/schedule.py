@@ -115,7 +115,7 @@ def estimate(
     draw(1)
     image = _timed(lambda: draw(4)) / 4
     step = 0.0
-    if plan.steps and set(counts) - {"name"}:
+    if plan.steps and plan.method == "gradient" and set(counts) - {"name"}:
         asked = bench.prompts(Unit(probe.label_index, next(a for a in counts if a != "name"), seed))
         updates = optimise(
             bench.classifier, bench.generator, probe.label_index, asked,
@@ -133,6 +133,8 @@ def estimate(
         a: final + (a != "name") * (step * plan.steps + image * (checks * plan.validation + words))
         for a in counts
     }
+    if plan.method == "cma":
+        most = {a: final + (a != "name") * image * plan.queries for a in counts}
     return Estimate(counts, least, most, budget)
 
 

@@ -20,8 +20,9 @@ from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import ClassToken
 from inversion_kit.generators.prompts import NAME_ONLY, fill
 from inversion_kit.search import datasets
+from inversion_kit.search.arguments import METHODS
 from inversion_kit.search.optimise import TEST, noise_seeds, sample
-from inversion_kit.search.search import Found, Plan, search
+from inversion_kit.search.search import Found, Plan
 from inversion_kit.search.search_state import pack, unpack
 from inversion_kit.storage import unit_files
 from inversion_kit.storage.audit_store import AuditStore, Unit
@@ -105,7 +106,7 @@ def make(
     prompts, token = bench.prompts(unit), None
     trained = bench.trained_against(unit)
     if unit.arm != "name":
-        found = search(
+        found = METHODS[bench.plan.method](
             trained, bench.generator, unit.label_index, prompts, bench.plan,
             seed=unit.seed, watch=watch, past=past,
         )  # fmt: skip

@@ -179,11 +179,38 @@ class Classifier:
     def parity(self) -> float | None:
         """Largest difference from the library's own path on files, in levels of 255.
 
-        None where the classifier comes with no path of its own.
+        None where the classifier comes with no path of its own. Of an ensemble that of the member
+        which is farthest off.
         """
+        if members := getattr(self.model, "members", ()):
+            each = [member.parity for member in members]
+            return None if None in each else max(one for one in each if one is not None)
         if self._official is None or not isinstance(self.preprocess, Preprocess):
             return None
         return parity(self.preprocess, self._official)
+
+    @property
+    def parity_told(self) -> dict[str, Any]:
+        """`parity` as results keep it: levels and what they were compared with, or why not.
+
+        Examples
+        --------
+        >>> as_classifier("pocket:honest").parity_told["compared with"]
+        'timm'
+        """
+        if self.parity is not None:
+            members = getattr(self.model, "members", (self,))
+            paths = ", ".join(sorted({_path_of(member._official) for member in members}))
+            return {"levels of 255": round(self.parity, 1), "compared with": paths}
+        if getattr(self.model, "members", ()):
+            why = "not every member comes with a library's own path"
+        elif not self.differentiable:
+            why = "a black box takes files as they are"
+        elif isinstance(self.preprocess, Preprocess):
+            why = "the preprocessing was given as settings, with no library's own path beside it"
+        else:
+            why = "the preprocessing is a function of the user's own, used as it is"
+        return {"levels of 255": None, "why": why}
 
     def index(self, label: int | str) -> int:
         """The class index of an index, a name, or a unique part of a name.
@@ -252,6 +279,15 @@ class Classifier:
         from inversion_kit.widgets.model_facts import classifier_html
 
         return classifier_html(self)
+
+
+def _path_of(official: Any) -> str:
+    """Whose path from a file to a model's input it is."""
+    if named := getattr(official, "__name__", None):
+        return str(named)
+    parts = getattr(official, "transforms", [official])
+    from_ = {type(part).__module__.split(".")[0] for part in parts}
+    return "timm" if "timm" in from_ else " and ".join(sorted(from_))
 
 
 class _Function(nn.Module):

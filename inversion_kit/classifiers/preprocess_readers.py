@@ -106,6 +106,7 @@ def _read_image_processor(given: Any) -> tuple[Preprocess, Official]:
         return torch.as_tensor(given(images=image, return_tensors="pt")["pixel_values"][0])
 
     called = type(given).__name__
+    official.__name__ = f"{called} of transformers"
     try:
         if hasattr(given, "data_config"):
             look, _ = read_timm(given.data_config)

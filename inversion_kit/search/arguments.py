@@ -29,11 +29,12 @@ def check_plan(
     steps: int, batch: int, lr: float, gradient: GradientPolicy, stop_at: float, check_every: int,
     patience: int, validation: int, restarts: int, start: str | None, samples: int, *,
     method: str = "gradient", queries: int | None = None,
-    objective: objectives.Objective | None = None,
+    objective: objectives.Objective | None = None, kept: int | None = None,
 ) -> Plan:  # fmt: skip
     """The settings of a search.
 
-    ``queries`` are those of the search and of the final ``samples``; the plan has the search's.
+    The plan's queries are those of the search: ``queries`` without ``kept``, which are by default
+    the classifier's hash and three arms of final ``samples``.
 
     Raises
     ------
@@ -68,7 +69,8 @@ def check_plan(
             raise InputError(
                 f"gradient={gradient.name!r}: method='cma' asks for no gradient; leave it out"
             )
-        allowed = _check_queries(queries, batch, validation, samples)
+        kept = IDENTITY + 3 * samples if kept is None else kept
+        allowed = _check_queries(queries, batch, validation, kept)
     elif queries is not None:
         raise InputError(f"queries={queries!r}: for method='cma' alone; leave it out")
     return Plan(
@@ -79,17 +81,16 @@ def check_plan(
     )  # fmt: skip
 
 
-def _check_queries(queries: int | None, batch: int, validation: int, samples: int) -> int:
-    """What the search may use of the queries: all but the final images of the three arms."""
+def _check_queries(queries: int | None, batch: int, validation: int, kept: int) -> int:
+    """What the search may use of the queries."""
     queries = QUERIES if queries is None else queries
     if isinstance(queries, bool) or not isinstance(queries, (int, np.integer)):
         raise InputError(f"queries={queries!r}: expected a whole number, for example {QUERIES}")
-    kept = IDENTITY + 3 * samples
     least = kept + least_queries(int(batch), int(validation))
     if queries < least:
         raise InputError(
-            f"queries={queries}: at least {least} with batch={batch}, validation={validation} and "
-            f"samples={samples}: two checks, one generation and the final images"
+            f"queries={queries}: at least {least} with batch={batch}, validation={validation}: two "
+            f"checks, one generation, and {kept} for final images and the classifier's hash"
         )
     return int(queries) - kept
 
@@ -142,7 +143,7 @@ def check_method(plan: Plan, classifier: Classifier) -> Plan:
 
 
 def rehearse(plan: Plan, classifier: Classifier, target: int, generator: Generator) -> None:
-    """Score two random images as the search will: what cannot work is said at once.
+    """Score a random image as the search will: what cannot work is said at once.
 
     Nothing is asked of the classifier of a search without a gradient: each image is a query.
 
@@ -155,16 +156,16 @@ def rehearse(plan: Plan, classifier: Classifier, target: int, generator: Generat
     """
     random = torch.Generator().manual_seed(0)
     height, width = (generator.call.get(k) or 64 for k in ("height", "width"))
-    images = torch.rand(2, 3, height, width, generator=random).to(generator.device)
+    images = torch.rand(1, 3, height, width, generator=random).to(generator.device)
     objective = plan.objective or objectives.default(classifier)
     if plan.method != "gradient":
-        logits = torch.randn(2, len(classifier.labels), generator=random).to(generator.device)
+        logits = torch.randn(1, len(classifier.labels), generator=random).to(generator.device)
         with torch.no_grad():
-            objectives.bind(objective, images)(logits, torch.full((2,), target).to(logits.device))
+            objectives.bind(objective, images)(logits, torch.full((1,), target).to(logits.device))
         return
     with torch.enable_grad():
         logits = classifier.logits(images.requires_grad_())
-        wanted = torch.full((2,), target, device=logits.device)
+        wanted = torch.full((1,), target, device=logits.device)
         objectives.bind(objective, images)(logits, wanted)
         weight = torch.randn(logits.shape, generator=random).to(logits)
         (slope,) = torch.autograd.grad((logits * weight).sum(), images)

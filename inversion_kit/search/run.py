@@ -231,6 +231,7 @@ def invert(
         "label_index": target,
         "classifier": classifier.name,
         "classifier_hash": own,
+        "preprocess_parity": json.dumps(classifier.parity_told),
         "generator": pipeline.name,
         "objective": describe(objective or default(classifier)),
         "generator_hash": before,
