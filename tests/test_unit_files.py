@@ -266,3 +266,26 @@ def test_datasets_of_numpy_text_are_taken(tmp_path):
     unit_files.write(tmp_path, "unit", groups, attributes)
     found, _ = unit_files.read(tmp_path / "unit")
     assert found["samples"]["prompt"].values.tolist() == text.tolist()
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "[1, -2e400]", "{", "",
+                                  "\\", "[" * 100_000, '"\\ud800" x'])  # fmt: skip
+def test_json_that_is_none_is_a_typed_error(tmp_path, text):
+    with pytest.raises(StoreError, match=r"a\.json"):
+        durable.parse(text.encode(), tmp_path / "a.json")
+    with pytest.raises(StoreError, match=r"a\.json"):
+        durable.parse(b"\xff" + text.encode(), tmp_path / "a.json")
+
+
+def test_text_that_utf8_cannot_hold_is_neither_written_nor_read(tmp_path):
+    groups, attributes = synthetic_unit(1)
+    groups["samples"]["prompt"][0] = "half a \ud800 pair"
+    with pytest.raises(InputError, match="lone surrogate"):
+        unit_files.write(tmp_path, "unit", groups, attributes)
+    assert os.listdir(tmp_path) == []
+    write(tmp_path)
+    files = {name: (tmp_path / "unit" / name).read_bytes() for name in FILES[:3]}
+    forged = files["unit.json"].replace(b'"neutral"', b'"\\ud800"')
+    durable.write_folder(tmp_path, "lies", files | {"unit.json": forged})
+    with pytest.raises(StoreError, match=r"unit\.json"):
+        unit_files.read(tmp_path / "lies")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -192,7 +193,7 @@ def read_file(path: Path, limit: int = _JSON_LIMIT, size: int | None = None) -> 
 
 
 def parse(data: bytes, path: Path) -> Any:
-    """JSON, strictly: UTF-8 and no NaN.
+    """JSON, strictly: UTF-8, no NaN and no number that is too large for a float.
 
     Raises
     ------
@@ -200,7 +201,7 @@ def parse(data: bytes, path: Path) -> Any:
         It is not.
     """
     try:
-        return json.loads(data.decode(), parse_constant=_no_constant)
+        return json.loads(data.decode(), parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise StoreError(f"path={str(path)!r} is damaged: not JSON ({error}); {REPAIR}") from error
 
@@ -348,6 +349,12 @@ def _entry(path: Path, entries: dict[str, Any]) -> tuple[int, str]:
 def damaged(path: Path) -> StoreError:
     """The error of a file that is not what its sha256 says."""
     return StoreError(f"path={str(path)!r} is damaged: its sha256 is another; {REPAIR}")
+
+
+def _finite(word: str) -> float:
+    if math.isinf(value := float(word)):
+        raise ValueError(f"{word} is too large")
+    return value
 
 
 def _no_constant(word: str) -> None:

@@ -13,7 +13,7 @@ manifest.json         size and sha256 of the other files; the seconds that the u
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -99,6 +99,10 @@ def write(
             }
     from safetensors.numpy import save
 
+    if not _in_utf8(texts):
+        raise InputError(
+            f"groups: a text of unit {name} holds what UTF-8 cannot (a lone surrogate)"
+        )
     try:
         described = durable.dump({"attributes": dict(attributes), "texts": list(texts)})
     except (TypeError, ValueError, RecursionError) as error:
@@ -141,7 +145,7 @@ def read(folder: Path) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
                 {name: v for name, v in values.items() if not variables[name].coordinate},
                 coords={name: v for name, v in values.items() if variables[name].coordinate},
             )
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise SchemaError(f"path={str(folder / TABLE)!r}, /{group}: {error}") from error
     validate(groups)
     return groups, attributes
@@ -193,6 +197,7 @@ def read_texts(folder: Path) -> tuple[dict[str, Any], np.ndarray]:
         not isinstance(listed, list)
         or not all(isinstance(text, str) for text in listed)
         or not isinstance(attributes, dict)
+        or not _in_utf8(listed)
     ):
         raise StoreError(f"path={str(path)!r} has no attributes and texts")
     texts: np.ndarray = np.empty(len(listed), dtype=object)
@@ -306,6 +311,14 @@ def _noise_faults(groups: Mapping[str, xr.Dataset]) -> list[str]:
     if check & test or (train - {-1}) & (check | test):
         return ["noise seeds of training, validation and samples overlap"]
     return []
+
+
+def _in_utf8(texts: Iterable[str]) -> bool:
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _kind(values: np.ndarray) -> str:
