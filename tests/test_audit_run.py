@@ -22,6 +22,7 @@ from inversion_kit.generators.base import Generator
 from inversion_kit.storage.audit_store import ARMS, AuditStore, Unit
 from tests.audits import SMALL, assert_same
 from tests.killing import kill_at
+from tests.test_search_state import PLAN
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,7 @@ def test_one_failure_does_not_stop_the_others(run, make_classifier, tmp_path, ca
     tree = run(classifier, labels=["cat", "dog"], arms=["name"], store=tmp_path, progress=True)
     assert tree["status"]["status"].values.ravel().tolist() == ["failed", "done"]
     assert "not finite" in tree["status"]["reason"].values.ravel()[0]
-    assert "audit of tiny: 2/2, 0 s left, 1 failed\n" in capsys.readouterr().err
+    assert "audit of tiny: 2/2, 0 s left, 2 of 2 labels, 1 failed\n" in capsys.readouterr().err
 
 
 def test_the_audited_models_are_untouched(run, models, make_classifier):
@@ -345,7 +346,7 @@ def test_an_audit_of_names_is_resumed_and_failures_retried(tmp_path):
 
 
 def test_class_names_are_not_lost_on_resume(tmp_path, no_images):
-    spec = audit_run.Spec("", "pocket:honest", "pocket", (), (), {}, None, 1, labels=["a"])
+    spec = audit_run.Spec("", "pocket:honest", "pocket", (), (), {}, PLAN, 1, labels=["a"])
     assert audit_run._sources(spec) is None
     spec.labels = None
     assert audit_run._sources(spec)["model"] == "pocket:honest"

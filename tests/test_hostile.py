@@ -251,9 +251,10 @@ def test_mutated_files_give_typed_errors(loader, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("loader", LOADERS)
 def test_ten_thousand_mutated_files_give_typed_errors(loader, tmp_path, capsys):
-    refused, slowest, grown = attack(loader, tmp_path, 10_000)
+    count = 1_000 if loader == "forged zarr" else 10_000  # all of it is read each time
+    refused, slowest, grown = attack(loader, tmp_path, count)
     with capsys.disabled():
-        print(f"\n{loader}: {refused} of 10000 refused, the others equal or harmless; slowest "
+        print(f"\n{loader}: {refused} of {count} refused, the others equal or harmless; slowest "
               f"{slowest:.2f} s, {grown:.0f} MB")  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import json
 import tempfile
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,8 @@ def audit(
     check_judges(bench.judges, bench.classifier)
     indices = _check_labels(labels, bench)
     _check_units(bench, indices, chosen_arms)
-    rehearse(bench.plan, bench.classifier, indices[0], bench.generator)
+    if set(chosen_arms) - {"name"}:
+        rehearse(bench.plan, bench.classifier, indices[0], bench.generator)
     written = _written(spec, bench, indices, chosen_arms, chosen_seeds, free)
     spec.key = hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
     if dry_run:
@@ -358,24 +360,28 @@ def _run(
                     budget=budget - (time.monotonic() - began), results=lambda: outcomes,
                 )  # fmt: skip
             before = total - len(ordered)
+            left = Counter(unit.label_index for unit in ordered)
             with bar(total=total, initial=before, desc=title, disable=not progress) as shown:
                 for outcome in executor.run(spec, store, queue):
                     outcomes.append(outcome)
-                    shown.set_postfix_str(_so_far(outcomes))
+                    left[outcome.unit.label_index] -= 1
+                    shown.set_postfix_str(_so_far(outcomes, left, len(store.names)))
                     shown.update(1)
         except KeyboardInterrupt:
-            left = len(store.missing())
+            missing = len(store.missing())
             warnings.warn(
-                f"interrupted: {left} of {total} units are missing; the others are kept",
+                f"interrupted: {missing} of {total} units are missing; the others are kept",
                 RuntimeWarning,
                 stacklevel=3,
             )
 
 
-def _so_far(outcomes: Sequence[Outcome]) -> str:
+def _so_far(outcomes: Sequence[Outcome], left: Counter[int], labels: int) -> str:
+    """Labels of which nothing is left to do, success so far, failures."""
     token = [o.success for o in outcomes if o.unit.arm == "token" and o.status == "done"]
     failed = sum(o.status == "failed" for o in outcomes)
-    parts = [f"token success {sum(token) / len(token):.0%}"] if token else []
+    parts = [f"{labels - sum(n > 0 for n in left.values())} of {labels} labels"]
+    parts += [f"token success {sum(token) / len(token):.0%}"] if token else []
     parts += [f"{failed} failed"] if failed else []
     return ", ".join(parts)
 
