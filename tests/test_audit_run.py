@@ -99,7 +99,20 @@ def test_killed_and_resumed_is_what_it_would_have_been(run, whole, tmp_path, num
     assert_same(run(store=tmp_path), whole)
 
 
-def test_a_checkpoint_is_gone_on_from(run, whole, tmp_path):
+def counted_updates(monkeypatch):
+    """A list that grows by one with every batch of images that is made with a gradient."""
+    made, images = [], Generator.images
+
+    def count(self, *args, **named):
+        if named.get("gradient") is not None and named["gradient"].last != 0:
+            made.append(1)
+        return images(self, *args, **named)
+
+    monkeypatch.setattr(Generator, "images", count)
+    return made
+
+
+def test_a_checkpoint_is_gone_on_from(run, whole, tmp_path, monkeypatch):
     saved = AuditStore.save_checkpoint
     count = 0
 
@@ -110,6 +123,7 @@ def test_a_checkpoint_is_gone_on_from(run, whole, tmp_path):
         if count == 3:
             raise KeyboardInterrupt
 
+    updates = counted_updates(monkeypatch)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AuditStore, "save_checkpoint", stop)
         with pytest.warns(RuntimeWarning, match="3 of 4 units are missing"):
@@ -122,6 +136,8 @@ def test_a_checkpoint_is_gone_on_from(run, whole, tmp_path):
     assert store.progress().working
     assert_same(run(store=tmp_path), whole)
     assert not store.progress().working
+    batches = (whole["trajectory"]["noise_seed"].values >= 0).sum() // SMALL["batch"]
+    assert len(updates) == batches  # none of them was made twice
 
 
 def test_short_memory_changes_nothing_but_rounding(run, make_classifier):
