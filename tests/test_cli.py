@@ -31,6 +31,18 @@ def test_invert_leaves_a_result_and_a_report(tmp_path):
     assert inversion_kit.open(out / "run.zarr").attrs["label"] == "yield"
 
 
+def test_invert_without_a_gradient_says_what_it_may_ask(tmp_path):
+    out = tmp_path / "run"
+    words = ["invert", "pocket:honest", "yield", "--generator", "pocket", "--out", str(out)]
+    done = runner.invoke(app, [*words, "--method", "cma", "--queries", "90"])
+    assert done.exit_code == 2
+    assert "queries=90: at least" in done.output
+    done = runner.invoke(app, [*words, "--method", "cma", "--queries", "250", "--steps", "0"])
+    assert done.exit_code == 0, done.output
+    tree = inversion_kit.open(out / "run.zarr")
+    assert tree.attrs["queries"] == int(tree["ledger"]["queries"].max()) <= 250
+
+
 def test_report_is_written_again_from_a_stored_result(tmp_path):
     inversion_kit.save(synthetic_run(), tmp_path / "run.zarr")
     page = tmp_path / "again.html"

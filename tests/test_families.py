@@ -225,6 +225,20 @@ def test_a_pipeline_without_a_gradient_is_refused_and_sampled(name, tokenizer):
         generator.images([ASKED], seeds=[1], token=token, gradient=LAST_STEP)
 
 
+@pytest.mark.parametrize("name", ["deepfloyd", "kandinsky3"])
+def test_a_pipeline_without_a_gradient_is_searched_without_one(name, tokenizer, classifier):
+    generator = make(name, tokenizer)
+    settings = {"batch": 1, "samples": 1, "validation": 1, "restarts": 0, "progress": False}
+    with pytest.raises(InputError, match=r"no_grad.*method='cma'"):
+        invert(classifier, "dog", generator=generator, **settings)
+    tree = invert(
+        classifier, "dog", generator=generator, method="cma", steps=1, check_every=1, stop_at=1.0,
+        **settings,
+    )  # fmt: skip
+    assert tree["token"].sizes["check"] == 2
+    assert generator.fresh_hash() == tree.attrs["generator_hash"]
+
+
 def test_a_pipeline_of_two_text_encoders_is_inverted(tokenizer, classifier):
     generator = make("sdxl", tokenizer)
     tree = invert(

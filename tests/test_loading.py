@@ -31,6 +31,26 @@ def test_an_unloadable_hub_id_is_an_error_that_names_the_way_out(source, monkeyp
     assert "--revision f00`" in str(caught.value)
 
 
+def test_a_hub_id_is_loaded_from_the_cache_at_the_revision_asked_for(
+    make_pipeline, monkeypatch, tmp_path
+):
+    """The hub's own cache, filled by hand as a download fills it."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--owner--small"
+    (repository / "refs").mkdir(parents=True)
+    hashes = {}
+    for commit, branch in (("a" * 40, "main"), ("b" * 40, "other")):
+        pipeline = make_pipeline()
+        torch.nn.init.constant_(pipeline.unet.conv_out.bias, float(branch == "other"))
+        pipeline.save_pretrained(repository / "snapshots" / commit)
+        (repository / "refs" / branch).write_text(commit, "utf-8")
+        hashes[branch] = as_generator(pipeline).hash
+    assert hashes["main"] != hashes["other"]
+    assert as_generator("owner/small").hash == hashes["main"]
+    for revision in ("other", "b" * 40):
+        assert as_generator("owner/small", revision=revision).hash == hashes["other"]
+
+
 @pytest.mark.parametrize("family", ["sdxl", "sd3"])
 def test_a_folder_of_any_family_is_loaded(family, tokenizer, tmp_path):
     pipeline = build(family, tokenizer)

@@ -2,9 +2,11 @@ import json
 
 import numpy as np
 import pytest
+from torch import nn
 
 import inversion_kit
-from inversion_kit.errors import InputError, LabelError
+from inversion_kit.classifiers.base import Classifier, Preprocess
+from inversion_kit.errors import InputError, LabelError, NumericalError
 from inversion_kit.schema import validate
 from inversion_kit.search.run import ARMS, invert
 
@@ -82,6 +84,38 @@ def test_bad_input_is_refused_before_any_image(classifier, generator, settings, 
     handle = generator.pipeline.unet.register_forward_pre_hook(lambda *_: calls.append(1))
     with pytest.raises(InputError, match=words):
         invert(classifier, "dog", generator=generator, **{**SMALL, **settings})
+    handle.remove()
+    assert not calls
+
+
+def broken(change):
+    """The tiny classifier's kind of model with something done to its scores."""
+    inner = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 4))
+    return Classifier(
+        lambda x: change(inner(x)), Preprocess(size=(12, 12)), ("cat", "dog", "big dog", "stop"),
+        name="broken",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (lambda out: out[:, :3], InputError, r"gave \(1, 3\) for 1 images and 4 labels"),
+        (lambda out: out[None], InputError, "expected logits"),
+        (lambda out: out.tolist(), InputError, "gave list"),
+        (lambda out: out / 0, NumericalError, "not finite"),
+        (lambda out: out.detach(), InputError, "no gradient comes back"),
+        (lambda out: out.round(), InputError, "gradient is exactly zero"),
+        (lambda out: out.abs().sqrt() * (out - out).sqrt(), NumericalError, "gradient is not"),
+    ],
+)
+def test_a_classifier_that_cannot_serve_is_refused_before_any_image(
+    generator, change, error, words
+):
+    calls = []
+    handle = generator.pipeline.unet.register_forward_pre_hook(lambda *_: calls.append(1))
+    with pytest.raises(error, match=words):
+        invert(broken(change), "dog", generator=generator, **SMALL)
     handle.remove()
     assert not calls
 
