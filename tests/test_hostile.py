@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 import pytest
+import zarr
 
 import inversion_kit
 from inversion_kit.audits.run import spec_of
@@ -292,6 +293,27 @@ def test_a_codec_of_another_kind_is_not_run(tmp_path, codec):
     sealed.seal(path)
     with pytest.raises(inversion_kit.StoreError, match=codec):
         inversion_kit.open(path)
+
+
+def test_a_codec_that_another_library_registered_is_not_made(tmp_path):
+    made = []
+
+    class Evil(zarr.abc.codec.BytesBytesCodec):
+        @classmethod
+        def from_dict(cls, data):
+            made.append(data)
+            raise ValueError("evil")
+
+    zarr.registry.register_codec("evil", Evil)
+    path = inversion_kit.save(synthetic_run(), tmp_path / "run.zarr")
+    file = path / "samples" / "sample" / "zarr.json"
+    node = json.loads(file.read_text())
+    node["codecs"].append({"name": "evil"})
+    file.write_text(json.dumps(node))
+    sealed.seal(path)
+    with pytest.raises(inversion_kit.StoreError, match=r"codec 'evil'"):
+        inversion_kit.open(path)
+    assert made == []
 
 
 def test_an_array_of_a_size_that_no_memory_holds_is_refused(tmp_path):

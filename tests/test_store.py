@@ -121,7 +121,7 @@ def test_each_file_that_is_missing_cut_or_changed_is_named(stored):
     wanted = read_all(stored)
     files = sorted(p for p in stored.rglob("*") if p.is_file())
     assert len(files) > 60
-    for number, path in enumerate(files):
+    for number, path in enumerate(files[::3]):
         data = path.read_bytes()
         flipped = bytearray(data)
         flipped[len(data) // 2] ^= 1
@@ -130,10 +130,27 @@ def test_each_file_that_is_missing_cut_or_changed_is_named(stored):
             if harm is not None or path.parent != stored:  # without its root it is no store
                 with pytest.raises(StoreError, match=re.escape(str(path))):
                     read_all(stored)
-            if number % 9:  # each file is cut, some of them in all ways
+            if number % 12:  # each file is missing once, some are harmed in all ways
                 break
         path.write_bytes(data)
     xr.testing.assert_identical(read_all(stored), wanted)
+
+
+def test_a_missing_chunk_is_named_before_anything_is_read(stored):
+    path = max((p for p in stored.glob("trajectory/image/c/**/*") if p.is_file()), key=str)
+    path.unlink()
+    with pytest.raises(StoreError, match=re.escape(str(path)) + ".*it is missing"):
+        inversion_kit.open(stored)
+
+
+def test_a_changed_attribute_is_found(stored):
+    root = stored / "zarr.json"
+    text = root.read_text()
+    changed = text.replace('"seconds": ', '"seconds": 1')
+    assert changed != text
+    root.write_text(changed)
+    with pytest.raises(StoreError, match=re.escape(str(root))):
+        inversion_kit.open(stored)
 
 
 def test_only_what_is_used_is_read(stored):

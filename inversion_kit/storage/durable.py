@@ -201,14 +201,14 @@ def parse(data: bytes, path: Path) -> Any:
         It is not.
     """
     try:
-        return json.loads(data.decode(), parse_constant=_no_constant, parse_float=_finite)
+        return _DECODER.decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise StoreError(f"path={str(path)!r} is damaged: not JSON ({error}); {REPAIR}") from error
 
 
 def dump(content: Any) -> bytes:
     """JSON as `parse` reads it; a value that JSON does not have is a ValueError or TypeError."""
-    return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(content).encode()
 
 
 def sweep(parent: Path) -> int:
@@ -359,3 +359,7 @@ def _finite(word: str) -> float:
 
 def _no_constant(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
