@@ -24,6 +24,7 @@ SETUP = (
     "import inversion_kit as ik\nfrom inversion_kit.testing import synthetic_audit, synthetic_run\n"
 )
 LONG = 60_000
+"""Milliseconds until a wait is given up: machines that run tests are busy."""
 
 
 class Lab:
@@ -91,27 +92,41 @@ class Lab:
 class Notebook:
     """A notebook open in the browser, and what it must not do."""
 
-    def __init__(self, lab: Lab, page: Any, name: str, cells: list[str]) -> None:
-        self.page, self.faults = page, []
-        self.path = lab.write(name, cells)
-        page.on("dialog", self._dialog)
-        page.on("request", self._request)
-        page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
-        page.goto(f"{lab.address}lab/tree/{name}?token={lab.token}&reset", timeout=LONG)
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=LONG)
-        page.wait_for_function(
-            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status"
-            " === 'idle'",
-            timeout=LONG,
+    def __init__(self, page: Any, path: Path, kernel: str) -> None:
+        self.page, self.path, self.faults = page, path, []
+        self.listeners = {
+            "dialog": self._dialog,
+            "request": self._request,
+            "pageerror": lambda error: self.faults.append(f"error: {error}"),
+        }
+        for event, listener in self.listeners.items():
+            page.on(event, listener)
+        page.evaluate(
+            """async ([path, kernel]) => {
+                const options = kernel ? {path, kernel: {id: kernel}} : {path};
+                await jupyterapp.commands.execute("docmanager:open", options);
+                const context = jupyterapp.shell.currentWidget.sessionContext;
+                await context.ready;
+                await context.session.kernel.info;
+            }""",
+            [path.name, kernel],
         )
-        page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+        self.kernel = str(
+            page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.id")
+        )
+
+    def close(self) -> None:
+        """Close it without a question; its kernel runs on."""
+        self.page.evaluate("void jupyterapp.shell.currentWidget.dispose()")
+        for event, listener in self.listeners.items():
+            self.page.remove_listener(event, listener)
 
     def _dialog(self, shown: Any) -> None:
         self.faults.append(f"dialog: {shown.message}")
         shown.dismiss()
 
     def _request(self, sent: Any) -> None:
-        own = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
+        own = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
         if not sent.url.startswith(own):
             self.faults.append(f"request: {sent.url[:80]}")
 
@@ -122,7 +137,7 @@ class Notebook:
     def run(self, until: str) -> Any:
         """Run all cells until something is drawn."""
         self.start()
-        self.page.wait_for_selector(until, timeout=2 * LONG)
+        self.page.wait_for_selector(until, timeout=3 * LONG)
         return self.page
 
     def add(self, code: str) -> str:
@@ -166,15 +181,392 @@ def browser() -> Iterator[Any]:
         made.close()
 
 
-@pytest.fixture
-def notebook(lab: Lab, browser: Any) -> Iterator[Callable[..., Notebook]]:
-    """A function that opens a notebook of the cells given, after `SETUP`."""
+@pytest.fixture(scope="module")
+def page(lab: Lab, browser: Any) -> Iterator[Any]:
+    """JupyterLab, loaded once: that takes longest."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(LONG)
+    made = context.new_page()
+    made.goto(f"{lab.address}lab?token={lab.token}&reset", timeout=5 * LONG)
+    made.wait_for_function("window.jupyterapp !== undefined", timeout=5 * LONG)
+    made.evaluate("jupyterapp.restored.then(() => null)")
+    made.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+    yield made
+    context.close()
 
-    def make(*cells: str, setup: str = SETUP) -> Notebook:
-        name = f"{secrets.token_hex(4)}.ipynb"
-        return Notebook(lab, context.new_page(), name, [setup, *cells])
+
+@pytest.fixture(scope="module")
+def kernels() -> list[str]:
+    """The kernel that all notebooks share, once there is one."""
+    return []
+
+
+@pytest.fixture
+def notebook(lab: Lab, page: Any, kernels: list[str]) -> Iterator[Callable[..., Notebook]]:
+    """A function that opens a notebook of the cells given, after `SETUP`."""
+    opened: list[Notebook] = []
+
+    def make(*cells: str) -> Notebook:
+        path = lab.write(f"{secrets.token_hex(4)}.ipynb", [SETUP, *cells])
+        opened.append(Notebook(page, path, kernels[0] if kernels else ""))
+        kernels[:] = [opened[-1].kernel]
+        return opened[-1]
 
     yield make
-    context.close()
+    for book in opened:
+        book.close()
+
+
+def number(text: str) -> int:
+    """The first whole number of a text."""
+    return int(next(part for part in text.replace("\u00a0", " ").split() if part.isdigit()))
+
+
+def eventually(page: Any, ask: Callable[[], Any], wanted: Any, seconds: float = 60) -> None:
+    """Wait until something is as wanted: a click goes to the kernel and back."""
+    end = time.monotonic() + seconds
+    while ask() != wanted and time.monotonic() < end:
+        page.wait_for_timeout(50)
+    assert ask() == wanted
+
+
+CURSOR = """() => {
+    const line = document.querySelector(".js-plotly-plot .shapelayer path");
+    return line ? Number(line.getAttribute("d").match(/M([0-9.]+)/)[1]) : -1;
+}"""
+
+
+def test_the_slider_and_play_move_image_strip_bars_and_cursor_together(notebook: Any) -> None:
+    book = notebook("view = ik.explore(synthetic_run(size=16, checks=6, steps=20))\nview")
+    page = book.run(".ik-player .frame")
+    page.wait_for_selector(".js-plotly-plot .shapelayer path", state="attached")
+
+    def state() -> tuple[str, str, str, float]:
+        return (
+            page.locator(".ik-player .now").get_attribute("src"),
+            page.locator('.ik-player .frame[aria-selected="true"] .when').inner_text(),
+            page.locator(".ik-player .bars .target .value").inner_text(),
+            page.evaluate(CURSOR),
+        )
+
+    last = state()
+    page.locator('.ik-player input[type="range"]').focus()
+    page.keyboard.press("Home")
+    eventually(page, lambda: all(a != b for a, b in zip(state(), last, strict=True)), True)
+    first = state()
+    assert first[1] == "0"
+    assert first[3] < last[3]
+    page.locator(".ik-player .play").click()
+    eventually(page, lambda: state() == last, True)
+    assert page.locator(".ik-player .play").inner_text() == "▶ Play"
+    page.locator(".ik-player .frame").nth(2).click()
+    eventually(page, lambda: first[3] < state()[3] < last[3], True)
+    assert book.faults == []
+
+
+def test_run_and_noise_are_chosen(notebook: Any) -> None:
+    book = notebook("view = ik.explore(synthetic_run(size=16))\nview")
+    page = book.run(".ik-player .frame")
+    before = page.locator(".ik-player .now").get_attribute("src")
+    page.get_by_label("Noise").select_option("3")
+    eventually(page, lambda: page.locator(".ik-player .now").get_attribute("src") != before, True)
+    page.get_by_label("Run").select_option("1")
+    eventually(page, lambda: page.locator(".ik-player .frame").count(), 3)
+    page.get_by_label("Images").select_option("trajectory")
+    eventually(page, lambda: page.locator(".ik-player .frame").count(), 8)
+    assert book.faults == []
+
+
+AUDIT = (
+    "view = ik.explore(synthetic_audit(labels=6, size=16, samples=8,\n"
+    "    outcomes=('meaning', 'trick', 'failure', 'mixed')))\nview"
+)
+
+
+def names(page: Any) -> list[str]:
+    return page.locator(".ik-table tbody tr:not([hidden]) th").all_inner_texts()
+
+
+def test_labels_are_sorted_searched_and_chosen(notebook: Any) -> None:
+    book = notebook(AUDIT)
+    page = book.run(".ik-gallery .tile img")
+    before = names(page)
+    page.locator('.ik-table th[data-key="label"] button').click()
+    assert names(page) == sorted(before) != before
+    for key in ("success", "index", "findings"):
+        head = page.locator(f'.ik-table th[data-key="{key}"]')
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == "descending"
+        down = names(page)
+        head.locator("button").click()
+        assert names(page) != down
+    page.locator(".ik-table input").fill("GREEN")
+    assert names(page) == ["green"]
+    assert page.locator(".ik-table output").inner_text() == "1 of 6 labels"
+    page.locator(".ik-table tbody tr:not([hidden])").click()
+    eventually(page, lambda: page.locator(".ik-gallery h3").inner_text(), "green")
+    assert page.locator(".ik-gallery .tile").count() == 32
+    page.locator(".ik-table input").fill("no such label")
+    assert page.locator(".ik-table .empty").is_visible()
+    page.locator(".ik-table .empty button").click()
+    page.locator(".ik-table select").select_option("trick")
+    tricks = names(page)
+    assert 0 < len(tricks) < 6
+    page.locator(".ik-table tbody tr:not([hidden])").first.click()
+    page.keyboard.press("ArrowDown")
+    eventually(page, lambda: page.locator(".ik-gallery h3").inner_text(), tricks[1])
+    page.locator(".ik-gallery .tile").first.click()
+    detail = page.locator(".ik-gallery .detail")
+    detail.locator("td").first.wait_for()
+    assert "read as" in detail.inner_text()
+    detail.locator(".close").click()
+    eventually(page, detail.is_visible, False)
+    page.locator(".ik-gallery .more").click()
+    eventually(page, lambda: page.locator(".ik-gallery .tile").count(), 64)
+    assert page.locator(".ik-gallery .more").is_hidden()
+    assert book.faults == []
+
+
+def test_the_map_shows_images_on_hover_and_in_the_gallery(notebook: Any) -> None:
+    book = notebook(AUDIT)
+    page = book.run(".ik-map .legend li")
+    stage = page.locator(".ik-map .stage")
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
+    tip = page.locator(".ik-map .tip")
+    for step in range(200):
+        page.mouse.move(*at(0.05 + 0.9 * (step % 20) / 20, 0.1 + 0.08 * (step // 20)))
+        if tip.is_visible():
+            break
+    tip.locator("img").wait_for()
+    assert tip.get_attribute("data-ready") == "true"
+    assert tip.locator("img").evaluate("e => e.naturalWidth") == 16
+    assert "label" in tip.inner_text() or "confirmed" in tip.inner_text()
+
+    gallery = page.locator(".ik-gallery h3")
+    page.get_by_role("button", name="Box").click()
+    page.mouse.move(*at(0.01, 0.02))
+    page.mouse.down()
+    page.mouse.move(*at(0.5, 0.5), steps=4)
+    page.mouse.move(*at(0.99, 0.98), steps=4)
+    page.mouse.up()
+    eventually(page, gallery.inner_text, "384 images")
+    page.get_by_role("button", name="Lasso").click()
+    page.mouse.move(*at(0.01, 0.02))
+    page.mouse.down()
+    for x, y in ((0.6, 0.02), (0.6, 0.98), (0.01, 0.98), (0.01, 0.1)):
+        page.mouse.move(*at(x, y), steps=6)
+    page.mouse.up()
+    eventually(page, lambda: 0 < number(gallery.inner_text()) < 384, True)
+    page.get_by_role("button", name="Reset").click()
+    eventually(page, gallery.inner_text, names(page)[0])
+    page.get_by_label("Colour").select_option("arm")
+    eventually(page, lambda: page.locator(".ik-map .legend li").count(), 4)
+    page.get_by_label("Points").select_option("token")
+    eventually(page, lambda: "36 points" in page.locator(".ik-map").inner_text(), True)
+    assert book.faults == []
+
+
+def test_a_cell_of_the_matrix_shows_its_images(notebook: Any) -> None:
+    book = notebook(AUDIT)
+    page = book.run(".ik-gallery .tile img")
+    page.get_by_role("tab", name="What is read as what").click()
+    plot = page.locator(".ik-view .js-plotly-plot .nsewdrag").first
+    plot.wait_for()
+    eventually(
+        page,
+        lambda: page.evaluate(
+            "() => { const p = document.querySelector('.js-plotly-plot');"
+            " return Math.abs(p.querySelector('.main-svg').clientWidth"
+            " - p.parentElement.clientWidth) < 3; }"
+        ),
+        True,
+    )
+    box = plot.bounding_box()
+    columns = page.evaluate("document.querySelector('.js-plotly-plot').data[0].x.length")
+    page.mouse.click(box["x"] + box["width"] * 0.5 / columns, box["y"] + box["height"] * 0.5 / 6)
+    eventually(page, lambda: page.locator(".ik-gallery h3").inner_text(), "sky → sky")
+    assert page.locator(".ik-gallery .tile.own").count() == 16
+    page.get_by_label("Images of").select_option("-")
+    eventually(
+        page, lambda: page.evaluate("document.querySelector('.js-plotly-plot').data[0].zmin"), -1
+    )
+    page.get_by_role("tab", name="Search").click()
+    page.locator(".ik-player .frame").first.wait_for()
+    page.locator(".ik-table tbody tr").nth(2).click()
+    eventually(page, lambda: page.get_by_text("The search for “yellow”").count(), 1)
+    assert book.faults == []
+
+
+def test_two_audits_are_seen_side_by_side(notebook: Any) -> None:
+    book = notebook(
+        "a = synthetic_audit(labels=4, size=16, samples=8)\n"
+        "b = synthetic_audit(labels=4, size=16, samples=8, outcomes=('trick', 'mixed'))\n"
+        "ik.explore(a, b)"
+    )
+    page = book.run(".ik-gallery .tile img")
+    eventually(page, lambda: page.locator(".ik-map canvas.top").count(), 2)
+    page.locator(".ik-table tbody tr").nth(1).click()
+    titles = page.locator(".ik-gallery h3")
+    eventually(page, titles.all_inner_texts, ["green", "green"])
+    left, right = (page.locator(".ik-gallery").nth(i).bounding_box() for i in (0, 1))
+    assert left["x"] + left["width"] <= right["x"]
+    assert abs(left["width"] - right["width"]) < 2
+    assert page.locator(".ik-table td.share b").first.inner_text() == "100\u00a0%"
+    assert book.faults == []
+
+
+def test_ten_thousand_points_stay_fluid(notebook: Any) -> None:
+    """Median from a mouse move to the drawn image of a point not seen before, and to its ring."""
+    book = notebook(
+        "from inversion_kit.analysis.projection import project\n"
+        "audit = synthetic_audit(labels=25, size=32, samples=50)\n"
+        "points = project(audit, method='pca', most=9_900)\n"
+        "print(points.sizes['point'])\n"
+        "view = ik.explore(audit, points=points)\nview"
+    )
+    page = book.run(".ik-map .legend li")
+    page.locator(".ik-map .stage").scroll_into_view_if_needed()
+    measured = page.evaluate(HOVER)
+    print("hover:", measured)
+    assert measured["points"] > 9_000
+    assert len(measured["images"]) >= 20
+    assert sorted(measured["images"])[len(measured["images"]) // 2] < 200
+    assert sorted(measured["rings"])[len(measured["rings"]) // 2] < 50
+    assert book.faults == []
+
+
+HOVER = """async () => {
+    const stage = document.querySelector(".ik-map .stage"), tip = stage.querySelector(".tip");
+    const box = stage.getBoundingClientRect(), images = [], rings = [], seen = new Set();
+    const frame = () => new Promise(requestAnimationFrame);
+    for (let i = 0; i < 400 && images.length < 40; i += 1) {
+        const x = box.left + box.width * (0.1 + 0.8 * ((i * 0.618) % 1));
+        const y = box.top + box.height * (0.1 + 0.8 * ((i * 0.381) % 1));
+        const began = performance.now();
+        stage.dispatchEvent(new PointerEvent(
+            "pointermove", {clientX: x, clientY: y, bubbles: true}));
+        if (tip.hidden || seen.has(tip.dataset.point)) continue;
+        seen.add(tip.dataset.point);
+        await frame();
+        rings.push(performance.now() - began);
+        while (tip.dataset.ready !== "true" && performance.now() - began < 3000) await frame();
+        images.push(performance.now() - began);
+    }
+    return {images, rings, points: Number(document.querySelector(".ik-map").innerText
+        .match(/(\\d+) points/)[1])};
+}"""
+
+LIVE = (
+    "tree = ik.invert('pocket:honest', 'roundabout', generator='pocket', steps=60, batch=2,\n"
+    "    samples=4, validation=4, stop_at=1.0, restarts=0, check_every=2, patience=99,\n"
+    "    progress='widget')"
+)
+
+
+def test_stop_reaches_the_busy_kernel_and_keeps_the_result(notebook: Any) -> None:
+    book = notebook(LIVE)
+    page = book.run(".ik-live .pictures img")
+    says = page.locator(".ik-live .says")
+    eventually(page, lambda: says.inner_text()[:1] in "23456789", True, 90)
+    assert "left" in says.inner_text()
+    assert page.locator(".ik-live .pictures img").count() == 2
+    assert page.locator(".ik-live .chart .dot").count() >= 1
+    first = page.locator(".ik-live .pictures img").first.get_attribute("src")
+    eventually(
+        page,
+        lambda: page.locator(".ik-live .pictures img").first.get_attribute("src") != first,
+        True,
+        60,
+    )
+    page.locator(".ik-live .stop").click()
+    page.locator('.ik-live > div[data-phase="done"], .ik-live[data-phase="done"]').first.wait_for(
+        timeout=LONG
+    )
+    assert "Stopped by you after" in says.inner_text()
+    said = book.add(
+        "ik.validate(tree); print(tree.attrs['stopped'], '|', tree['trajectory'].sizes['step'],"
+        " tree['samples'].sizes['arm'])"
+    )
+    updates = number(said.partition("after")[2])
+    assert 2 <= updates < 60
+    assert said.endswith(f"| {updates} 3")
+    saved = book.save()
+    html = "".join(
+        "".join(output["data"].get("text/html", ""))
+        for cell in saved["cells"]
+        for output in cell.get("outputs", [])
+        if "data" in output
+    )
+    assert "Stopped by you after" in html
+    assert "data:image/png" in html
+    assert book.faults == []
+
+
+def test_the_interrupt_button_keeps_the_result_too(notebook: Any) -> None:
+    book = notebook(LIVE)
+    page = book.run(".ik-live .pictures img")
+    says = page.locator(".ik-live .says")
+    eventually(page, lambda: says.inner_text()[:1] in "23456789", True, 90)
+    page.evaluate("jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    page.locator('.ik-live > div[data-phase="done"], .ik-live[data-phase="done"]').first.wait_for(
+        timeout=LONG
+    )
+    said = book.add("ik.validate(tree); print(tree.attrs['stopped'])")
+    assert said.startswith("by the user after")
+    assert page.get_by_text("KeyboardInterrupt").count() == 0
+    assert book.faults == []
+
+
+def test_hostile_labels_run_nothing(notebook: Any) -> None:
+    here = str(Path(__file__).parent)
+    book = notebook(
+        f"import sys; sys.path.insert(0, {here!r})\n"
+        "from test_audit_report import hostile\n"
+        "from test_html_report import HOSTILE, renamed\n"
+        "tree = hostile(); tree",
+        "renamed(synthetic_run(size=4), HOSTILE)",
+        "ik.explore(renamed(synthetic_run(size=4), HOSTILE))",
+        "view = ik.explore(tree, tree); view",
+    )
+    page = book.run(".ik-gallery .tile img")
+    for tab in ("What is read as what", "Search", "Map of images"):
+        page.get_by_role("tab", name=tab).first.click()
+        page.wait_for_timeout(1500)
+    for line in page.locator(".ik-table tbody tr").all():
+        line.click()
+    page.locator(".ik-gallery .tile").first.click()
+    page.locator(".ik-gallery .detail td").first.wait_for()
+    box = page.locator(".ik-map .stage").first
+    box.scroll_into_view_if_needed()
+    box.hover()
+    page.wait_for_timeout(800)
+    assert book.faults == []
+    assert page.locator("img[src^=https], .ik-view img[onerror], .ik-view b:empty").count() == 0
+    assert page.locator(".ik-view script").count() == 0
+    assert page.get_by_text("onerror=alert").count() > 3
+
+
+def test_results_show_a_summary_and_leave_a_picture_in_the_file(notebook: Any) -> None:
+    book = notebook("tree = synthetic_run(size=16); tree", "ik.explore(tree)")
+    page = book.run(".ik-player .frame")
+    page.wait_for_selector("text=Class token of")
+    assert page.locator(".jp-RenderedHTMLCommon img").count() >= 8
+    outputs = [
+        output["data"]
+        for cell in book.save()["cells"]
+        for output in cell.get("outputs", [])
+        if "data" in output
+    ]
+    assert len(outputs) == 2
+    for data in outputs:
+        assert "data:image/png;base64" in "".join(data["text/html"])
+    assert "application/vnd.jupyter.widget-view+json" in outputs[1]
+    saved = nbformat.read(book.path, 4)
+    saved.metadata.pop("widgets", None)
+    html = pytest.importorskip("nbconvert").HTMLExporter().from_notebook_node(saved)[0]
+    assert html.count("data:image/png;base64") >= 16

@@ -84,8 +84,10 @@ def search_widgets(
     one = one_label(tree, label, arm)
     samples = {name: one[name]["sample"].values.tolist() for name in ("validation", "trajectory")}
     seeds = one["validation"]["seed"].values.tolist()
+    first = one["validation"]["probability"].isel(check=0, sample=0).transpose("seed", "class")
+    there = np.isfinite(first.values).all(-1)
     player = Player(
-        chosen={"what": "validation", "seed": str(seeds[0]), "sample": "0"},
+        chosen={"what": "validation", "seed": str(seeds[int(there.argmax())]), "sample": "0"},
     )
     figure = plotly_widget(trajectory(tree, label=label, arm=arm))
     figure.add_vline(x=0, line={"color": "#1c1e21", "width": 2})
