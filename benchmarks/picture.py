@@ -14,6 +14,10 @@ import inversion_kit
 _SIDE, _GAP, _HEAD = 96, 6, 40
 
 
+def _updates(n: int) -> str:
+    return f"{n} update" if n == 1 else f"{n} updates"
+
+
 def main(
     result: Path,
     out: Annotated[Path, typer.Option()] = Path("benchmarks/pictures/demo.png"),
@@ -34,7 +38,7 @@ def main(
         left = _GAP + column * (_SIDE + _GAP)
         start = str(checks["start"].values[check])
         fresh = column == 0 or start != str(checks["start"].values[picked[column - 1]])
-        head = f"from {start}" if fresh else f"{checks['step'].values[check]} updates"
+        head = f"from {start}" if fresh else _updates(int(checks["step"].values[check]))
         draw.text((left, 4), head[:15], fill="#222", font=font)
         draw.text((left, 21), f"confidence {target[check]:.0%}", fill="#666", font=font)
         for row in range(rows):

@@ -29,12 +29,18 @@ _Prompt = Annotated[
 
 @app.command()
 def demo(
-    label: Annotated[str, typer.Option(help="A traffic sign.")] = "80 km/h speed limit",
+    label: Annotated[str, typer.Option(help="A traffic sign.")] = "30 km/h speed limit",
     out: _Out = Path("runs/demo"),
     seed: _Seed = [0],  # noqa: B006 - typer reads the default and copies it
 ) -> None:
-    """Invert a class of the embedded classifier through the embedded generator."""
-    _run("pocket:honest", label, "pocket", ["pocket:judge"], None, out, seed, 60)
+    """Invert a class of the embedded classifier through the embedded generator.
+
+    The token is looked at after every update, so that the report shows each of them.
+    """
+    _run(
+        "pocket:honest", label, out, generator="pocket", judges=["pocket:judge"], seed=seed,
+        check_every=1, patience=12,
+    )  # fmt: skip
 
 
 @app.command()
@@ -79,7 +85,10 @@ def invert(
     ] = None,
 ) -> None:
     """Invert one class of a classifier."""
-    _run(model, label, generator, judge or [], prompt, out, seed, steps, method, queries)
+    _run(
+        model, label, out, generator=generator, judges=judge or [], prompts=prompt, seed=seed,
+        steps=steps, method=method, queries=queries,
+    )  # fmt: skip
 
 
 @app.command()
@@ -244,18 +253,11 @@ def report(
         raise typer.Exit(1)
 
 
-def _run(
-    model: str, label: str, generator: str | None, judges: list[str], prompts: list[str] | None,
-    out: Path, seed: list[int], steps: int, method: str = "gradient", queries: int | None = None,
-) -> None:  # fmt: skip
+def _run(model: str, label: str, out: Path, **settings: Any) -> None:
     from inversion_kit.analysis.runs import summary_sentences
 
     try:
-        tree = inversion_kit.invert(
-            model, int(label) if label.isdecimal() else label,
-            generator=generator, judges=judges, prompts=prompts, seed=seed, steps=steps,
-            method=method, queries=queries,
-        )  # fmt: skip
+        tree = inversion_kit.invert(model, int(label) if label.isdecimal() else label, **settings)
         stored = inversion_kit.save(tree, out / "run.zarr", overwrite=True)
         page = inversion_kit.report(tree, out / "report.html")
     except InversionError as error:
