@@ -181,6 +181,12 @@ def test_a_link_in_a_files_place_is_not_followed(tmp_path):
         unit_files.read(tmp_path / "unit")
 
 
+def test_a_pipe_in_a_files_place_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "a.json")
+    with pytest.raises(StoreError, match="no regular file"):
+        durable.read_file(tmp_path / "a.json")
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
