@@ -112,20 +112,20 @@ def sample_all(
     Raises
     ------
     KeyboardInterrupt
-        Before the first arm is whole, and where only bars are shown.
+        Where only bars are shown: Ctrl-C ends a script.
     """
     order = sorted(arms, key=lambda arm: arm != "token") if stopped else list(arms)
     made: dict[str, list[xr.Dataset]] = {arm: [] for arm in arms}
     skipped = ""
     try:
         for arm in order:
-            if view.stop and len(made[order[0]]) == len(found):
-                raise StopAsked
             for run in found:
+                if view.stop:
+                    raise StopAsked
                 view.sampling(sum(map(len, made.values())), len(arms) * len(found), arm, stopped)
                 made[arm].append(one(arm, run))
     except (StopAsked, KeyboardInterrupt):
-        if isinstance(view, Bars) or len(made[order[0]]) < len(found):
+        if isinstance(view, Bars):
             raise
         missing = [arm for arm in arms if len(made[arm]) < len(found)]
         skipped = f"without test images of {', '.join(missing)}"
