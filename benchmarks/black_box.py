@@ -7,8 +7,8 @@ the share of images on test noise whose most likely class is the label, with its
 judge has given neither gradient nor scores. Each is an audit in a folder: interrupted, it goes on.
 ``--gradient`` may be any audit of the same models that has the arm ``token`` in default settings.
 
-The numbers of the method itself (population, directions, spread) were not tuned; looks were taken on
-other signs with another seed.
+The numbers of the method itself (population, directions, spread) were not tuned; looks were taken
+on other signs with another seed.
 """
 
 from __future__ import annotations
