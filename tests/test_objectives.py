@@ -272,8 +272,8 @@ def test_contrast_finds_what_one_classifier_says_and_the_other_does_not(honest):
     secret = as_classifier("pocket:backdoored")
     tree = run(
         secret, "pocket", objectives.contrast(secret, honest), label="80 km/h speed limit",
-        prompts="a photo of a stop sign with a {token} sticker", judges=[honest], steps=8,
-        check_every=2, patience=1, restarts=1, batch=4, validation=8, samples=8,
+        prompts="a photo of a stop sign with a {token} sticker", judges=[honest], steps=16,
+        check_every=2, patience=3, restarts=1, batch=4, validation=8, samples=8,
     )  # fmt: skip
     samples = tree["samples"].to_dataset().isel(seed=0).sel({"class": tree.attrs["label"]})
     theirs = samples["probability"].mean("sample")
