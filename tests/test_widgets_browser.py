@@ -181,9 +181,9 @@ def browser() -> Iterator[Any]:
         made.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def page(lab: Lab, browser: Any) -> Iterator[Any]:
-    """JupyterLab, loaded once: that takes longest."""
+    """JupyterLab in a page of its own: widgets of a closed notebook would still answer."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     context.set_default_timeout(LONG)
     made = context.new_page()
@@ -195,9 +195,9 @@ def page(lab: Lab, browser: Any) -> Iterator[Any]:
     context.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def kernels() -> list[str]:
-    """The kernel that all notebooks share, once there is one."""
+    """The kernel that a test's notebooks share, once there is one."""
     return []
 
 

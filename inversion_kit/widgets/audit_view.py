@@ -162,14 +162,16 @@ class AuditPanel:
                 self.matrix = AuditMatrix(self.images, self.arm, self.show_cell)
             self.stage.children = [self.matrix.widget]
         else:
+            past = self._searches[1]
             self.stage.children = self._search()
+            if past is not self._searches[1]:
+                for widget in past:  # once they are off the page: a drawn figure still answers
+                    widget.close()
 
     def _search(self) -> list[Any]:
         """The search of the chosen label, by the arm that has one."""
         label = self.label if self.label in self.images.labels else self.images.labels[0]
         if self._searches[0] != label:
-            for widget in self._searches[1]:
-                widget.close()
             arm = self.arm if self.arm != "name" else self.images.arms[-1]
             player, figure = search_widgets(self.images.tree, label=label, arm=arm)
             head = heading(f"The search for “{label}”", f"arm: {arm_words(arm)}", small=True)
