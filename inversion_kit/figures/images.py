@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +13,14 @@ from PIL import Image
 from inversion_kit.errors import InputError, nearest
 from inversion_kit.figures.select import is_audit, one_label
 from inversion_kit.figures.style import arm_name, graph_objects, layout, percent, text
+from inversion_kit.pictures import data_address, image_of
 
 _SIDE = 160
 _GAP = 0.06
+_CELL = 154
+"""Width in pixels of a picture and the gap beside it."""
+_MOST = 13
+"""Characters of a name below an image; all of it is shown on hover."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,15 @@ def strip(
         row = []
         for i, check in enumerate(spread):
             p = probability[run, check, k]
-            lines = (_line(names[target], p[target], hit=p.argmax() == target, target=True),)
+            lines = (_reading("", p[target], hit=p.argmax() == target, target=True),)
             row.append(Tile(pixels[i, k], lines, _hover(names, p, f"noise {k + 1}, after "
                                                         f"{steps[check]} updates")))  # fmt: skip
         rows.append(row)
     heads = [f"{steps[c]} updates{' ★ kept' if c == selected else ''}" for c in spread]
+    starts = [str(s) for s in validation["start"].transpose("seed", "check").values[run]]
+    if len({starts[c] for c in spread}) > 1:
+        heads = [f"from “{text(starts[c], most=_MOST)}”<br>{h}" for c, h in
+                 zip(spread, heads, strict=True)]  # fmt: skip
     name = text(one.attrs["label"])
     return _grid(
         rows, heads, [f"noise {k + 1}" for k in range(shown)],
@@ -171,7 +178,7 @@ def before_after(
             p = probability[a, run, k]
             best = np.argsort(-p, kind="stable")[:3]
             lines = tuple(
-                _line(names[c], p[c], hit=bool(c == target), target=bool(c == target), most=13)
+                _reading(names[c], p[c], hit=bool(c == target), target=bool(c == target))
                 for c in best
             )
             row.append(
@@ -200,16 +207,14 @@ def thumbnail(image: np.ndarray, side: int = _SIDE) -> str:
     >>> thumbnail(np.zeros((4, 4, 3), "u1"))[:22]
     'data:image/png;base64,'
     """
-    picture = Image.fromarray(np.ascontiguousarray(image))
+    picture = image_of(image)
     times = side // max(picture.size)
     if times > 1:
         picture = picture.resize(
             (picture.width * times, picture.height * times), Image.Resampling.NEAREST
         )
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.save(stream, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    return data_address(picture)
 
 
 def _run(seeds: np.ndarray, there: np.ndarray, seed: int | None) -> int | None:
@@ -222,8 +227,9 @@ def _run(seeds: np.ndarray, there: np.ndarray, seed: int | None) -> int | None:
     return place if there[place] else None
 
 
-def _line(name: str, probability: float, *, hit: bool, target: bool, most: int = 16) -> str:
-    said = f"{text(name, most=most)} {percent(float(probability))}"
+def _reading(name: str, probability: float, *, hit: bool, target: bool) -> str:
+    """What an image is read as, short enough for the place below it."""
+    said = f"{text(name, most=_MOST)} {percent(float(probability))}".strip()
     return f"<b>{'✓ ' if hit else ''}{said}</b>" if target else said
 
 
@@ -255,19 +261,19 @@ def _grid(rows: list[list[Tile]], heads: list[str], sides: list[str], title: str
             )  # fmt: skip
         figure.add_annotation(
             x=k + 0.5, y=i * pitch + 1 - _GAP, text="<br>".join(tile.lines), showarrow=False,
-            yanchor="top", font={"size": 12}, align="center",
+            yanchor="top", font={"size": 11}, align="center",
         )  # fmt: skip
     for k, head in enumerate(heads):
         figure.add_annotation(x=k + 0.5, y=-0.03, text=head, showarrow=False, yanchor="bottom",
                               font={"size": 12, "color": "#444444"})  # fmt: skip
     for i, side in enumerate(sides):
-        figure.add_annotation(x=-0.04, y=i * pitch + 0.5, text=side, showarrow=False,
-                              xanchor="right", font={"size": 13})  # fmt: skip
+        figure.add_annotation(x=0, xref="paper", xshift=-8, y=i * pitch + 0.5, text=side,
+                              showarrow=False, xanchor="right", font={"size": 13})  # fmt: skip
     hidden = {"visible": False, "fixedrange": True}
     tall, wide = len(rows) * pitch, max(columns, 5)  # room for the title
     figure.update_layout(
         **layout(
-            title, note, width=150 + 140 * wide, height=int(120 + 140 * tall),
+            title, note, width=140 + _CELL * wide, height=int(110 + _CELL * (tall + 0.12)),
             margin={"l": 120, "r": 20, "t": 100, "b": 10},
             xaxis={**hidden, "range": [0, wide]},
             yaxis={**hidden, "range": [tall, -0.12]},

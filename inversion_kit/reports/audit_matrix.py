@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from PIL import Image
 
 from inversion_kit.analysis.audits import confusion, confusion_difference, reads
+from inversion_kit.pictures import data_address, image_of
 
 _CELL, _SQUARES = 14, 60
 
@@ -82,7 +80,4 @@ def _pixels(values: np.ndarray, columns: np.ndarray, index: np.ndarray) -> dict[
     ink[share < 0] = (217, 119, 6)
     strength = np.sqrt(np.abs(share))[..., None].clip(0, 1)
     picture = (255 + strength * (ink - 255)).round().astype("u1")
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG", optimize=True)
-    address = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return {"cells": [], "gaps": [], "src": address}
+    return {"cells": [], "gaps": [], "src": data_address(image_of(picture))}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 import os
@@ -16,6 +14,7 @@ from PIL import Image
 
 from inversion_kit.analysis import runs as analysis
 from inversion_kit.errors import InputError, StoreError
+from inversion_kit.pictures import data_address, image_of
 from inversion_kit.reports import audit_report
 from inversion_kit.reports.audit_table import numbers
 from inversion_kit.reports.report_parts import chart, environment, made, spread, start_says
@@ -335,13 +334,11 @@ def _words(tree: xr.DataTree, run: int) -> dict[str, Any]:
 
 def _image(pixels: np.ndarray) -> dict[str, Any]:
     """A uint8 RGB image as a PNG data address, shrunk where it is large."""
-    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image = image_of(pixels)
     if max(image.size) > _THUMBNAIL:
         image.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
     return {
-        "src": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"),
+        "src": data_address(image),
         "width": image.width,
         "height": image.height,
         "small": image.width < _THUMBNAIL // 2,

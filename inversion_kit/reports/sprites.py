@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
 from inversion_kit.errors import InputError
+from inversion_kit.pictures import data_address, image_of
 
 _MOST = 16383
 """The longest side of a WebP picture."""
@@ -54,13 +53,11 @@ def sheet(
         for x, picture in enumerate(row):
             if picture is not None:
                 whole.paste(_fitted(picture, pixels), (x * pixels, y * pixels))
-    buffer = io.BytesIO()
-    whole.save(buffer, format="WEBP", quality=quality, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return data_address(whole, "WEBP", quality=quality, method=4)
 
 
 def _fitted(picture: np.ndarray, pixels: int) -> Image.Image:
-    image = Image.fromarray(np.ascontiguousarray(picture))
+    image = image_of(picture)
     if image.size == (pixels, pixels):
         return image
     how = Image.Resampling.LANCZOS if max(image.size) > pixels else Image.Resampling.NEAREST

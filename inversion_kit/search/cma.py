@@ -23,9 +23,9 @@ from inversion_kit.errors import InputError
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import ClassToken
 from inversion_kit.generators.memory import MicroBatch
-from inversion_kit.search.optimise import TRAIN, VALIDATE, Step, check, noise_seeds, sample
+from inversion_kit.search.optimise import TRAIN, VALIDATE, Step, noise_seeds, sample
 from inversion_kit.search.probe import candidates, probe
-from inversion_kit.search.search import NEUTRAL, Entry, Found, Look, Plan, thumbnails
+from inversion_kit.search.search import NEUTRAL, Found, Plan, looker, thumbnails
 
 POPULATION = 12
 """Tokens that a generation tries, all on the same noise."""
@@ -218,34 +218,14 @@ def search_cma(
     found = Found(seed, held_out, probe=None if past is None else past.probe)
     fitting = MicroBatch(plan.batch, of=classifier, doing="queries")
     generation = POPULATION * plan.batch
-    spent = 0
-
-    def book(kind: str, queries: int, score: float) -> None:
-        nonlocal spent
-        spent += queries
-        best = max((look.score for look in found.looks), default=math.nan)
-        found.ledger.append(Entry(kind, len(found.steps), spent, score, best))
-
-    def look(vector: Tensor, start: str) -> float:
-        if past is not None and len(found.looks) < len(past.looks):
-            found.looks.append(past.looks[len(found.looks)])
-            book("check", plan.validation, found.looks[-1].score)
-            return found.looks[-1].value
-        seen = check(
-            classifier, generator, vector, prompts, held_out, objective=plan.objective,
-            target=target,
-        )  # fmt: skip
-        score = float(seen.probability[:, target].mean())
-        seen = replace(seen, images=thumbnails(seen.images))
-        found.looks.append(Look(len(found.steps), start, score, seen))
-        book("check", plan.validation, score)
-        watch(found)
-        return found.looks[-1].value
+    look = looker(
+        classifier, generator, target, prompts, plan, found, past=past, watch=watch
+    )  # fmt: skip
 
     def enough() -> bool:
         """Whether the search ends before another generation and the look after it."""
         least = generation + plan.validation
-        return len(found.steps) >= plan.steps or plan.queries - spent < least
+        return len(found.steps) >= plan.steps or plan.queries - found.spent < least
 
     first = plan.start or NEUTRAL
     begun = {first: generator.neutral_vector() if plan.start is None else
@@ -255,7 +235,7 @@ def search_cma(
         return found
     words: Sequence[str] = ()
     if plan.start is None and plan.restarts:
-        left = plan.queries - spent
+        left = plan.queries - found.spent
         most = min(left // 3, left - generation - plan.validation)
         shortlist = min(_SHORTLIST, most // (2 * _NOISES))
         if shortlist > 0:
@@ -269,9 +249,9 @@ def search_cma(
                 )  # fmt: skip
             words = found.probe.words
             asked = len(words) + _NOISES * min(shortlist, len(words))
-            book("probe", asked, float(np.exp(found.probe.log_probability[0])))
+            found.book("probe", asked, float(np.exp(found.probe.log_probability[0])))
     for word in words[: plan.restarts]:
-        if plan.queries - spent < plan.validation + generation:
+        if plan.queries - found.spent < plan.validation + generation:
             break
         begun[word] = generator.vector_of(word)
         scores[word] = look(begun[word], word)
@@ -294,7 +274,7 @@ def search_cma(
         ):  # fmt: skip
             kept = len(taken.images) and taken.images.dtype == torch.uint8
             found.steps.append(taken if kept else replace(taken, images=thumbnails(taken.images)))
-            book("generation", generation, float(taken.probability[:, target].mean()))
+            found.book("generation", generation, float(taken.probability[:, target].mean()))
             watch(found)
             if enough() or (len(found.steps) - before) % plan.check_every == 0:
                 score = look(taken.token[0], start)

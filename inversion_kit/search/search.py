@@ -108,6 +108,54 @@ class Found:
         """Index of the look with the highest `Look.value`: the best on held-out noise."""
         return max(range(len(self.looks)), key=lambda i: self.looks[i].value)
 
+    @property
+    def spent(self) -> int:
+        """Queries in the ledger so far."""
+        return self.ledger[-1].queries if self.ledger else 0
+
+    def book(self, kind: str, queries: int, score: float) -> None:
+        """Write a line into the ledger."""
+        best = max((look.score for look in self.looks), default=math.nan)
+        self.ledger.append(Entry(kind, len(self.steps), self.spent + queries, score, best))
+
+
+def looker(
+    classifier: Classifier,
+    generator: Generator,
+    target: int,
+    prompts: Sequence[str],
+    plan: Plan,
+    found: Found,
+    *,
+    past: Found | None,
+    watch: Callable[[Found], None],
+) -> Callable[[Tensor, str], float]:
+    """A function that looks at a vector on held-out noise, keeps the look and gives its value.
+
+    Looks that ``past`` had are taken from there. Where queries count, each goes into the ledger.
+    """
+
+    def look(vector: Tensor, start: str) -> float:
+        known = past is not None and len(found.looks) < len(past.looks)
+        if past is not None and known:
+            taken = past.looks[len(found.looks)]
+        else:
+            seen = check(
+                classifier, generator, vector, prompts, found.held_out, objective=plan.objective,
+                target=target,
+            )  # fmt: skip
+            score = float(seen.probability[:, target].mean())
+            seen = replace(seen, images=thumbnails(seen.images))
+            taken = Look(len(found.steps), start, score, seen)
+        found.looks.append(taken)
+        if plan.method == "cma":
+            found.book("check", plan.validation, taken.score)
+        if not known:
+            watch(found)
+        return taken.value
+
+    return look
+
 
 def search(
     classifier: Classifier,
@@ -139,19 +187,9 @@ def search(
     found = Found(seed, held_out, probe=None if past is None else past.probe)
     fitting = MicroBatch(plan.batch, of=classifier, doing="updates")
 
-    def look(vector: Tensor, start: str) -> float:
-        if past is not None and len(found.looks) < len(past.looks):
-            found.looks.append(past.looks[len(found.looks)])
-            return found.looks[-1].value
-        seen = check(
-            classifier, generator, vector, prompts, held_out, objective=plan.objective,
-            target=target,
-        )  # fmt: skip
-        score = float(seen.probability[:, target].mean())
-        seen = replace(seen, images=thumbnails(seen.images))
-        found.looks.append(Look(len(found.steps), start, score, seen))
-        watch(found)
-        return found.looks[-1].value
+    look = looker(
+        classifier, generator, target, prompts, plan, found, past=past, watch=watch
+    )  # fmt: skip
 
     def updates(vector: Tensor, start: str) -> Iterator[Step]:
         last = None

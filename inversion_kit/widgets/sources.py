@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import importlib
-import io
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from inversion_kit.errors import InputError
+from inversion_kit.pictures import data_address, image_of
 
 SMALL = 96
 """Longest side in pixels up to which a picture is enlarged by whole pixels, not smoothed."""
@@ -44,13 +43,10 @@ def picture(image: np.ndarray, side: int = 256) -> str:
     >>> picture(np.zeros((8, 8, 3), "u1"))[:22]
     'data:image/png;base64,'
     """
-    shown = Image.fromarray(np.ascontiguousarray(image))
+    shown = image_of(image)
     kind, settings = ("PNG", {}) if small(image) else ("WEBP", {"quality": 88})
     shown.thumbnail((side, side), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    shown.save(stream, kind, **settings)
-    coded = base64.b64encode(stream.getvalue()).decode("ascii")
-    return f"data:image/{kind.lower()};base64,{coded}"
+    return data_address(shown, kind, **settings)
 
 
 def small(image: np.ndarray) -> bool:
