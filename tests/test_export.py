@@ -190,6 +190,7 @@ def test_hugging_face_reads_the_images(audit, tmp_path, monkeypatch):
         assert row["prompt"] == str(one["prompt"].values)
         assert row["predicted"] == NAMES[int(one["probability"].values.argmax())]
         assert row["probability"] == float(one["probability"][row["label_index"]])
+        np.testing.assert_array_equal(np.float32(row["feature"]), one["feature"])
         for k, (name, kind) in enumerate(JUDGES):
             read = one["judge_probability"].values[k]
             assert (row[f"judge_{k}_name"], row[f"judge_{k}_kind"]) == (name, kind)

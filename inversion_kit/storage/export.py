@@ -104,8 +104,9 @@ def export_images(path: str | os.PathLike[str], folder: str | os.PathLike[str]) 
 
     Hugging Face reads the folder with ``load_dataset("imagefolder", data_dir=folder)``. The
     table's columns: file_name, label, label_index, arm, seed, sample, prompt, predicted (the most
-    likely class), probability (of the label), and for the i-th judge judge_i_name, judge_i_kind,
-    judge_i_predicted and judge_i_probability. Needs the extra ``export``.
+    likely class), probability (of the label), for the i-th judge judge_i_name, judge_i_kind,
+    judge_i_predicted and judge_i_probability, and feature (the vector that the audited classifier
+    makes of the image, where it gives one). Needs the extra ``export``.
 
     Parameters
     ----------
@@ -331,6 +332,8 @@ def _write_images(tree: xr.DataTree, part: Path) -> None:
                     f"judge_{k}_predicted": str(classes[read.argmax()]),
                     f"judge_{k}_probability": float(read[index]),
                 }
+            if "feature" in unit and np.isfinite(one["feature"]).all():
+                row["feature"] = one["feature"].values.astype("f4")
             rows.append(row)
     if not rows:
         raise InputError("no unit of this audit is done: there are no images to export")
