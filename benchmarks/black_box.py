@@ -6,6 +6,8 @@ probabilities, and by ``method="cma"`` from its top class alone. All share their
 the share of images on test noise whose most likely class is the label, with its 95 % interval; the
 judge has given neither gradient nor scores. Each is an audit in a folder: interrupted, it goes on.
 ``--gradient`` may be any audit of the same models that has the arm ``token`` in default settings.
+``--restarts 0`` leaves out the vocabulary probe: all begin at the neutral vector and have nothing
+but their own steps, as where no word fits.
 
 The numbers of the method itself (population, directions, spread) were not tuned; looks were taken
 on other signs with another seed.
@@ -69,6 +71,7 @@ def main(
     store: Annotated[Path, typer.Option(help="Folder of the audits.")] = Path("runs/black_box"),
     gradient: Annotated[Path | None, typer.Option(help="An audit to read instead.")] = None,
     only: Annotated[str, typer.Option(help="Search by this alone; read the others.")] = "",
+    restarts: Annotated[int, typer.Option(help="As of invert; 0 leaves out the probe.")] = 3,
 ) -> None:
     """Print a row a label and method, and how often the target was met."""
     honest = ik.as_classifier("pocket:honest")
@@ -85,7 +88,8 @@ def main(
             continue
         ik.audit(
             classifier, list(range(LABELS)), generator="pocket", judges=["pocket:judge"],
-            arms=["token"], views=[], seeds=1, samples=SAMPLES, store=folders[method], **search,
+            arms=["token"], views=[], seeds=1, samples=SAMPLES, store=folders[method],
+            restarts=restarts, **search,
         )  # fmt: skip
     trees = {
         m: ik.open(folder) for m, folder in folders.items() if (folder / "audit.json").exists()

@@ -21,6 +21,22 @@ def folder(make_pipeline, tmp_path):
     return tmp_path / "saved"
 
 
+def test_a_folder_is_loaded_without_bars_and_theirs_are_left_as_they_were(folder, capfd):
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    load_pipeline(folder)
+    assert capfd.readouterr().err == ""
+    assert of_diffusers.is_progress_bar_enabled()
+    assert of_transformers.is_progress_bar_enabled()
+    of_diffusers.disable_progress_bar()
+    try:
+        load_pipeline(folder)
+        assert not of_diffusers.is_progress_bar_enabled()
+    finally:
+        of_diffusers.enable_progress_bar()
+
+
 @pytest.mark.parametrize("source", [None, "nobody/nothing"])
 def test_an_unloadable_hub_id_is_an_error_that_names_the_way_out(source, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +84,16 @@ def load_pipeline(
         }
         if "safety_checker" in unused:
             unused["requires_safety_checker"] = False
-        pipeline = DiffusionPipeline.from_pretrained(
-            source,
-            revision=revision,
-            variant=variant,
-            use_safetensors=True,
-            trust_remote_code=False,
-            dtype=kind,
-            **unused,
-        )
+        with without_bars() if local else contextlib.nullcontext():
+            pipeline = DiffusionPipeline.from_pretrained(
+                source,
+                revision=revision,
+                variant=variant,
+                use_safetensors=True,
+                trust_remote_code=False,
+                dtype=kind,
+                **unused,
+            )
     except Exception as error:
         pinned = f" --revision {revision}" if revision else ""
         way = (
@@ -106,6 +108,30 @@ def load_pipeline(
             "generator='pocket' works without either"
         ) from error
     return pipeline.to(place)
+
+
+@contextlib.contextmanager
+def without_bars() -> Iterator[None]:
+    """Leave out the bars of diffusers and transformers, which fill a terminal for a second's work.
+
+    Examples
+    --------
+    >>> from diffusers.utils import logging
+    >>> with without_bars():
+    ...     logging.is_progress_bar_enabled()
+    False
+    """
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    shown = [x for x in (of_diffusers, of_transformers) if x.is_progress_bar_enabled()]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
 
 
 def check_device(device: torch.device | str) -> torch.device:
