@@ -161,6 +161,24 @@ def test_a_model_that_knows_nothing_is_found(honest, photos):
     assert "hardly more than chance" in found["accuracy"].seen
 
 
+def test_a_few_photographs_are_enough_to_be_warned(honest, photos):
+    """Three are too few to be sure of, but nobody is told that none right is well."""
+    few = [part[:3] for part in photos]
+    healthy = doctor(honest, *few)
+    assert healthy.healthy, str(healthy)
+    wrong = with_look(honest, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    found = doctor(wrong, *few)
+    assert set(alarms(found)) == {"value range", "accuracy"}
+    assert {found["value range"].status, found["accuracy"].status} == {"warn"}
+    assert "give more labelled images" in found["accuracy"].type_this
+    assert "Preprocess(" in found["accuracy"].type_this
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 43))
+    found = doctor(Classifier(model, honest.preprocess, honest.labels, name="new"), *few)
+    assert alarms(found) == ["accuracy"]
+    assert found["accuracy"].seen == "0 of 3 right"
+
+
 def test_a_wrong_function_of_preprocessing_is_found_too(honest, photos):
     def turned(images):
         return honest.preprocess(images.flip(1))

@@ -81,7 +81,11 @@ class Classifier:
         self._official = official
         if len(set(self.labels)) != len(self.labels):
             twice = next(a for a in self.labels if self.labels.count(a) > 1)
-            raise LabelError(f"labels: {twice!r} names more than one class; names must differ")
+            where = [i for i, label in enumerate(self.labels) if label == twice]
+            raise LabelError(
+                f"labels: {twice!r} names more than one class; names must differ, as do "
+                f"{f'{twice} ({where[0]})'!r} and {f'{twice} ({where[1]})'!r}"
+            )
         if head == "binary" and len(self.labels) != 2:
             raise InputError(
                 f"labels: {len(self.labels)} names for one logit; give two, no and yes"

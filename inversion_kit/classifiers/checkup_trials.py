@@ -66,40 +66,56 @@ def trials_of(
         hit = place[top] == truth
         tried.append((Trial("label order", change, _share(hit), do), hit))
     tried.sort(key=lambda pair: -pair[0].accuracy)
-    best, hit = tried[0]
+    hit = tried[0][1]
     wins, losses = int((hit & ~right).sum()), int((right & ~hit).sum())
     chance = stats.binomtest(wins, wins + losses, alternative="greater").pvalue if wins else 1.0
     sure = chance * len(tried) < _SURE
+    guess = 1 / len(classifier.labels)
+    maybe = _above(right, guess) > _SURE and _above(hit, guess) * len(tried) < _SURE
+    status = "fail" if sure else "warn" if maybe else "ok"
     return (
-        _verdicts(classifier, tried, right, best if sure else None),
+        _verdicts(classifier, tried, right, status),
         [trial for trial, _ in tried],
         _share(right),
     )
 
 
 def _verdicts(
-    classifier: Classifier, tried: Sequence[tuple[Trial, Tensor]], right: Tensor, best: Trial | None
+    classifier: Classifier, tried: Sequence[tuple[Trial, Tensor]], right: Tensor, status: str
 ) -> list[tuple[str, str, str, str]]:
+    """``status`` is that of the best alternative: whether it is what the model was made for."""
     now, found = _share(right), []
+    best = None if status == "ok" else tried[0][0]
     for family in FAMILIES:
         of_family = [trial for trial, _ in tried if trial.check == family]
         if not of_family:
-            found.append((family, "skip", "the preprocessing is a function of its own", ""))
+            spec = isinstance(classifier.preprocess, Preprocess)
+            why = "no other to try" if spec else "the preprocessing is a function of its own"
+            found.append((family, "skip", why, ""))
             continue
         other = of_family[0]
         seen = f"{now:.1%} right as it is, {other.accuracy:.1%} with {other.change}"
         bad = best is not None and best.check == family
-        found.append((family, "fail" if bad else "ok", seen, other.type_this if bad else ""))
+        found.append((family, status if bad else "ok", seen, other.type_this if bad else ""))
     seen = f"{int(right.sum())} of {len(right)} right"
     if best is not None:
         seen += f"; {best.accuracy:.1%} with {best.change}"
-        found.append(("accuracy", "fail", seen, best.type_this))
+        more = " (give more labelled images to be sure)" if status == "warn" else ""
+        found.append(("accuracy", status, seen, best.type_this + more))
     elif len(right) >= 8 and now <= max(2 / len(classifier.labels), 0.1):
         do = "check weights and labels; none of the usual alternatives is clearly better"
         found.append(("accuracy", "fail", f"{seen}: hardly more than chance", do))
+    elif len(right) >= 3 and not right.any():
+        do = "check weights, labels and preprocessing, or give more labelled images"
+        found.append(("accuracy", "warn", seen, do))
     else:
         found.append(("accuracy", "ok", seen, ""))
     return found
+
+
+def _above(hit: Tensor, guess: float) -> float:
+    """How probable so many hits or more are by guessing."""
+    return float(stats.binomtest(int(hit.sum()), len(hit), guess, alternative="greater").pvalue)
 
 
 def _share(hit: Tensor) -> float:
