@@ -17,7 +17,9 @@ from test_run import SMALL
 
 import inversion_kit
 from inversion_kit import schema
+from inversion_kit.analysis.audits import audit_sentences
 from inversion_kit.analysis.projection import project
+from inversion_kit.analysis.runs import percent, summary_sentences
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.progress import Seen
 from inversion_kit.reports.audit_table import numbers
@@ -45,6 +47,16 @@ def cursor(figure: Any) -> Any:
     return figure.layout.shapes[-1].x0
 
 
+def click(figure: Any, trace: int, x: float, y: float) -> None:
+    """What the browser sends when a point of a figure is clicked."""
+    figure._js2py_pointsCallback = {
+        "event_type": "plotly_click", "selector": None,
+        "points": {"trace_indexes": [trace], "point_indexes": [0], "xs": [x], "ys": [y]},
+        "device_state": dict.fromkeys(("alt", "ctrl", "meta", "shift"), False)
+        | {"button": 0, "buttons": 1},
+    }  # fmt: skip
+
+
 # A run
 
 
@@ -55,6 +67,9 @@ def test_a_step_moves_the_cursor_and_a_click_on_the_figure_the_step():
     assert cursor(view.figure) == updates[3] == 12
     view.player.position = 1
     assert cursor(view.figure) == updates[1] != updates[3]
+    line = next(i for i, t in enumerate(view.figure.data) if t.mode and "markers" in t.mode)
+    click(view.figure, line, updates[3] - 0.4, 0.5)
+    assert view.player.position == 3
 
 
 def test_frames_are_the_chosen_runs_and_noises():
@@ -92,6 +107,8 @@ def test_a_search_that_is_not_there_says_so_instead_of_failing():
     assert (player.frames, player.classes) == ([], [])
     view.table.selected = "green"
     assert panel.stage.children[1].frames
+    assert player.comm is None  # closed: a drawn figure still answers
+    assert panel.stage.children[1].comm is not None
 
 
 # An audit
@@ -129,6 +146,13 @@ def test_a_label_shows_its_images_arm_by_arm_and_lights_its_points(tree: xr.Data
     first = gallery.groups[2]["items"][0]
     assert first["src"] == picture(tree["samples"]["image"].values[at, 2, 0, 0], 192)
     assert not first["hit"]
+    samples = tree["samples"].isel(label=at, judge=0)
+    for group, arm in zip(gallery.groups, range(4), strict=True):
+        for item in group["items"]:
+            seed, sample = item["key"][2:]
+            scores = samples["judge_probability"].values[arm, seed, sample]
+            name = str(samples["class"].values[scores.argmax()])
+            assert item["judged"] == ("judge agrees" if name == "yellow" else f"judge: {name}")
     bright = np.frombuffer(panel.map.widget.bright, np.uint8)
     points = panel.map.points["label"].values[panel.map.shown]
     assert np.array_equal(bright == 1, points == "yellow")
@@ -210,6 +234,13 @@ def test_a_cell_shows_the_images_that_it_counts(tree: xr.DataTree):
         assert panel.gallery.total == round(z[row, column] * 16)
         top = [panel.images.top[(0, *item["key"])] for item in panel.gallery.groups[0]["items"]]
         assert set(top) == {matrix.columns[column]}
+        made, read, says = matrix.figure.data[0].customdata[row, column]
+        assert panel.gallery.title == f"{made} → {read}"
+        assert says == f"{100 * z[row, column]:.0f} % of 16 images"
+    row, column = next(at for at in np.argwhere(z > 0) if at[0] != at[1])
+    click(matrix.figure, 0, column, row)
+    assert panel.gallery.total == round(z[row, column] * 16)
+    assert panel.gallery.title == "{} → {}".format(*matrix.figure.data[0].customdata[row, column])
     empty = np.argwhere(z == 0)[0]
     matrix.choose(*empty)
     assert (panel.gallery.total, panel.gallery.groups) == (0, [])
@@ -337,11 +368,11 @@ def test_very_many_points_go_through_jupyter_scatter(tree: xr.DataTree):
     scatter = panel.map.scatter
     assert len(scatter.widget.points) == n
     scatter.widget.selection = [3, 40]
-    labels = points["label"].values[[3, 40]]
-    shown_labels = [
-        tree["samples"]["label"].values[i["key"][0]] for i in panel.gallery.groups[0]["items"]
-    ]
-    assert shown_labels == labels.tolist()
+    samples = tree["samples"]
+    for item, point in zip(panel.gallery.groups[0]["items"], (3, 40), strict=True):
+        one = points.isel(point=point)
+        for name, at in zip(("label", "arm", "seed", "sample"), item["key"], strict=True):
+            assert samples[name].values[at] == one[name].values
 
 
 def test_without_jupyter_scatter_very_many_points_say_what_to_install(
@@ -367,13 +398,32 @@ def test_a_result_shows_itself_and_other_trees_stay_as_they_are(make: Any):
     tree = make()
     page = formatted(tree)
     assert page.startswith(to_html(tree, inside=False).rpartition("</div>")[0].rstrip())
-    assert "xr-wrap" in page  # xarray's own view is inside
-    assert len(Page(to_html(tree, inside=False)).all("img")) >= 5
+    assert any("xr-wrap" in str(d.get("class")) for d in Page(page).all("div"))  # xarray's own
+    own = Page(to_html(tree, inside=False))
+    assert len(own.all("img")) >= 5
+    for sentence in (audit_sentences if make is synthetic_audit else summary_sentences)(tree):
+        assert " ".join(sentence.split()) in own.text
     other = xr.DataTree(xr.Dataset(attrs={"kind": "run"}))
     page = formatted(other)
     assert "xr-wrap" in page
     assert "Not a whole result" not in page
     assert "max-width:1020px" not in page
+
+
+def test_the_pictures_of_a_summary_are_the_stored_ones_with_their_scores():
+    tree = synthetic_run(checks=4, samples=6)
+    target = tree.attrs["label_index"]
+    check, test = tree["validation"].isel(seed=0, sample=0), tree["samples"].isel(arm=1, seed=0)
+    assert tree["samples"]["arm"].values[1] == "token"
+    there = np.isfinite(check["probability"].values).all(-1)
+    pixels = [*check["image"].values[there], *test["image"].values]
+    scores = np.concatenate([check["probability"].values[there], test["probability"].values])
+    page = Page(to_html(tree, inside=False))
+    assert [i["src"] for i in page.all("img")] == [picture(one, 192) for one in pixels]
+    says = [f"{'✓ ' * bool(p.argmax() == target)}{percent(p[target])}" for p in scores]
+    told = [text.strip() for text in page.texts if text.strip().endswith("%")]
+    assert told == says
+    assert len({text.startswith("✓") for text in says}) == 2
 
 
 def test_importing_in_ipython_registers_the_summary():
