@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from test_audit_report import OUTCOMES, hostile
 from test_html_report import HOSTILE, renamed
 
+from inversion_kit.reports.audit_table import VERDICTS
 from inversion_kit.reports.html_report import report
 from inversion_kit.testing import synthetic_audit, synthetic_run
 
@@ -59,6 +61,18 @@ def watched(browser: Any) -> Iterator[tuple[Any, list[str]]]:
 
 def labels(page: Any) -> list[str]:
     return page.locator(".board tbody tr:not([hidden]) th a").all_inner_texts()
+
+
+def drawn(page: Any, key: str) -> list[float]:
+    """The numbers by which a column of the table is sorted, read from its cells."""
+    heads = page.locator(".board thead th").evaluate_all("all => all.map(e => e.dataset.key)")
+    cells = f".board tbody tr:not([hidden]) > :nth-child({heads.index(key) + 1})"
+    texts = page.locator(cells).all_inner_texts()
+    if key == "verdict":
+        words = list(VERDICTS.values())
+        return [next(i for i, w in enumerate(words) if text.endswith(w)) for text in texts]
+    firsts = [text.split()[0].strip("<>+").replace("\N{MINUS SIGN}", "-") for text in texts]
+    return [math.nan if first == "–" else float(first) for first in firsts]
 
 
 def test_hostile_texts_run_nothing(watched: Any, tmp_path: Path) -> None:
@@ -117,8 +131,18 @@ def test_the_table_is_sorted_and_filtered(watched: Any, plain: Path) -> None:
     page.locator('.board th[data-key="label"] button').click()
     assert labels(page) == sorted(before, reverse=True)
     assert page.locator('.board th[aria-sort="descending"]').count() == 1
-    page.locator('.board th[data-key="success"] button').click()
-    assert labels(page) not in (sorted(before), sorted(before, reverse=True))
+    for key in ("success", "name_success", "semantic_index", "gain", "verdict"):
+        head = page.locator(f'.board th[data-key="{key}"]')
+        for way in ("ascending", "descending") if key == "verdict" else ("descending", "ascending"):
+            head.locator("button").click()
+            assert head.get_attribute("aria-sort") == way
+            found = drawn(page, key)
+            there = [v for v in found if not math.isnan(v)]
+            assert there == sorted(there, reverse=way == "descending")
+            assert len(set(there)) > 1 or key == "name_success"
+            assert all(map(math.isnan, found[len(there) :]))  # no value: last either way
+            for list_ in (".gallery li a", "details.label h3"):
+                assert page.locator(list_).all_text_contents() == labels(page)
     page.locator("#search").fill("SKY")
     assert labels(page) == ["sky"]
     assert page.locator("#shown").inner_text() == "1 of 8 labels"
@@ -129,9 +153,31 @@ def test_the_table_is_sorted_and_filtered(watched: Any, plain: Path) -> None:
     page.locator("#verdict").select_option("trick")
     tricks = labels(page)
     assert 0 < len(tricks) < 8
+    assert set(drawn(page, "verdict")) == {list(VERDICTS).index("trick")}
     page.locator('[data-show="pictures"]').click()
-    assert page.locator(".gallery li:visible a").all_inner_texts() == tricks
+    assert page.locator(".gallery li:visible a").all_text_contents() == tricks
     assert not page.locator(".board").is_visible()
+    page.locator('[data-show="table"]').click()
+    page.locator("#clear").click()
+    for kind in page.locator("#kind option").evaluate_all("all => all.map(e => e.value)")[2:]:
+        page.locator("#kind").select_option(kind)
+        looks = page.locator(".board tbody tr:not([hidden]) .flags").all_inner_texts()
+        assert 0 < len(looks) < 8
+        assert all(kind in text for text in looks)
+    page.locator('.glance a[data-verdict="mixed"]').first.click()
+    assert set(drawn(page, "verdict")) == {list(VERDICTS).index("mixed")}
+    assert faults == []
+
+
+def test_the_table_keeps_what_has_no_number_last(watched: Any, tmp_path: Path) -> None:
+    page, faults = watched
+    missing = [("sky", "token", seed) for seed in (0, 1)]
+    tree = synthetic_audit(labels=4, outcomes=OUTCOMES, samples=16, missing=missing)
+    page.goto(report(tree, tmp_path / "audit.html").as_uri())
+    for _ in range(2):
+        page.locator('.board th[data-key="success"] button').click()
+        assert labels(page)[-1] == "sky"
+        assert math.isnan(drawn(page, "success")[-1])
     assert faults == []
 
 
@@ -160,6 +206,20 @@ def test_the_slider_moves_pictures_and_cursor(watched: Any, plain: Path) -> None
     page.keyboard.press("Home")
     assert "after 0 updates" in state()[2]
     assert inside.locator("th.at").first.get_attribute("data-updates") == "0"
+    first, strip = state(), inside.locator(".strip").first
+    column = strip.locator("td.at .p")
+    screen = inside.locator(".player").first.locator(".screen .p")
+    where = "all => all.map(e => getComputedStyle(e).backgroundPosition)"
+    assert column.count() > 1
+    assert screen.evaluate_all(where) == column.evaluate_all(where)
+    ticks = strip.locator("th[data-updates]").evaluate_all("all => all.map(e => e.dataset.x)")
+    assert first[1] == ticks[0]
+    inside.locator(".player button").first.click()
+    page.wait_for_function(
+        "([e, x]) => e.getAttribute('x1') === x", arg=[cursor.element_handle(), ticks[-1]]
+    )
+    assert state() == last
+    assert inside.locator(".player button").first.inner_text() == "▶ play"
     assert faults == []
 
 
@@ -173,6 +233,10 @@ def test_links_and_cells_open_their_label(watched: Any, plain: Path) -> None:
     assert "read as" in page.locator("#cell").inner_text()
     cell.click()
     assert page.locator("#label-5").is_visible()
+    for cell in page.locator(".matrices rect[data-at]").all()[:12]:
+        side = float(cell.get_attribute("width"))
+        said = cell.locator("title").text_content().partition("”: ")[2].split()[0]
+        assert abs(100 * (side / 12) ** 2 - float(said.strip("<>"))) < 6 or side == 2.5
 
 
 def test_pictures_of_another_arm_are_shown(watched: Any, plain: Path) -> None:
@@ -184,6 +248,14 @@ def test_pictures_of_another_arm_are_shown(watched: Any, plain: Path) -> None:
     page.locator("#arm").select_option("shuffled")
     assert picture.evaluate(where) != before
     assert "shuffled" in picture.get_attribute("aria-label")
+    row = list(page.locator("#arm option").evaluate_all("all => all.map(e => e.value)"))
+    every = page.locator("[data-picture]").evaluate_all(
+        "all => all.map(e => [e.dataset.picture, e.className])"
+    )
+    assert len(every) > 40
+    for place, name in every:
+        label, column = place.split()
+        assert name == f"p s{label} r{row.index('shuffled')} c{column}"
 
 
 def test_a_mark_of_the_map_shows_its_image(watched: Any, plain: Path) -> None:
@@ -195,7 +267,7 @@ def test_a_mark_of_the_map_shows_its_image(watched: Any, plain: Path) -> None:
     data = page.evaluate(
         "JSON.parse(document.getElementById('inversion-kit-data').textContent).map.image"
     )
-    for n in (0, len(data["x"]) // 2):
+    for n in (0, len(data["x"]) // 2, len(data["x"]) - 1):
         page.mouse.move(
             box["x"] + data["x"][n] / 1000 * box["width"],
             box["y"] + data["y"][n] / 1000 * box["height"],
@@ -207,8 +279,13 @@ def test_a_mark_of_the_map_shows_its_image(watched: Any, plain: Path) -> None:
         shown = page.locator(".card .main .p")
         assert "data:image/webp" in shown.evaluate("e => getComputedStyle(e).backgroundImage")
         assert "read as" in shown.get_attribute("aria-label")
-        assert page.locator(".card .others .p").count() == 4
-        assert drawing.locator(".same").get_attribute("d")
+        label, arm, column = (data[k][n] for k in ("label", "arm", "column"))
+        assert shown.get_attribute("class") == f"p s{label} r{arm} c{column}"
+        assert page.locator(".card .others .p").evaluate_all(
+            "all => all.map(e => e.className)"
+        ) == [f"p s{label} r{a} c{column}" for a in range(4)]
+        same = drawing.locator(".same").get_attribute("d")
+        assert same.count("M") == data["label"].count(label)
     at = (box["x"] + data["x"][0] / 1000 * box["width"],
           box["y"] + data["y"][0] / 1000 * box["height"])  # fmt: skip
     page.mouse.click(*at)
@@ -227,6 +304,11 @@ def test_the_map_is_walked_by_keys_and_filtered(watched: Any, plain: Path) -> No
         said.append(page.locator("#map-says").inner_text())
     assert all("Token of" in words for words in said)
     assert len(set(said)) >= 3
+    assert said[1].partition(",")[0] == said[0].partition(",")[0] != said[2].partition(",")[0]
+    assert page.evaluate("document.activeElement.dataset.space") == "token"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.dataset.space") == "token"
     page.keyboard.press("Enter")
     assert page.locator("details.label[open]").count() == 1
 
@@ -242,6 +324,22 @@ def test_the_map_is_walked_by_keys_and_filtered(watched: Any, plain: Path) -> No
     page.locator("#map-arm").select_option("")
     page.locator("#search").fill("sky")
     assert 0 < marks() < whole / 4
+    assert faults == []
+
+
+def test_paper_holds_what_is_folded_and_no_controls(watched: Any, plain: Path) -> None:
+    page, faults = watched
+    page.goto(plain.as_uri())
+    inside = page.locator("#label-3 .pictures.arms")
+    assert not inside.is_visible()
+    page.emulate_media(media="print")
+    assert inside.is_visible()
+    height = page.evaluate("document.documentElement.scrollHeight")
+    assert inside.bounding_box()["y"] < height
+    for part in (".tools", "#map-card", "nav.contents", "#cell"):
+        assert not page.locator(part).first.is_visible()
+    for part in (".board", ".glance", ".map", "#made"):
+        assert page.locator(part).first.is_visible()
     assert faults == []
 
 

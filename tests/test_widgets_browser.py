@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from inversion_kit.reports.audit_table import VERDICTS
 
 pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -235,6 +239,12 @@ def pick(page: Any, label: str, value: str) -> None:
     page.locator(f'.ik-choice:has(span:text-is("{label}")) select').select_option(value)
 
 
+def share(text: str) -> float:
+    """The share that a text begins with, in percent; NaN for a dash."""
+    said = text.split()[0].strip("<>+").replace("\N{MINUS SIGN}", "-")
+    return math.nan if said == "–" else float(said)
+
+
 CURSOR = """() => {
     const line = document.querySelector(".js-plotly-plot .shapelayer path");
     return line ? Number(line.getAttribute("d").match(/M([0-9.]+)/)[1]) : -1;
@@ -269,7 +279,26 @@ def test_the_slider_and_play_move_image_strip_bars_and_cursor_together(notebook:
     eventually(page, lambda: page.locator(".ik-player .play").inner_text(), "▶ Play")
     page.locator(".ik-player .frame").nth(2).click()
     eventually(page, lambda: first[3] < state()[3] < last[3], True)
+    whens = page.locator(".ik-player .frame .when").all_inner_texts()
+    assert sum("★" in when for when in whens) == 1
+    at = page.locator('.ik-player .frame[aria-selected="true"] .when')
+    page.get_by_label("One step back").click()
+    eventually(page, at.inner_text, whens[1])
+    page.get_by_label("One step on").click()
+    eventually(page, at.inner_text, whens[2])
+    for text, part in page.locator(".ik-player .bars .row").evaluate_all(BARS):
+        assert abs(100 * part - share(text)) < 1.1
+    point = page.locator(".ik-view .js-plotly-plot .points path").nth(1).bounding_box()
+    page.mouse.move(point["x"] - 30, point["y"] - 30)
+    page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2, steps=5)
+    page.mouse.down()
+    page.mouse.up()
+    eventually(page, at.inner_text, whens[1])
     assert book.faults == []
+
+
+BARS = """all => all.map(row => [row.querySelector(".value").textContent,
+    row.querySelector(".bar").offsetWidth / row.querySelector(".track").offsetWidth])"""
 
 
 def test_run_and_noise_are_chosen(notebook: Any) -> None:
@@ -295,19 +324,54 @@ def names(page: Any) -> list[str]:
     return page.locator(".ik-table tbody tr:not([hidden]) th").all_inner_texts()
 
 
+def column(page: Any, key: str) -> list[str]:
+    """What a column of the table says, from top to bottom."""
+    heads = page.locator(".ik-table thead th").evaluate_all("all => all.map(e => e.dataset.key)")
+    cells = f".ik-table tbody tr:not([hidden]) > :nth-child({heads.index(key) + 1})"
+    return page.locator(cells).all_inner_texts()
+
+
+def drawn(page: Any, key: str) -> list[float]:
+    """The numbers by which a column is sorted, read from its cells."""
+    told = column(page, key)
+    if key == "verdict":
+        words = list(VERDICTS.values())
+        return [next(i for i, w in enumerate(words) if text.endswith(w)) for text in told]
+    if key == "findings":
+        return [0 if text == "–" else len(text.split("; ")) for text in told]
+    return [share(text) for text in told]
+
+
+MARKS = """all => all.map(td => [td.querySelector("b").textContent,
+    td.querySelector("small").textContent,
+    ...[["circle", "cx"], [".reach", "x1"], [".reach", "x2"]].map(
+        ([one, name]) => Number(td.querySelector(one).getAttribute(name)))])"""
+
+
 def test_labels_are_sorted_searched_and_chosen(notebook: Any) -> None:
-    book = notebook(AUDIT)
-    page = book.run(".ik-gallery .tile img")
+    failed = "failed=[('sky', 'token', 0), ('sky', 'token', 1)], outcomes"
+    book = notebook(AUDIT.replace("outcomes", failed))
+    page = book.run(".ik-gallery .tile")
     before = names(page)
     page.locator('.ik-table th[data-key="label"] button').click()
     assert names(page) == sorted(before) != before
-    for key in ("success", "index", "findings"):
+    for key in ("success", "index", "findings", "verdict"):
         head = page.locator(f'.ik-table th[data-key="{key}"]')
-        head.locator("button").click()
-        assert head.get_attribute("aria-sort") == "descending"
-        down = names(page)
-        head.locator("button").click()
-        assert names(page) != down
+        for way in ("ascending", "descending") if key == "verdict" else ("descending", "ascending"):
+            head.locator("button").click()
+            assert head.get_attribute("aria-sort") == way
+            found = drawn(page, key)
+            there = [v for v in found if not math.isnan(v)]
+            assert there == sorted(there, reverse=way == "descending")
+            assert len(set(there)) > 1
+            assert all(map(math.isnan, found[len(there) :]))  # no value: last either way
+            assert key != "success" or len(there) < len(found)
+    for says, reach, at, low, high in page.locator(".ik-table td.share:has(svg)").evaluate_all(
+        MARKS
+    ):
+        assert abs(at - 2 - 0.76 * share(says)) < 0.8
+        ends = [2 + 0.76 * float(n) for n in reach.strip("[]").split(",")]
+        assert [low, high] == pytest.approx(ends, abs=0.8)
     page.locator(".ik-table input").fill("GREEN")
     assert names(page) == ["green"]
     assert page.locator(".ik-table output").inner_text() == "1 of 6 labels"
@@ -320,9 +384,13 @@ def test_labels_are_sorted_searched_and_chosen(notebook: Any) -> None:
     page.locator(".ik-table select").select_option("trick")
     tricks = names(page)
     assert 0 < len(tricks) < 6
+    assert all(text.endswith("A trick") for text in column(page, "verdict"))
     page.locator(".ik-table tbody tr:not([hidden])").first.click()
     page.keyboard.press("ArrowDown")
     eventually(page, lambda: page.locator(".ik-gallery h3").inner_text(), tricks[1])
+    page.locator(".ik-table tbody tr:not([hidden])").first.focus()
+    page.keyboard.press("Enter")
+    eventually(page, lambda: page.locator(".ik-gallery h3").inner_text(), tricks[0])
     page.locator(".ik-gallery .tile").first.click()
     detail = page.locator(".ik-gallery .detail")
     detail.locator("td").first.wait_for()
@@ -339,12 +407,29 @@ def test_the_map_shows_images_on_hover_and_in_the_gallery(notebook: Any) -> None
     book = notebook(AUDIT)
     page = book.run(".ik-map .legend li")
     stage = page.locator(".ik-map .stage")
-    stage.scroll_into_view_if_needed()
-    box = stage.bounding_box()
 
     def at(x: float, y: float) -> tuple[float, float]:
+        stage.scroll_into_view_if_needed()
+        box = stage.bounding_box()
         return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
+    def inks(canvas: str = "canvas:not(.top)") -> dict[tuple[int, int, int, int], int]:
+        """How often each colour is drawn."""
+        found = page.locator(f".ik-map .stage {canvas}").evaluate(INKS)
+        return {tuple(map(int, ink.split())): n for ink, n in found.items()}
+
+    def strong() -> dict[tuple[int, ...], int]:
+        """Colours of points in the foreground, and how much of each is drawn."""
+        return {ink[:3]: n for ink, n in inks().items() if ink[3] == 204 and n > 20}
+
+    def told(code: str) -> Any:
+        return json.loads(book.add(f"import json; print(json.dumps({code}))"))
+
+    assert any(ink[3] == 33 for ink in inks())  # the other labels' points
+    one = strong()
+    page.locator(".ik-table tbody tr").nth(2).click()
+    eventually(page, lambda: strong() != one, True)
+    page.locator(".ik-table tbody tr").first.click()
     tip = page.locator(".ik-map .tip")
     for step in range(200):
         page.mouse.move(*at(0.05 + 0.9 * (step % 20) / 20, 0.1 + 0.08 * (step // 20)))
@@ -353,7 +438,12 @@ def test_the_map_shows_images_on_hover_and_in_the_gallery(notebook: Any) -> None
     tip.locator("img").wait_for()
     assert tip.get_attribute("data-ready") == "true"
     assert tip.locator("img").evaluate("e => e.naturalWidth") == 16
-    assert "label" in tip.inner_text() or "confirmed" in tip.inner_text()
+    shown = [tip.locator("img").get_attribute("src"), *tip.locator("div > div").all_inner_texts()]
+    assert (28, 30, 33, 255) in inks(".top")  # the ring around the point
+    known = told(
+        f"view.panels[0].map.card(int(view.panels[0].map.shown[{tip.get_attribute('data-point')}]))"
+    )
+    assert shown == [known["src"], *known["lines"]]
 
     gallery = page.locator(".ik-gallery h3")
     page.get_by_role("button", name="Box").click()
@@ -363,20 +453,62 @@ def test_the_map_shows_images_on_hover_and_in_the_gallery(notebook: Any) -> None
     page.mouse.move(*at(0.99, 0.98), steps=4)
     page.mouse.up()
     eventually(page, gallery.inner_text, "384 images")
+    symbols = page.locator(".ik-map .legend canvas").evaluate_all(CENTRES)
+    assert len(symbols) > 1
+    for some, others in ((strong(), symbols), (symbols, strong())):  # clear inks are rounded
+        for ink in some:
+            assert any(max(abs(a - b) for a, b in zip(ink, o, strict=True)) < 6 for o in others)
     page.get_by_role("button", name="Lasso").click()
-    page.mouse.move(*at(0.01, 0.02))
+    page.mouse.move(*at(0.01, 0.01))
     page.mouse.down()
-    for x, y in ((0.6, 0.02), (0.6, 0.98), (0.01, 0.98), (0.01, 0.1)):
+    for x, y in ((0.99, 0.01), (0.01, 0.99), (0.01, 0.1)):
         page.mouse.move(*at(x, y), steps=6)
     page.mouse.up()
     eventually(page, lambda: 0 < number(gallery.inner_text()) < 384, True)
+    size = stage.evaluate("e => [e.clientWidth, e.clientHeight]")
+    chosen, places = told(
+        "[view.panels[0].map.widget.chosen, __import__('numpy').frombuffer("
+        "view.panels[0].map.widget.xy, 'f4').reshape(-1, 2).tolist()]"
+    )
+    half = [
+        i
+        for i, (x, y) in enumerate(places)
+        if sum((16 + v * (n - 32)) / n for v, n in zip((x, 1 - y), size, strict=True)) < 1
+    ]
+    assert 0 < len(half) < 384
+    assert len(set(chosen) ^ set(half)) < 4  # the line goes through one or two
+    whole = inks()
+    page.get_by_role("button", name="Move").click()
+    page.mouse.move(*at(0.5, 0.5))
+    page.mouse.wheel(0, -200)
+    eventually(page, lambda: inks() == whole, False)
+    near = inks()
+    page.mouse.down()
+    page.mouse.move(*at(0.9, 0.9), steps=4)
+    page.mouse.up()
+    eventually(page, lambda: inks() == near, False)
     page.get_by_role("button", name="Reset").click()
     eventually(page, gallery.inner_text, names(page)[0])
+    eventually(page, lambda: strong() == one, True)
     pick(page, "Colour", "arm")
     eventually(page, lambda: page.locator(".ik-map .legend li").count(), 4)
     pick(page, "Points", "token")
     eventually(page, lambda: "36 points" in page.locator(".ik-map").inner_text(), True)
     assert book.faults == []
+
+
+INKS = """canvas => {
+    const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const found = {};
+    for (let i = 0; i < data.length; i += 4) {
+        if (!data[i + 3]) continue;
+        const ink = data.slice(i, i + 4).join(" ");
+        found[ink] = (found[ink] ?? 0) + 1;
+    }
+    return found;
+}"""
+CENTRES = """all => all.map(canvas => Array.from(
+    canvas.getContext("2d").getImageData(14, 14, 1, 1).data.slice(0, 3)))"""
 
 
 def test_a_cell_of_the_matrix_shows_its_images(notebook: Any) -> None:
@@ -399,6 +531,18 @@ def test_a_cell_of_the_matrix_shows_its_images(notebook: Any) -> None:
     page.mouse.click(box["x"] + box["width"] * 0.5 / columns, box["y"] + box["height"] * 0.5 / 6)
     eventually(page, lambda: page.locator(".ik-gallery h3").inner_text(), "sky → sky")
     assert page.locator(".ik-gallery .tile.own").count() == 16
+    cells = page.evaluate(CELLS)
+    row, place, label, read, says = next(c for c in cells if c[2] != c[3])
+    spot = (
+        box["x"] + box["width"] * (place + 0.5) / columns,
+        box["y"] + box["height"] * (row + 0.5) / 6,
+    )
+    page.mouse.move(*spot)
+    hover = page.locator(".js-plotly-plot .hoverlayer .hovertext").first
+    assert hover.text_content() == f"made for {label}, read as {read}: {says}"
+    page.mouse.click(*spot)
+    eventually(page, lambda: page.locator(".ik-gallery h3").inner_text(), f"{label} → {read}")
+    assert page.locator(".ik-gallery .tile").count() == round(share(says) * 16 / 100)
     pick(page, "Images of", "-")
     eventually(
         page, lambda: page.evaluate("document.querySelector('.js-plotly-plot').data[0].zmin"), -1
@@ -408,6 +552,15 @@ def test_a_cell_of_the_matrix_shows_its_images(notebook: Any) -> None:
     page.locator(".ik-table tbody tr").nth(2).click()
     eventually(page, lambda: page.get_by_text("The search for “yellow”").count(), 1)
     assert book.faults == []
+
+
+CELLS = """() => {
+    const {z, customdata} = document.querySelector(".js-plotly-plot")._fullData[0], found = [];
+    Array.from(z).forEach((line, row) => Array.from(line).forEach((share, place) => {
+        if (share > 0) found.push([row, place, ...customdata[row][place]]);
+    }));
+    return found;
+}"""
 
 
 def test_two_audits_are_seen_side_by_side(notebook: Any) -> None:
@@ -424,7 +577,20 @@ def test_two_audits_are_seen_side_by_side(notebook: Any) -> None:
     left, right = (page.locator(".ik-gallery").nth(i).bounding_box() for i in (0, 1))
     assert left["x"] + left["width"] <= right["x"]
     assert abs(left["width"] - right["width"]) < 2
-    assert page.locator(".ik-table td.share b").first.inner_text() == "100\u00a0%"
+    assert column(page, "success0")[0].startswith("100\u00a0%")
+    shares = [column(page, f"success{i}") for i in (0, 1)]
+    assert shares[0] != shares[1]
+    for a, b, change in zip(*shares, column(page, "difference"), strict=True):
+        assert abs(share(b) - share(a) - share(change)) < 2
+    assert any(text.startswith("\N{MINUS SIGN}") for text in column(page, "difference"))
+    assert column(page, "verdicts")[1].split(" | ") == ["Confirmed", "Mixed up"]
+    for at in (1, 3):
+        page.locator(".ik-table tbody tr").nth(at).click()
+        eventually(page, titles.all_inner_texts, [names(page)[at]] * 2)
+        for i in (0, 1):
+            said = page.locator(".ik-gallery").nth(i).locator("h4").all_inner_texts()
+            token = next(text for text in said if re.match(r"token \d", text))
+            assert share(token.partition("(")[2]) == share(shares[i][at])
     assert book.faults == []
 
 
@@ -475,6 +641,10 @@ LIVE = (
 )
 
 
+DOTS = """all => all.map(e => [e.querySelector("title").textContent,
+    Number(e.getAttribute("cy"))])"""
+
+
 def test_stop_reaches_the_busy_kernel_and_keeps_the_result(notebook: Any) -> None:
     book = notebook(LIVE)
     page = book.run(".ik-live .pictures img")
@@ -490,11 +660,17 @@ def test_stop_reaches_the_busy_kernel_and_keeps_the_result(notebook: Any) -> Non
         True,
         60,
     )
+    for text, y in page.locator(".ik-live .chart .dot").evaluate_all(DOTS):
+        assert abs(100 * (1 - (y - 14) / 172) - share(text)) < 1.1
+    bar = page.locator(".ik-live .track .bar")
+    part = "e => e.offsetWidth / e.parentElement.offsetWidth"
+    assert 0 < bar.evaluate(part) < 1
     page.locator(".ik-live .stop").click()
     page.locator('.ik-live > div[data-phase="done"], .ik-live[data-phase="done"]').first.wait_for(
         timeout=LONG
     )
     assert "Stopped by you after" in says.inner_text()
+    eventually(page, lambda: bar.evaluate(part), 1)
     said = book.add(
         "ik.validate(tree); print(tree.attrs['stopped'], '|', tree['trajectory'].sizes['step'],"
         " tree['samples'].sizes['arm'])"
