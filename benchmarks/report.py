@@ -82,10 +82,11 @@ def main(
         root = Path(tempfile.mkdtemp(prefix="report-"))
         try:
             page = (keep or root) / f"report-{many}.html"
+            page.parent.mkdir(parents=True, exist_ok=True)
             path = fill(root / "audit", many)
             done = subprocess.run(
                 [sys.executable, "-c", MEASURE, str(path), str(page)],
-                capture_output=True, text=True, check=True,
+                stdout=subprocess.PIPE, text=True, check=True,
             )  # fmt: skip
             found = json.loads(done.stdout)
             typer.echo(

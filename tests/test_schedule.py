@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from inversion_kit.audits import schedule
 from inversion_kit.audits.schedule import Estimate, clock, estimate, in_order, seconds_of, within
 from inversion_kit.audits.units import Outcome
 from inversion_kit.errors import InputError
@@ -91,6 +92,22 @@ def test_an_estimate_counts_every_unit_of_every_arm(bench):  # noqa: F811 - the 
     low, high = found.seconds
     assert low == pytest.approx(6 * found.least["name"] + 6 * found.least["token"])
     assert low < high
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told", "calls"),
+    [((9.0, 1.0, 1.0, 1.0, 1.0), 9.0, 1), ((1.0, 3.5, 1.0), 2.25, 2), ((0.1, 2, 0.1, 0.1), 0.1, 5)],
+)
+def test_what_is_quick_is_timed_again(monkeypatch, seconds, told, calls):
+    """One busy moment of the machine is not taken for all; what is slow is not repeated."""
+    made = []
+
+    def work():
+        made.append(seconds[min(len(made), len(seconds) - 1)])
+
+    monkeypatch.setattr(schedule.time, "perf_counter", lambda: sum(made))
+    assert schedule._timed(work) == pytest.approx(told)
+    assert len(made) == calls
 
 
 def test_an_estimate_is_readable():
