@@ -75,16 +75,58 @@ def picture(source: str) -> np.ndarray:
 
 
 def test_trajectory_is_the_pooled_probability(audit: xr.DataTree) -> None:
-    figure = figures.trajectory(audit, label="green")
-    p = audit["validation"]["probability"].sel(label="green", arm="token").values[..., 2]
+    """Of the same runs at each step: one that ended counts with the token that it kept."""
+    tree = audit.copy(deep=True)
+    validation = tree["validation"].sel(label="green", arm="token")
+    validation["probability"].values[1, 2:] = np.nan  # run 1 ended after its second check
+    tree["token"].sel(label="green", arm="token")["selected"].values[1] = 0
+    p = validation["probability"].values[..., 2].copy()
+    p[1, 2:] = p[1, 0]
+    figure = figures.trajectory(tree, label="green")
     target = named(figure, "green (target)")
     np.testing.assert_allclose(target.y, p.mean((0, 2)), rtol=1e-6)
-    assert target.x.tolist() == audit["validation"]["step"].values[1, 2, 0].tolist()
+    assert target.x.tolist() == validation["step"].values[0].tolist()
+    assert (target.customdata[:, 2] == 3 * 6).all()
     band = named(figure, "middle 80 % of images")
     low, high = np.quantile(np.moveaxis(p, 1, 0).reshape(4, -1), (0.1, 0.9), axis=1)
     np.testing.assert_allclose(band.y, np.concatenate([high, low[::-1]]), rtol=1e-6)
     assert sum(t.legendgroup == "runs" for t in figure.data) == 3
     assert sum(bool(t.showlegend) for t in figure.data if t.legendgroup == "runs") == 1
+
+
+def test_trajectory_says_what_was_kept_not_what_was_left() -> None:
+    """A run that is sure stops early; the other never gets there, and is not the whole story."""
+    tree = synthetic_run(seeds=2, checks=6, steps=15)
+    validation = tree["validation"]
+    classes = validation.sizes["class"]
+    sure = np.stack([np.full((6, 6), 0.05), np.full((6, 6), 0.95)])
+    sure[1, 0] = 0.05
+    others = np.broadcast_to((1 - sure[..., None]) / (classes - 1), (*sure.shape, classes)).copy()
+    others[..., tree.attrs["label_index"]] = sure
+    others[1, 2:] = np.nan
+    validation["probability"].values[:] = others
+    validation["step"].values[:] = np.arange(0, 18, 3)
+    validation["start"].values[:] = "neutral"
+    tree["token"]["selected"].values[:] = (5, 1)
+    figure = figures.trajectory(tree)
+    np.testing.assert_allclose(named(figure, "sky (target)").y, [0.05] + [0.5] * 5, rtol=1e-6)
+    note = figure.layout.title.subtitle.text
+    assert "the kept tokens of 2 runs: 50\xa0% [" in note
+    assert "a run that has ended counts on with the token it kept" in note
+
+
+def test_trajectory_breaks_where_a_run_begins_anew() -> None:
+    tree = synthetic_run(seeds=1, checks=5, steps=12)
+    validation = tree["validation"]
+    validation["step"].values[0] = (0, 4, 8, 8, 12)
+    validation["start"].values[0] = ["neutral"] * 3 + ["name"] * 2
+    figure = figures.trajectory(tree)
+    runs = [t.x.tolist() for t in figure.data if t.legendgroup == "runs"]
+    assert runs == [[0, 4, 8], [8, 12]]
+    p = validation["probability"].values[0, :, :, tree.attrs["label_index"]].mean(-1)
+    target = named(figure, "sky (target)")
+    assert target.x.tolist() == [0, 4, 8, 12]
+    np.testing.assert_allclose(target.y, p[[0, 1, 3, 4]], rtol=1e-6)
 
 
 def test_trajectory_leaves_out_what_failed(audit: xr.DataTree) -> None:
@@ -99,7 +141,7 @@ def test_trajectory_runner_up_is_the_analysis() -> None:
     path = analysis.trajectory(tree).isel(seed=0)
     figure = figures.trajectory(tree)
     shown = named(figure, "runner-up")
-    # The run restarts: two of its checks are at the same number of updates and are pooled.
+    # The run restarts: two of its checks are at the same number of updates; the newer one counts.
     once = [i for i, s in enumerate(path["step"].values)
             if (path["step"].values == s).sum() == 1]  # fmt: skip
     assert 0 < len(once) < len(path["step"])

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from inversion_kit.analysis import intervals
+from inversion_kit.analysis.runs import bracket
 from inversion_kit.errors import InputError, nearest
 from inversion_kit.figures.select import one_label
 from inversion_kit.figures.style import (
@@ -23,19 +25,25 @@ from inversion_kit.figures.style import (
 )
 
 _MOST = 10
+_BOOT = 2000
 
 
 def path(tree: xr.DataTree, *, label: str | None = None, arm: str = "token") -> xr.Dataset:
-    """What `trajectory` draws: probabilities on validation noise, pooled over runs at each step.
+    """What `trajectory` draws: probabilities on validation noise, over the same runs at each step.
+
+    A run counts at a step with its newest check, and after its last one with the token that it
+    kept: one that stops early, because it is sure, does not leave the mean to the others.
 
     Returns
     -------
     xr.Dataset
         Along ``step`` (updates so far): ``target``, its mean over runs and noises, ``tenth`` and
         ``ninetieth`` percentile over both; ``runner_up``, the other class with the highest mean,
-        and ``runner_up_probability``; ``images``, how many that is over; ``mean``
-        ``(step, class)``. ``run`` ``(seed, check)``: the mean of each run, at ``run_step``;
-        ``kept`` ``(seed, check)``: where its token was kept. NaN after a run's last check.
+        and ``runner_up_probability``; ``images``, how many that is over; ``ended``, runs that
+        count with what they kept; ``mean`` ``(step, class)``. ``run`` ``(seed, check)``: the mean
+        of each run, at ``run_step``, from ``start``; ``kept`` ``(seed, check)``: where its token
+        was kept. NaN after a run's last check. ``value``, ``low``, ``high``: the kept tokens'
+        mean with its 95 % interval.
 
     Examples
     --------
@@ -51,20 +59,23 @@ def path(tree: xr.DataTree, *, label: str | None = None, arm: str = "token") -> 
     updates = np.where(there, validation["step"].transpose("seed", "check").values, -1)
     steps = np.unique(updates[there])
     classes = [str(c) for c in validation["class"].values]
-    mean = np.full((len(steps), len(classes)), np.nan)
-    ends = np.full((2, len(steps)), np.nan)
-    images = np.zeros(len(steps), int)
-    for i, step in enumerate(steps):
-        pooled = probability[updates == step].reshape(-1, len(classes))
-        mean[i], images[i] = pooled.mean(0), len(pooled)
-        ends[:, i] = np.quantile(pooled[:, target], (0.1, 0.9))
+    selected = one["token"]["selected"].values
+    runs = np.flatnonzero(there.any(1))
+    at, ended = _standing(updates, there, selected, steps)
+    # (step, run and sample, class)
+    shape = (len(steps), len(runs) * probability.shape[2], len(classes))
+    pooled = np.moveaxis(probability[runs[:, None], at], 1, 0).reshape(shape)
+    mean = pooled.mean(1) if len(runs) else np.zeros((0, len(classes)))
+    ends = np.quantile(pooled[..., target], (0.1, 0.9), axis=1) if len(runs) else np.zeros((2, 0))
     others = mean.copy()
     others[:, target] = -1
-    second = others.argmax(1) if len(steps) else np.zeros(0, int)
+    second = others.argmax(1)
     run = np.full(there.shape, np.nan)
     run[there] = probability[there][..., target].mean(-1)
-    selected = one["token"]["selected"].values
     kept = there & (np.arange(there.shape[1]) == selected[:, None])
+    value, low, high = intervals.share(
+        probability[runs, selected[runs]][None, ..., target], n_boot=_BOOT, seed=0
+    )
     return xr.Dataset(
         {
             "target": ("step", mean[:, target]),
@@ -72,11 +83,16 @@ def path(tree: xr.DataTree, *, label: str | None = None, arm: str = "token") -> 
             "ninetieth": ("step", ends[1]),
             "runner_up": ("step", np.array([classes[c] for c in second], dtype=object)),
             "runner_up_probability": ("step", others[np.arange(len(steps)), second]),
-            "images": ("step", images),
+            "images": ("step", np.full(len(steps), shape[1])),
+            "ended": ("step", ended.sum(0)),
             "mean": (("step", "class"), mean),
             "run": (("seed", "check"), run),
             "run_step": (("seed", "check"), updates),
+            "start": (("seed", "check"), validation["start"].transpose("seed", "check").values),
             "kept": (("seed", "check"), kept),
+            "value": value[0],
+            "low": low[0],
+            "high": high[0],
         },
         coords={"step": steps, "class": classes, "seed": validation["seed"].values},
         attrs={"label": str(one.attrs["label"]), "label_index": target, "arm": arm,
@@ -93,8 +109,10 @@ def trajectory(
 ) -> Any:
     """How sure the classifier grew of the label, and of what else, on noise not trained on.
 
-    The band holds the middle 80 % of all images of all runs; thin lines are runs; a star marks
-    the token that was kept. Other classes wait in the legend.
+    The thick line is the mean over the same runs all along: after its last check a run counts
+    with the token that it kept. The band holds the middle 80 % of all these images; thin lines are
+    runs, broken where one began anew; a star marks the token that was kept. Other classes wait in
+    the legend.
 
     Parameters
     ----------
@@ -149,16 +167,14 @@ def trajectory(
         hovertemplate="%{y:.1%} after %{x} updates<br>middle 80 %: %{customdata[0]:.0%} to "
         "%{customdata[1]:.0%} of %{customdata[2]} images<extra>target</extra>",
     )  # fmt: skip
-    for i, run in enumerate(table["seed"].values):
-        row = table.isel(seed=i)
-        done = np.isfinite(row["run"].values)
-        if table.sizes["seed"] > 1 and done.any():
-            figure.add_scatter(
-                x=row["run_step"].values[done], y=row["run"].values[done], mode="lines",
-                name="each run", legendgroup="runs", showlegend=i == 0,
-                line={"color": GREY, "width": 1, "dash": "dot"},
-                hovertemplate=f"%{{y:.1%}} after %{{x}} updates<extra>run {run}</extra>",
-            )  # fmt: skip
+    parts = _parts(table)
+    for i, (run, x, y, start) in enumerate(parts if len(parts) > 1 else []):
+        figure.add_scatter(
+            x=x, y=y, mode="lines", name="each run", legendgroup="runs", showlegend=i == 0,
+            line={"color": GREY, "width": 1, "dash": "dot"},
+            hovertemplate=f"%{{y:.1%}} after %{{x}} updates, from “{text(start)}”"
+            f"<extra>run {run}</extra>",
+        )  # fmt: skip
     kept = table["kept"].values
     if kept.any():
         figure.add_scatter(
@@ -183,19 +199,59 @@ def trajectory(
             hovertemplate=f"{text(known[c])}: %{{y:.1%}} after %{{x}} updates<extra></extra>",
         )  # fmt: skip
     last = max(float(steps[-1]), 1.0) if len(steps) else 1.0
-    if len(steps):
-        note = (
-            f"{text(table.attrs['classifier'])}, {arm_name(arm)}; starts at "
-            f"{percent(float(table['target'][0]))}, ends at {percent(float(table['target'][-1]))}; "
-            "click a class in the legend to see it"
-        )
-    else:
-        note = "no run of this search is there"
     figure.update_layout(
         **layout(
-            f"Probability of “{name}” along the search", note, height=460,
+            f"Probability of “{name}” along the search", _note(table), height=480,
+            margin={"l": 70, "r": 30, "t": 110, "b": 60},
             xaxis={"title": {"text": "updates of the token"}, "range": [-0.02 * last, 1.03 * last]},
             yaxis=share_axis("mean probability, validation noise"),
         )
     )  # fmt: skip
     return figure
+
+
+def _standing(
+    updates: np.ndarray, there: np.ndarray, selected: np.ndarray, steps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The check that stands for each run at each step, and whether the run has ended by then.
+
+    Both are ``(run, step)``, of the runs that are there.
+    """
+    runs = np.flatnonzero(there.any(1))
+    at, ended = (np.zeros((len(runs), len(steps)), kind) for kind in (int, bool))
+    for i, r in enumerate(runs):
+        own = updates[r, there[r]]
+        ended[i] = steps > own[-1]
+        newest = np.searchsorted(own, steps, side="right") - 1
+        at[i] = np.where(ended[i], selected[r], newest)
+    return at, ended
+
+
+def _parts(table: xr.Dataset) -> list[tuple[int, np.ndarray, np.ndarray, str]]:
+    """Each run from each of its starts: run, updates, probability, start."""
+    found = []
+    for i, run in enumerate(table["seed"].values):
+        row = table.isel(seed=i)
+        done = np.flatnonzero(np.isfinite(row["run"].values))
+        starts = row["start"].values.astype(str)[done]
+        cuts = np.flatnonzero(starts[1:] != starts[:-1]) + 1
+        for part in np.split(done, cuts) if len(done) else []:
+            x, y = row["run_step"].values[part], row["run"].values[part]
+            found.append((int(run), x, y, str(row["start"].values[part[0]])))
+    return found
+
+
+def _note(table: xr.Dataset) -> str:
+    if not table.sizes["step"]:
+        return "no run of this search is there"
+    runs = int(table["kept"].any("check").sum())
+    value, low, high = (float(table[n]) for n in ("value", "low", "high"))
+    kept = f"the kept token{'s' if runs > 1 else ''} of {runs} run{'s' if runs > 1 else ''}"
+    note = (
+        f"{text(table.attrs['classifier'])}, {arm_name(table.attrs['arm'])}; starts at "
+        f"{percent(float(table['target'][0]))}; {kept}: {percent(value)} {bracket(low, high)}"
+        "<br>on the noise that chose them; "
+    )
+    if table["ended"].any():
+        note += "a run that has ended counts on with the token it kept; "
+    return f"{note}click a class in the legend to see it"

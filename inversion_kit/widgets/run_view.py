@@ -20,8 +20,8 @@ from inversion_kit.widgets.summary import to_html
 _BARS, _WIDE = 8, 224
 TRAJECTORY = (
     "Probability of the label",
-    "Mean over held-out noise; the band holds 80 % of the images. The black line is the step "
-    "shown; click a point to go there.",
+    "Mean of all runs over held-out noise, one that has ended with the token it kept; the band "
+    "holds 80 % of the images. The black line is the step shown; click a point to go there.",
 )
 """Title and note of a trajectory."""
 
