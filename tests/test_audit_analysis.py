@@ -13,6 +13,7 @@ from inversion_kit import schema
 from inversion_kit.analysis import audit_reads, intervals
 from inversion_kit.analysis import audits as audit_analysis
 from inversion_kit.errors import InputError
+from inversion_kit.reports.audit_table import numbers
 from inversion_kit.testing import synthetic_audit
 
 ALL = ("meaning", "trick", "failure", "mixed")
@@ -349,6 +350,35 @@ def test_a_token_no_better_than_its_control() -> None:
     assert kinds(same)["no better than control"] == ["sky"]
     without = synthetic_audit(arms=("name", "token"))
     assert audit_analysis.attention(without) == []
+
+
+def test_an_interval_that_holds_0_is_no_proof_that_there_is_no_gain() -> None:
+    """10 of 16 against 6 of 16: the gain may be none, it may be more than half."""
+    token = [[[1] * 10 + [0] * 6], [[2] * 16]]
+    control = [[[0] * 5 + [1] * 5 + [1] + [0] * 5], [[0] * 16]]
+    tree = with_reads({"token": token, "shuffled": control})
+    gain = audit_analysis.paired_effects(tree).isel(scorer=0, label=0)
+    assert float(gain["low"]) <= 0 < audit_analysis.CONTROL_MARGIN < float(gain["high"])
+    assert kinds(tree) == {"not told apart from control": ["sky"]}
+    row = numbers(tree)["labels"][0]
+    assert row["verdict"] == "open"
+    said = audit_analysis.attention(tree)[0].reason
+    assert said.endswith("does not show that there is one")
+
+
+def test_high_success_that_the_control_may_share_is_not_confirmed() -> None:
+    token, control = [[[1] * 16], [[2] * 16]], [[[1] * 15 + [0]], [[0] * 16]]
+    tree = with_reads({"token": token, "shuffled": control})
+    assert numbers(tree)["labels"][0]["success"]["low"] > 0.5
+    assert [row["verdict"] for row in numbers(tree)["labels"]] == ["open", "confirmed"]
+
+
+def test_a_few_misses_are_not_never() -> None:
+    few = with_reads({"token": [[[0, 3, 2]], [[2] * 3]]})
+    assert audit_analysis.never_reached(few) == ["sky"]
+    assert "never reached" not in kinds(few)
+    assert numbers(few)["labels"][0]["verdict"] == "open"
+    assert kinds(with_reads({"token": [[[0] * 8], [[2] * 8]]}))["never reached"] == ["sky"]
 
 
 def test_views_that_disagree() -> None:

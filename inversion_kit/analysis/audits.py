@@ -48,6 +48,7 @@ __all__ = [
     "attention",
     "Attention",
     "audit_sentences",
+    "CONTROL_MARGIN",
     "KINDS",
 ]
 KINDS = (
@@ -57,9 +58,12 @@ KINDS = (
     "mixed up",
     "seeds differ",
     "views disagree",
+    "not told apart from control",
     "failed units",
 )
 """Reasons for a look, most serious first."""
+CONTROL_MARGIN = 0.1
+"""A gain over the shuffled control is called none where its whole interval is below this."""
 _BOOT = 2000
 _MIXED = 0.2
 
@@ -78,15 +82,17 @@ def attention(
 ) -> list[Attention]:
     """Labels that need a look and why, most serious first, then in the audit's order.
 
-    A reason is given only where the interval carries it, label by label; of many labels a
-    few are named by chance.
+    A reason is given only where the whole interval carries it, label by label; of many labels a
+    few are named by chance. That an interval holds 0 shows no absence: it is said as what it is.
 
-    - never reached: no image of any run is read as the label.
+    - never reached: no image of any run is read as the label, and the images are enough to show
+      that less than half would be.
     - trick: held-out classifiers confirm less than half of the success.
-    - no better than control: the paired difference to the shuffled arm may be 0 or less.
+    - no better than control: the paired difference to the shuffled arm is below `CONTROL_MARGIN`.
     - mixed up: another class takes more than a fifth of the images.
     - seeds differ: the intervals of the best and the worst run do not overlap.
     - views disagree: less than half of the success survives JPEG, blur and such.
+    - not told apart from control: that difference may be 0, and may be more than the margin.
     - failed units: any arm.
 
     Examples
@@ -127,7 +133,7 @@ def _attention(
             if float(low[i]) > _MIXED
             else ""
         )
-        if label in never:
+        if label in never and float(row["high"]) < 0.5:
             add(
                 "never reached",
                 f"none of {n} images of {_runs(int(row['seeds']))} is read as the label "
@@ -142,13 +148,9 @@ def _attention(
                     f"{int(meant['images'][i])} images read as the label: a trick, or a trait "
                     "that only this classifier ties to the class",
                 )
-            if gain is not None and float(gain["low"][i]) <= 0:
-                add(
-                    "no better than control",
-                    "the token's gain over a token trained against shuffled weights is "
-                    f"{points(float(gain['difference'][i]))} points "
-                    f"{bracket(float(gain['low'][i]), float(gain['high'][i]))}",
-                )
+            compared = None if gain is None else _control(gain.isel(label=i))
+            if compared is not None:
+                add(*compared)
             if float(seen["high"][i]) < 0.5:
                 add(
                     "views disagree",
@@ -279,6 +281,20 @@ def _attention_sentence(
         )
     chance = " (label by label at 95\N{NO-BREAK SPACE}%: of so many, a few by chance)"
     return f"Look first at these{chance if many else ''}: {'; '.join(said)}{gaps}."
+
+
+def _control(gain: xr.Dataset) -> tuple[str, str] | None:
+    """Kind and reason where a label's gain over the control is none, or may be."""
+    value, low, high = (float(gain[name]) for name in ("difference", "low", "high"))
+    said = (
+        "the token's gain over a token trained against shuffled weights is "
+        f"{points(value)} points {bracket(low, high)}"
+    )
+    if high < CONTROL_MARGIN:
+        return "no better than control", f"{said}: less than {CONTROL_MARGIN * 100:.0f} points"
+    if low <= 0:
+        return "not told apart from control", f"{said}, which does not show that there is one"
+    return None
 
 
 def _largest_other(

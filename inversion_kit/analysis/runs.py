@@ -324,7 +324,11 @@ def _meaning_sentence(tree: xr.DataTree) -> str:
         return "Without test images it is not known whether the token works, or what it means."
     shared = agreement(tree)
     if not shared.attrs["images"]:
-        return f"The token failed: not one of its test images is read as “{label}” by {classifier}."
+        high = float(success(tree)["high"].sel(arm="token")[0])
+        return (
+            f"The token failed: not one of its test images is read as “{label}” by {classifier}; "
+            f"of more images up to {percent(high)} may be."
+        )
     gain = paired_difference(tree, "token", "start") if "start" in arms else None
     if gain is not None and float(gain["low"][0]) <= 0:
         return (

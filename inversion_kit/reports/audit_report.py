@@ -15,6 +15,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from inversion_kit.analysis import runs as analysis
+from inversion_kit.analysis.audits import CONTROL_MARGIN
 from inversion_kit.errors import InputError
 from inversion_kit.reports import audit_map
 from inversion_kit.reports.audit_matrix import matrices
@@ -37,12 +38,15 @@ MEANINGS = {
     "confirmed": "most images are read as the label, and held-out classifiers agree: the "
     "classifier knows it in a way that others share",
     "mixed": "another class takes more than a fifth of the images",
-    "trick": "the classifier says the label, held-out classifiers do not: a trick, or a trait "
-    "that only this classifier ties to the class",
-    "control": "a token learned from shuffled weights does as well: what the picture shows is the "
-    "generator's, not the classifier's",
-    "never": "no image of the token is read as the label: the search did not find the class",
-    "open": "the images are too few, or no judge was asked, to say more",
+    "trick": "of the images that the classifier reads as the label, held-out classifiers confirm "
+    "less than half: a trick, or a trait that only this classifier ties to the class",
+    "control": "a token learned from shuffled weights does as well, to within "
+    f"{CONTROL_MARGIN * 100:.0f} points: what the picture shows is the generator's, not the "
+    "classifier's",
+    "never": "no image of the token is read as the label, and they are enough to show that less "
+    "than half would be: the search did not find the class",
+    "open": "the images are too few, or no judge was asked, to say more; a label that is not told "
+    "apart from its control stands here too",
     "none": "every unit failed or is still to be run",
 }
 _MARGIN = 0.97
@@ -101,6 +105,7 @@ def to_html(tree: xr.DataTree, *, max_mb: float = 25.0) -> str:
     rows = found["labels"]
     space = environment()
     space.globals.update(arms=ARMS, signs=SIGNS, verdicts=VERDICTS, meanings=MEANINGS)
+    space.globals.update(control_margin=CONTROL_MARGIN)
     space.globals.update(
         side=audit_map.SIDE, mark=audit_map.mark,
         kinds=[words for _, words in audit_map.KINDS.values()],

@@ -202,7 +202,7 @@ def _verdict(row: dict[str, Any], kinds: set[str]) -> str:
         if kind in kinds:
             return verdict
     shown = row["success"]["low"] > 0.5 and meant is not None and meant["low"] > 0.5
-    return "confirmed" if shown else "open"
+    return "confirmed" if shown and "not told apart from control" not in kinds else "open"
 
 
 def _says(row: dict[str, Any], classifier: str, arm: str) -> str:
