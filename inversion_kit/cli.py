@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import inversion_kit
 from inversion_kit.errors import InputError, InversionError
+
+if TYPE_CHECKING:
+    from inversion_kit.storage.audit_folder import AuditFolder, Unit
 
 app = typer.Typer(
     help="Show what an image classifier has learned, honestly.",
@@ -126,7 +130,7 @@ def audit(
         with _cluster(workers) as client:
             found = inversion_kit.audit(
                 model,
-                None if label is None else [int(x) if x.isdecimal() else x for x in label],
+                label,
                 generator=generator, judges=judge or [],
                 views=tuple(VIEWS) if view is None else view,
                 arms=ARMS if arm is None else arm, seeds=seeds, store=out, budget=budget,
@@ -144,13 +148,27 @@ def audit(
 def resume(
     path: Annotated[Path, typer.Argument(help="The folder of an audit.")],
     retry_failed: Annotated[bool, typer.Option(help="Make failed units again.")] = False,
+    repair: Annotated[
+        bool, typer.Option(help="Check every unit; set damaged ones aside and make them again.")
+    ] = False,
     budget: Annotated[str | None, typer.Option(help="Time there is, for example 15min.")] = None,
     workers: Annotated[
         int, typer.Option(min=0, help="Processes of a local dask cluster; 0: this one alone.")
     ] = 0,
 ) -> None:
-    """Go on with an audit that was stopped or killed."""
+    """Go on with an audit that was stopped or killed.
+
+    An audit of model objects goes on in Python alone; --repair sets its damaged units aside.
+    """
+    from inversion_kit.storage.audit_store import AuditStore
+
     try:
+        if repair:
+            store = AuditStore(path)
+            with store.lock():
+                aside = store.repair()
+            for unit, why in aside.items():
+                typer.echo(f"set aside: {_told(store, unit)}: {why}")
         with _cluster(workers) as client:
             inversion_kit.resume(path, retry_failed=retry_failed, budget=budget, client=client)
     except InversionError as error:
@@ -159,8 +177,26 @@ def resume(
 
 
 @app.command()
-def status(path: Annotated[Path, typer.Argument(help="The folder of an audit.")]) -> None:
+def status(
+    path: Annotated[Path, typer.Argument(help="The folder of an audit.")],
+    verify: Annotated[
+        bool, typer.Option(help="Check every unit too; exit code 1 where one is damaged.")
+    ] = False,
+) -> None:
     """Say where an audit stands, running or not."""
+    from inversion_kit.storage.audit_folder import AuditFolder
+
+    if verify:
+        try:
+            folder = AuditFolder(path)
+            damage = folder.damage()
+        except InversionError as error:
+            _fail(error)
+        for unit, why in damage.items():
+            typer.echo(f"damaged: {_told(folder, unit)}: {why}")
+        if damage:
+            raise typer.Exit(1)
+        typer.echo("verified: no unit is damaged")
     _say_status(path, end=False)
 
 
@@ -174,27 +210,34 @@ def _say_status(path: Path, *, end: bool = True) -> None:
         failures = [(unit, folder.failures(unit)[-1]) for unit in folder.failed()]
     except InversionError as error:
         _fail(error)
-    names = dict(folder.plan["labels"])
-    finished = now.done + now.failed
     typer.echo(f"{now.done} of {now.total} units done, {now.failed} failed, {now.missing} missing")
     typer.echo(f"spent: {clock(now.seconds)}")
-    if now.missing and finished:
-        left = clock(now.seconds / finished * now.missing)
-        typer.echo(f"left: about {left}, by one worker")
-    if now.running and now.holder:
-        typer.echo(f"running: process {now.holder['pid']} on {now.holder['host']}")
+    if now.missing and now.left is not None:
+        guess = f"; no unit of {', '.join(now.guessed)} is done yet" if now.guessed else ""
+        typer.echo(f"left: about {clock(now.left)}, by one worker{guess}")
+    who = f"process {now.holder['pid']} on {now.holder['host']}" if now.holder else ""
+    if now.running and who:
+        typer.echo(f"running: {who}")
+    if now.running is False and now.missing:
+        dead = f" ({who} no longer runs)" if who else ""
+        again = "audit(...) called again as it was, with this store"
+        if folder.plan["settings"].get("sources"):
+            again = f"inversion-kit resume {shlex.quote(str(path))}"
+        typer.echo(f"stopped{dead}; go on with: {again}")
     for unit, meta in now.working.items():
         steps = meta.get("steps")
         where = f"{len(steps) if isinstance(steps, list) else 0} updates"
-        typer.echo(f"in work: {names[unit.label_index]}, {unit.arm}, seed {unit.seed}: {where}")
+        at = "begun" if now.running is False else "in work"
+        typer.echo(f"{at}: {_told(folder, unit)}: {where}")
     for unit, record in failures:
-        typer.echo(
-            f"failed: {names[unit.label_index]}, {unit.arm}, seed {unit.seed}: "
-            f"{record['type']}: {record['message']}"
-        )
+        typer.echo(f"failed: {_told(folder, unit)}: {record['type']}: {record['message']}")
     typer.echo(f"audit: {folder.path.resolve()}")
     if end and (now.failed or now.missing):
         raise typer.Exit(1)
+
+
+def _told(folder: AuditFolder, unit: Unit) -> str:
+    return f"{folder.names[unit.label_index]}, {unit.arm}, seed {unit.seed}"
 
 
 @contextlib.contextmanager
@@ -257,7 +300,7 @@ def _run(model: str, label: str, out: Path, **settings: Any) -> None:
     from inversion_kit.analysis.runs import summary_sentences
 
     try:
-        tree = inversion_kit.invert(model, int(label) if label.isdecimal() else label, **settings)
+        tree = inversion_kit.invert(model, label, **settings)
         stored = inversion_kit.save(tree, out / "run.zarr", overwrite=True)
         page = inversion_kit.report(tree, out / "report.html")
     except InversionError as error:

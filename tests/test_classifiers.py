@@ -61,6 +61,7 @@ def test_a_label_is_found_by_index_name_or_unique_part(classifier, label, index)
     [
         (4, "allowed are 0 to 3"),
         (-1, "allowed are 0 to 3"),
+        ("4", "nearest: .*; or an index from 0 to 3"),
         ("o", "fits several: 'dog', 'big dog', 'stop'"),
         ("stpo", "nearest: 'stop'"),
         (True, "index or a name"),
@@ -71,6 +72,17 @@ def test_a_label_that_is_not_one_is_refused(classifier, label, says):
     with pytest.raises(LabelError, match=says) as caught:
         classifier.index(label)
     assert str(caught.value).startswith(f"label={label!r}")
+
+
+def test_a_text_of_digits_is_a_name_where_there_is_one_and_an_index_else(make_classifier):
+    folders = make_classifier(labels=("0", "1", "10", "11", "2"))  # in the order of ImageFolder
+    assert [folders.index(text) for text in folders.labels] == [0, 1, 2, 3, 4]
+    assert folders.labels[folders.index("3")] == "11"
+    assert folders.index(3) == 3
+    assert make_classifier(labels=tuple(f"class {i}" for i in range(12))).index("1") == 1
+    signs = make_classifier(labels=("2 m wide", "1 m wide", "stop"))
+    with pytest.raises(LabelError, match="index of 'stop' and a part of '2 m wide'"):
+        signs.index("2")
 
 
 def test_two_classes_of_one_name_are_refused():
@@ -173,6 +185,19 @@ def test_a_model_with_its_own_softmax_is_read_as_probabilities():
     wrong = as_classifier(plain, preprocess=LOOK, head="probability")
     with pytest.raises(InputError, match="leave head out for logits"):
         wrong.logits(images)
+
+
+@pytest.mark.parametrize(
+    ("images", "came"),
+    [
+        (torch.zeros(1, 3, 12, 12, dtype=torch.uint8), r"uint8 \(1, 3, 12, 12\)"),
+        (torch.zeros(1, 12, 12, 3), r"float32 \(1, 12, 12, 3\)"),
+        (torch.zeros(3, 12, 12), r"float32 \(3, 12, 12\)"),
+    ],
+)
+def test_images_of_another_kind_are_refused(classifier, images, came):
+    with pytest.raises(InputError, match=f"images: {came}; expected float"):
+        classifier.logits(images)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 from typer.testing import CliRunner
 
 import inversion_kit
@@ -49,6 +50,33 @@ def test_report_is_written_again_from_a_stored_result(tmp_path):
     done = runner.invoke(app, ["report", str(tmp_path / "run.zarr"), "--out", str(page)])
     assert done.exit_code == 0, done.output
     assert page.is_file()
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """The folder of a classifier whose names are numbers, in the order of ImageFolder."""
+    names = sorted(map(str, range(12)))  # 0, 1, 10, 11, 2, ...
+    config = ViTConfig(
+        image_size=16, patch_size=8, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, id2label=dict(enumerate(names)),
+        label2id={name: i for i, name in enumerate(names)},
+    )  # fmt: skip
+    ViTForImageClassification(config).save_pretrained(tmp_path / "vit")
+    ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path / "vit")
+    return str(tmp_path / "vit")
+
+
+def test_a_label_that_is_a_number_is_the_class_of_that_name(numbered, tmp_path):
+    out = tmp_path / "run"
+    words = ["invert", numbered, "10", "--generator", "pocket", "--steps", "0", "--out", str(out)]
+    done = runner.invoke(app, words)
+    assert done.exit_code == 0, done.output
+    tree = inversion_kit.open(out / "run.zarr")
+    assert (tree.attrs["label"], tree.attrs["label_index"]) == ("10", 2)
+    words = ["audit", numbered, *AUDIT[2:], "--label", "10", "--out", str(tmp_path / "audit")]
+    done = runner.invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert inversion_kit.open(tmp_path / "audit")["samples"]["label"].values.tolist() == ["10"]
 
 
 @pytest.mark.parametrize(

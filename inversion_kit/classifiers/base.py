@@ -103,7 +103,7 @@ class Classifier:
             The classifier gave NaN or infinity.
         InputError
             The classifier's output does not fit the label names, or a gradient is wanted of a
-            classifier that gives none.
+            classifier that gives none; or the images are not of that shape or no floats.
         """
         wanted = torch.is_grad_enabled() and images.requires_grad
         if wanted and not self.differentiable:
@@ -143,6 +143,12 @@ class Classifier:
 
     def prepared(self, images: Tensor) -> Tensor:
         """What the model sees of images ``(n, 3, y, x)`` in [0, 1]."""
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            kind = str(images.dtype).removeprefix("torch.")
+            raise InputError(
+                f"images: {kind} {tuple(images.shape)}; expected float (n, 3, y, x) in [0, 1]; of "
+                "uint8 (n, y, x, 3) give images.permute(0, 3, 1, 2) / 255"
+            )
         weight = next(self.model.parameters(), None)
         if weight is None:
             return self.preprocess(whole_bytes(images))
@@ -219,6 +225,8 @@ class Classifier:
     def index(self, label: int | str) -> int:
         """The class index of an index, a name, or a unique part of a name.
 
+        A text such as ``"10"`` is a name where a class is called so, and the index 10 else.
+
         Raises
         ------
         LabelError
@@ -243,6 +251,14 @@ class Classifier:
         if len(same) == 1:
             return same[0]
         part = [i for i, name in enumerate(self.labels) if label.casefold() in name.casefold()]
+        if label in map(str, range(len(self.labels))):
+            at = int(label)
+            if not part or at in part:
+                return at
+            raise LabelError(
+                f"label={label!r} is the index of {self.labels[at]!r} and a part of "
+                f"{self.labels[part[0]]!r}; give the name whole"
+            )
         if len(part) == 1:
             return part[0]
         if part:
@@ -250,7 +266,7 @@ class Classifier:
             raise LabelError(f"label={label!r} fits several: {several}; give one of them whole")
         raise LabelError(
             f"label={label!r} is none of the {len(self.labels)} labels; "
-            f"nearest: {nearest(label, self.labels)}"
+            f"nearest: {nearest(label, self.labels)}; or an index from 0 to {len(self.labels) - 1}"
         )
 
     @property

@@ -82,17 +82,25 @@ class Preprocess:
                 raise InputError(
                     f"{name}={getattr(self, name)!r}: allowed are {', '.join(map(repr, allowed))}"
                 )
-        if self.size is not None and (
-            not isinstance(self.size, (tuple, list)) or len(self.size) != 2 or min(self.size) < 1
-        ):
+        if self.size is not None and not _edges(self.size):
             raise InputError(
                 f"size={self.size!r}: expected (height, width), for example (224, 224)"
             )
-        if len(self.mean) != 3 or len(self.std) != 3:
+        if self.resize is not None and not _edges(self.resize) and not _edges((self.resize,) * 2):
+            raise InputError(
+                f"resize={self.resize!r}: expected pixels, one number or (height, width), for "
+                "example 256"
+            )
+        if self.resize is not None and self.size is None:
+            raise InputError(
+                f"resize={self.resize!r}: needs size too, for example size=(224, 224); without it "
+                "an image keeps its own"
+            )
+        if not _numbers(self.mean) or not _numbers(self.std):
             raise InputError(f"mean={self.mean}, std={self.std}: expected three values each, RGB")
         if any(s <= 0 for s in self.std):
             raise InputError(f"std={self.std}: every value must be above 0")
-        if not 0 < self.crop_pct <= 1:
+        if not isinstance(self.crop_pct, (int, float, np.floating)) or not 0 < self.crop_pct <= 1:
             raise InputError(f"crop_pct={self.crop_pct!r}: expected a part in (0, 1]")
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
@@ -103,7 +111,7 @@ class Preprocess:
             math.floor(self.size[0] / self.crop_pct),
             math.floor(self.size[1] / self.crop_pct),
         )
-        if isinstance(wanted, int):
+        if isinstance(wanted, (int, np.integer)):
             wanted = (wanted, wanted)
         if self.crop_mode == "squash":
             return wanted
@@ -150,6 +158,24 @@ class Preprocess:
         if self.crop_mode == "border":
             fill += levels.new_tensor([round(255 * m) for m in self.mean])[:, None, None]
         return F.pad(levels - fill, around) + fill
+
+
+def _edges(value: Any) -> bool:
+    """Whether a value is a height and a width in pixels."""
+    return (
+        isinstance(value, (tuple, list))
+        and len(value) == 2
+        and all(isinstance(n, (int, np.integer)) and n > 0 for n in value)
+    )
+
+
+def _numbers(value: Any) -> bool:
+    """Whether a value is three finite numbers."""
+    try:
+        found = [float(number) for number in value]
+    except (TypeError, ValueError):
+        return False
+    return len(found) == 3 and all(map(math.isfinite, found))
 
 
 def whole_bytes(images: Tensor) -> Tensor:
