@@ -17,7 +17,14 @@ from safetensors.torch import load_file, save_file
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.generators.base import as_generator
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
-from inversion_kit.generators.token_file import KEY, LAYOUT, layout_json, load_token, save_token
+from inversion_kit.generators.token_file import (
+    KEY,
+    LAYOUT,
+    layout_json,
+    load_token,
+    save_token,
+    selected_token,
+)
 from inversion_kit.search.run import invert
 from inversion_kit.testing import synthetic_run
 
@@ -162,6 +169,21 @@ def test_a_pickle_is_never_opened(tmp_path):
         with pytest.raises(StoreError, match=r"pickle.*never opened"):
             load_token(tmp_path / name)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("length", [896, 19280])
+def test_a_header_whose_length_reads_as_the_start_of_a_pickle(tmp_path, length):
+    tree, path = synthetic_run(), tmp_path / "a.safetensors"
+
+    def begin(filled):
+        tree.attrs["settings"] = json.dumps({"note": "x" * filled})
+        save_token(tree, path)
+        return path.read_bytes()[:8]
+
+    start = length - int.from_bytes(begin(0), "little")  # headers are whole eights
+    assert begin(start) == length.to_bytes(8, "little")
+    assert begin(start)[:2] in (b"\x80\x03", b"PK")
+    assert torch.equal(load_token(path), selected_token(tree)[1])
 
 
 def test_a_file_that_is_missing_or_too_large_is_a_store_error(tmp_path):

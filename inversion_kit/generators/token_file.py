@@ -24,6 +24,9 @@ LAYOUT = "token_layout"
 """Attribute of a result and entry of a token file: what each text encoder sees of the token, as
 JSON of [key, width, scale]; see `inversion_kit.generators.class_token.Part`."""
 _LIMIT = 64 * 2**20
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK")
+"""How pickles and the archives of them begin. So can a safetensors file: its first eight bytes are
+the length of its header, and the ninth is the header's ``{``."""
 _PROVENANCE = ("label", "classifier", "classifier_hash", "generator", "generator_hash", "settings")
 
 
@@ -144,11 +147,12 @@ def load_token(path: str | os.PathLike[str], *, generator: Generator | None = No
         if source.stat().st_size > _LIMIT:
             raise StoreError(f"{name}: larger than any class token")
         with source.open("rb") as raw:
-            if raw.read(2) in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK"):
-                raise StoreError(
-                    f"{name} is not a readable token file: it is a pickle, which can run code and "
-                    "is never opened; ask for the safetensors version"
-                )
+            first = raw.read(9)
+        if first.startswith(_PICKLES) and not first.endswith(b"{"):
+            raise StoreError(
+                f"{name} is not a readable token file: it is a pickle, which can run code and "
+                "is never opened; ask for the safetensors version"
+            )
         with safe_open(source, "pt") as file:
             data = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             kept = (file.metadata() or {}).get(LAYOUT)
