@@ -18,6 +18,7 @@ from PIL import Image
 from inversion_kit.analysis import audits as audit_analysis
 from inversion_kit.analysis import runs as analysis
 from inversion_kit.analysis.projection import project
+from inversion_kit.analysis.words import visible
 from inversion_kit.errors import InputError, LabelError
 from inversion_kit.testing import synthetic_audit, synthetic_run
 
@@ -391,6 +392,21 @@ def test_projection_draws_every_point_once(points: xr.Dataset, colour: str) -> N
     assert sorted(listed) == sorted(groups)
 
 
+def test_tricks_are_not_painted_over(points: xr.Dataset) -> None:
+    """What the classifier alone reads as the label lies above what nobody does."""
+    verdicts = ["confirmed", "not confirmed", "not judged", "not read as the label"]
+    images = points["space"].values == "image"
+    mixed = np.where(images, np.array(verdicts)[np.arange(len(images)) % 4], "token")
+    figure = figures.projection(
+        points.assign(verdict=("point", mixed.astype(object))), colour="verdict"
+    )
+    drawn = [t.name for t in figure.data]
+    assert drawn[0] == "not read as the label"
+    assert drawn[-2:] == ["not confirmed", "token"]  # the tokens have a panel of their own
+    legend = sorted(figure.data, key=lambda t: t.legendrank)
+    assert [t.name for t in legend] == [*verdicts, "token"]
+
+
 def test_looks_repeat_after_forty_eight_only() -> None:
     looks = [(m["color"], m["symbol"]) for m in (_marker(i, "image") for i in range(48))]
     assert len(set(looks)) == 48
@@ -465,8 +481,22 @@ def test_a_name_like_a_number_stays_a_name() -> None:
 
 def test_text_keeps_what_is_harmless() -> None:
     assert style.text("Straße 30 km/h – naïve 道路") == "Straße 30 km/h – naïve 道路"
-    assert style.text("\u202eabc").startswith("\N{FIRST STRONG ISOLATE}")
-    assert style.text("\u202eabc").endswith("\N{POP DIRECTIONAL ISOLATE}")
+    assert style.text("שלום").startswith("\N{FIRST STRONG ISOLATE}")
+    assert style.text("שלום").endswith("\N{POP DIRECTIONAL ISOLATE}")
+
+
+def test_what_nobody_sees_is_written_out() -> None:
+    """As in the report: the name on the screen must be the name that is there."""
+    assert style.text("stop\u202egpj.exe") == visible("stop\u202egpj.exe") == "stop[U+202E]gpj.exe"
+    tree = synthetic_audit(labels=9, names=HOSTILE, outcomes=ALL, size=4)
+    for figure in every_figure(HOSTILE[7], tree):
+        assert "\u202e" not in "".join(strings(figure))
+    assert any("[U+202E]" in name for name in figures.success(tree).layout.yaxis.ticktext)
+
+
+def test_long_names_that_differ_at_their_end_stay_apart() -> None:
+    assert len({style.text(f"the speed limit is {n}", most=16) for n in (20, 120)}) == 2
+    assert all(len(style.text("x" * n, most=20)) <= 20 for n in range(50))
 
 
 def test_every_figure_can_be_written(audit: xr.DataTree) -> None:

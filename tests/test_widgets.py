@@ -20,8 +20,10 @@ from inversion_kit import schema
 from inversion_kit.analysis.audits import audit_sentences
 from inversion_kit.analysis.projection import project
 from inversion_kit.analysis.runs import percent, summary_sentences
+from inversion_kit.analysis.words import visible
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.progress import Seen
+from inversion_kit.reports import audit_report, audit_table
 from inversion_kit.reports.audit_table import numbers
 from inversion_kit.search import run as search_run
 from inversion_kit.search.run import invert
@@ -120,6 +122,29 @@ def test_the_table_holds_the_reports_numbers(tree: xr.DataTree):
         assert (row["label"], row["verdict"]) == (known["label"], known["verdict"])
         assert (row["success"], row["index"]) == (known["success"], known["semantic_index"])
         assert row["findings"]["n"] == len(known["attention"])
+    known = {key: (said, sign) for key, said, sign in table.verdicts}
+    assert {key: said for key, (said, _) in known.items()} == audit_table.VERDICTS
+    assert {key: sign for key, (_, sign) in known.items()} == audit_report.SIGNS
+
+
+def test_what_nobody_sees_is_written_out_as_in_the_report():
+    nasty = "stop\u202egpj.exe"
+    names = ["a", nasty, "b", "c", "d"]
+    view = explore(synthetic_audit(labels=3, names=names, outcomes=("meaning", "trick")))
+    row = view.table.rows[0]
+    assert (row["label"], row["name"]) == (nasty, visible(nasty))
+    view.table.selected = nasty
+    panel = view.panels[0]
+    panel.map.widget.picked = {**panel.map.widget.picked, "colour": "label"}
+    panel.gallery.opened = [0, 2, 0, 0]
+    hidden = str([
+        panel.gallery.title, panel.gallery.groups, panel.gallery.detail, panel.map.widget.legend,
+        panel.map.widget.captions, panel.map.card(0),
+    ])  # fmt: skip
+    assert ascii("\u202e").strip("'") not in hidden
+    assert "stop[U+202E]gpj.exe" in hidden
+    run = explore(renamed(synthetic_run(), nasty))
+    assert run.player.classes[0] == "stop[U+202E]gpj.exe"
 
 
 def test_findings_of_the_result_stand_in_the_table(tree: xr.DataTree):
@@ -212,6 +237,13 @@ def test_the_map_is_coloured_and_named_by_what_is_picked(tree: xr.DataTree, colo
     assert [e["count"] for e in widget.legend] == np.bincount(group).tolist()
     looks = [(e["colour"], e["symbol"]) for e in widget.legend]
     assert len(set(looks)) == len(looks) > 1
+    drawn = sorted(widget.legend, key=lambda entry: entry["drawn"])
+    if colour == "verdict":  # tricks are not painted over
+        assert drawn[0]["name"] == "not read as the label"
+        assert drawn[-1]["name"] == "not confirmed"
+        assert widget.legend[0]["name"] == "confirmed"
+    else:
+        assert drawn == widget.legend
     xy = np.frombuffer(widget.xy, np.float32).reshape(-1, 2)
     assert (xy.min(0).tolist(), xy.max(0).tolist()) == ([0, 0], [1, 1])
 

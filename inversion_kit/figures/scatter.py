@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis.projection import VERDICTS
+from inversion_kit.analysis.words import DRAWN
 from inversion_kit.errors import InputError
 from inversion_kit.figures.style import (
     COLOURS,
@@ -85,15 +86,19 @@ def projection(points: xr.Dataset, *, colour: Literal["label", "arm", "verdict"]
             rows = [(v, inside & (group == v)) for v in values]
         else:
             rows = [("", inside)]
-        for i, (value, chosen) in enumerate(rows):
+        if colour == "verdict":
+            rows.sort(key=lambda row: DRAWN.index(row[0]))
+        for value, chosen in rows:
             if not chosen.any():
                 continue
             place = np.array([values.index(g) for g in group[chosen]])
-            look = place if value == "" else i
+            rank = 0 if value == "" else values.index(value)
+            look = place if value == "" else rank
             figure.add_trace(
                 go.Scatter(
                     x=points["x"].values[chosen], y=points["y"].values[chosen], mode="markers",
                     name=said.get(value, f"{len(values)} labels"), legendgroup=value,
+                    legendrank=1000 + rank,
                     showlegend=column == 1 or not (group[space == panels[0]] == value).any(),
                     marker=_marker(look, name), customdata=hover[chosen],
                     hovertemplate=_HOVER[name],

@@ -7,6 +7,7 @@ import unicodedata
 from typing import Any
 
 from inversion_kit.analysis import runs as analysis
+from inversion_kit.analysis.words import ARMS, visible
 from inversion_kit.errors import InputError
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7A00")
@@ -16,15 +17,6 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 PATTERNS = ("", "/", "x", ".", "-", "+")
 GREY = "#6B6B6B"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
-ARMS = {
-    "start": "start",
-    "name": "name prompt",
-    "token+name": "token + name",
-    "token": "token",
-    "shuffled": "shuffled control",
-    "real": "real images",
-}
-"""Arms as figures call them."""
 
 
 def plotly_module(name: str) -> Any:
@@ -43,17 +35,18 @@ def graph_objects() -> Any:
 def text(value: object, most: int = 60) -> str:
     r"""A label as data: plotly reads tags, entities and MathJax in text; none is left here.
 
-    Control characters are shown as a replacement; text of both directions is kept in its place;
-    what is longer than ``most`` is cut, with an ellipsis.
+    Characters that nobody sees are written out (`visible`), tabs and line breaks shown as a
+    replacement; text from right to left is kept in its place; what is longer than ``most`` is cut
+    in its middle, with an ellipsis: names often differ at their end.
 
     Examples
     --------
-    >>> text("<b>A & B</b>"), text("x" * 99, most=5), text("a\0b") == "a\N{REPLACEMENT CHARACTER}b"
-    ('&lt;b&gt;A &amp; B&lt;/b&gt;', 'xxxx…', True)
+    >>> text("<b>A & B</b>"), text("speed limit 30 km/h", most=12), text("a\0b")
+    ('&lt;b&gt;A &amp; B&lt;/b&gt;', 'speed… km/h', 'a[U+0000]b')
     """
-    shown = str(value)
+    shown = visible(str(value))
     if len(shown) > most:
-        shown = shown[: most - 1] + "…"
+        shown = f"{shown[: most // 2].rstrip()}…{shown[-((most - 1) // 2) :]}"
     shown = "".join(
         "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cs") else c for c in shown
     )
@@ -64,7 +57,7 @@ def text(value: object, most: int = 60) -> str:
     return shown.replace("$", "&#36;")
 
 
-_BOTH_WAYS = ("R", "AL", "RLE", "RLO", "LRE", "LRO", "PDF", "RLI", "LRI", "FSI", "PDI")
+_BOTH_WAYS = ("R", "AL")
 
 
 def percent(share: float) -> str:

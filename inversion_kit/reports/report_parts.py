@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from inversion_kit.analysis import runs as analysis
+from inversion_kit.analysis.words import visible
 
 _CHART = {"width": 560, "height": 280, "left": 54, "right": 440, "bottom": 226}
-
-
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)
 
 
 def environment() -> Environment:
@@ -41,17 +36,6 @@ def environment() -> Environment:
     made.filters["bracket"] = analysis.bracket
     made.filters["points"] = analysis.points
     return made
-
-
-def visible(text: str) -> str:
-    r"""Text whose control and direction characters, which nobody sees, are written out.
-
-    Examples
-    --------
-    >>> visible("stop\u202egpj")
-    'stop[U+202E]gpj'
-    """
-    return _HIDDEN.sub(lambda found: f"[U+{ord(found.group()):04X}]", text)
 
 
 def _shown(value: Any) -> Any:

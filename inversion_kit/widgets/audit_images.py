@@ -10,7 +10,7 @@ import xarray as xr
 
 from inversion_kit.analysis.audit_reads import reads
 from inversion_kit.analysis.runs import percent
-from inversion_kit.figures.style import ARMS
+from inversion_kit.analysis.words import ARMS, visible
 from inversion_kit.widgets.sources import picture, small
 
 _UNITS = 256
@@ -41,14 +41,15 @@ class AuditImages:
         self.tree = tree
         self.samples = tree["samples"].to_dataset(inherit=False)
         self.labels = [str(n) for n in self.samples["label"].values]
+        self.names = [visible(n) for n in self.labels]
         self.target = self.samples["label_index"].values
         self.arms = [str(a) for a in self.samples["arm"].values]
         self.seeds = [int(s) for s in self.samples["seed"].values]
-        self.classes = [str(c) for c in self.samples["class"].values]
+        self.classes = [visible(str(c)) for c in self.samples["class"].values]
         self.read = reads(tree)
         self.top = self.read["top"].values
         self.judges = [
-            (place, str(name))
+            (place, visible(str(name)))
             for place, (name, role) in enumerate(
                 zip(self.read["scorer"].values, self.read["role"].values, strict=True)
             )
@@ -72,15 +73,15 @@ class AuditImages:
         if top < 0:
             return {
                 "key": list(key), "src": "", "small": True, "hit": False, "read": "",
-                "judged": "", "above": self.labels[key.label], "title": "not there",
+                "judged": "", "above": self.names[key.label], "title": "not there",
             }  # fmt: skip
         hit = top == int(self.target[key.label])
         read = f"{'✓' if hit else '≠'} {self.classes[top]} {percent(float(scores[top]))}"
-        above = f"{self.labels[key.label]}, {arm_words(self.arms[key.arm])}" if named else ""
+        above = f"{self.names[key.label]}, {arm_words(self.arms[key.arm])}" if named else ""
         return {
             "key": list(key), "src": picture(image, 192), "small": small(image), "hit": hit,
             "read": read, "judged": self._judged(key), "above": above,
-            "title": f"made for {self.labels[key.label]}, {arm_words(self.arms[key.arm])}: read as "
+            "title": f"made for {self.names[key.label]}, {arm_words(self.arms[key.arm])}: read as "
             f"{self.classes[top]}",
         }  # fmt: skip
 
@@ -91,7 +92,7 @@ class AuditImages:
         one = self.samples.isel(label=key.label, arm=key.arm, seed=key.seed, sample=key.sample)
         noise, prompt = one["noise_seed"].values, one["prompt"].values
         views = [
-            (str(name), int(self.top[(place, *key)]))
+            (visible(str(name)), int(self.top[(place, *key)]))
             for place, (name, role) in enumerate(
                 zip(self.read["scorer"].values, self.read["role"].values, strict=True)
             )
@@ -101,12 +102,12 @@ class AuditImages:
         rows = [
             ("read as", " · ".join(first)),
             *((name, self.classes[top] if top >= 0 else "–") for name, top in views),
-            ("prompt", str(prompt)),
-            ("noise", f"{int(noise)}, seed {self.seeds[key.seed]}, image {key.sample + 1}"),
+            ("prompt", visible(str(prompt))),
+            ("noise", f"{int(noise)}, run {self.seeds[key.seed]}, image {key.sample + 1}"),
         ]  # fmt: skip
         return {
             "src": picture(image, 512), "small": small(image), "key": list(key),
-            "title": f"{self.labels[key.label]}, {arm_words(self.arms[key.arm])}",
+            "title": f"{self.names[key.label]}, {arm_words(self.arms[key.arm])}",
             "rows": [list(row) for row in rows],
         }  # fmt: skip
 
@@ -144,4 +145,4 @@ def arm_words(arm: str) -> str:
     >>> arm_words("token+name"), arm_words("<mine>")
     ('token + name', '<mine>')
     """
-    return ARMS.get(arm, arm)
+    return ARMS.get(arm, visible(arm))

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis.projection import VERDICTS, project
+from inversion_kit.analysis.words import DRAWN, visible
 from inversion_kit.errors import InputError
 from inversion_kit.figures.style import COLOURS, SYMBOLS
 from inversion_kit.widgets.audit_images import AuditImages, Key, arm_words
@@ -133,15 +134,16 @@ class AuditMap:
         with self.widget.hold_sync():
             self.widget.choices = choices
             self.widget.legend = [
-                {"name": arm_words(n) if picked["colour"] == "arm" else n,
+                {"name": arm_words(n) if picked["colour"] == "arm" else visible(n),
                  "colour": COLOURS[i % len(COLOURS)],
                  "symbol": SYMBOLS[(i % len(COLOURS) + i // len(COLOURS)) % len(SYMBOLS)],
-                 "count": int((names == n).sum())}
+                 "count": int((names == n).sum()),
+                 "drawn": DRAWN.index(n) if picked["colour"] == "verdict" else i}
                 for i, n in enumerate(known[:_PAIRS])
             ]  # fmt: skip
             self.widget.chosen = []
             self.widget.captions = [
-                f"{label}, {arm_words(arm)}"
+                f"{visible(label)}, {arm_words(arm)}"
                 for label, arm in zip(
                     points["label"].values[self.shown], points["arm"].values[self.shown],
                     strict=True,
@@ -178,11 +180,11 @@ class AuditMap:
         """Image and lines of a point."""
         key = self._key(point)
         if key is None:
-            name = str(self.points["label"].values[point])
+            name = visible(str(self.points["label"].values[point]))
             return {"src": "", "small": True, "lines": [name, "a real image"]}
         tile = self.images.tile(key, named=True)
         verdict = str(self.points["verdict"].values[point])
-        lines = [self.images.labels[key.label], arm_words(self.images.arms[key.arm]), tile["read"]]
+        lines = [self.images.names[key.label], arm_words(self.images.arms[key.arm]), tile["read"]]
         return {"src": tile["src"], "small": tile["small"], "lines": [*lines, verdict]}
 
     def _chosen(self, change: Any) -> None:

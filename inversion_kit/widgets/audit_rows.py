@@ -9,10 +9,11 @@ import xarray as xr
 
 from inversion_kit.analysis import intervals
 from inversion_kit.analysis.audit_reads import hits_of
-from inversion_kit.reports.audit_table import VERDICTS, main_arm, numbers
+from inversion_kit.analysis.words import SIGNS, VERDICTS, visible
+from inversion_kit.reports.audit_table import main_arm, numbers
 from inversion_kit.widgets.audit_images import AuditImages, arm_words
 
-DIFFER = ("differ", "Verdicts differ")
+DIFFER = ("differ", "Verdicts differ", "≠")
 
 
 def table(panels: list[AuditImages]) -> tuple[list[Any], list[Any], list[Any]]:
@@ -45,13 +46,13 @@ def _one(tree: xr.DataTree, found: dict[str, Any]) -> tuple[list[Any], list[Any]
     factors = _factors(tree)
     rows = [
         {
-            "label": row["label"], "verdict": row["verdict"], "success": row["success"],
-            "index": row["semantic_index"],
+            "label": row["label"], "name": visible(row["label"]), "verdict": row["verdict"],
+            "success": row["success"], "index": row["semantic_index"],
             "findings": _findings(row, factors.get(row["label"], [])),
         }
         for row in found["labels"]
     ]  # fmt: skip
-    return columns, rows, [list(pair) for pair in VERDICTS.items()]
+    return columns, rows, _verdicts()
 
 
 def _two(
@@ -75,6 +76,7 @@ def _two(
         verdicts = [row["verdict"] if row else "none" for row in pair]
         row: dict[str, Any] = {
             "label": label,
+            "name": visible(label),
             "verdict": verdicts[0] if verdicts[0] == verdicts[1] else DIFFER[0],
             "difference": change.get(label),
             "verdicts": {
@@ -88,7 +90,12 @@ def _two(
             row[f"success{i}"] = one["success"] if one else None
             row[f"index{i}"] = one["semantic_index"] if one else None
         rows.append(row)
-    return columns, rows, [list(pair) for pair in (*VERDICTS.items(), DIFFER)]
+    return columns, rows, [*_verdicts(), list(DIFFER)]
+
+
+def _verdicts() -> list[list[str]]:
+    """Key, words and sign of every verdict."""
+    return [[key, words, SIGNS[key]] for key, words in VERDICTS.items()]
 
 
 def _change(panels: list[AuditImages]) -> dict[str, dict[str, Any]]:
@@ -135,4 +142,4 @@ def _findings(row: dict[str, Any], factors: list[str]) -> dict[str, Any]:
     if not row["attention"] and row["failed"]:
         kinds = ["failed units"]
     said = [*kinds, *(f"moves {factor}" for factor in factors)]
-    return {"n": len(said), "says": "; ".join(said)}
+    return {"n": len(said), "says": visible("; ".join(said))}

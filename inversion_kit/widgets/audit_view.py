@@ -8,6 +8,7 @@ import ipywidgets
 import xarray as xr
 
 from inversion_kit.analysis.runs import percent
+from inversion_kit.analysis.words import visible
 from inversion_kit.reports.audit_table import main_arm
 from inversion_kit.widgets.audit_images import AuditImages, Key, arm_words
 from inversion_kit.widgets.audit_map import AuditMap
@@ -88,7 +89,7 @@ class AuditPanel:
         """Images of a label, arm by arm, and its points on the map."""
         self.label = label
         if label not in self.images.labels:
-            self._show(label, "This audit has no such label.", [])
+            self._show(visible(label), "This audit has no such label.", [])
             self.map.light(None)
             return
         at = self.images.labels.index(label)
@@ -103,15 +104,15 @@ class AuditPanel:
             if bad:
                 note += f"; {bad} failed"
             groups.append((arm_words(arm), note, keys, False))
-        self._show(label, "All arms on the same noise; ✓ read as the label, ≠ as another class.",
-                   groups)  # fmt: skip
+        note = "All arms on the same noise; ✓ read as the label, ≠ as another class."
+        self._show(visible(label), note, groups)
         self.map.light(at)
         if self.tabs.chosen["tab"] == "search":
             self._turn()
 
     def show_cell(self, label: int, other: int, arm: int) -> None:
         """Images made for a label and read as a class."""
-        name, read = self.images.labels[label], self.images.classes[other]
+        name, read = self.images.names[label], self.images.classes[other]
         keys = self.images.read_as(label, arm, other)
         words = arm_words(self.images.arms[arm])
         self._show(f"{name} → {read}", f"Made for “{name}”, read as “{read}”: {len(keys)} images, "
@@ -186,11 +187,11 @@ def _head(images: AuditImages, letter: str) -> Any:
     units = f"{int((status == 'done').sum())} of {status.size} units done"
     units += f", {failed} failed" if failed else ""
     units += f", {missing} not run" if missing else ""
-    seeds = f"{len(images.seeds)} seed{'s' if len(images.seeds) > 1 else ''}"
+    runs = f"{len(images.seeds)} run{'s' if len(images.seeds) > 1 else ''}"
     return heading(
         f"{letter}: {attributes['classifier']}"
         if letter
         else f"Audit of {attributes['classifier']}",
         f"through {attributes['generator']} · {len(images.labels)} labels · arms: "
-        f"{', '.join(arm_words(a) for a in images.arms)} · {seeds} · {units}",
+        f"{', '.join(arm_words(a) for a in images.arms)} · {runs} · {units}",
     )

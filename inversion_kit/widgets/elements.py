@@ -43,7 +43,8 @@ class LabelTable(anywidget.AnyWidget):
     """Labels with their numbers: sorted, searched and filtered in the browser.
 
     ``columns`` are dicts of ``key``, ``title`` and ``kind`` ("share", "points" or "text"); a row
-    is a dict of ``label``, ``verdict`` and a value a key. ``selected`` is the chosen label.
+    is a dict of ``label``, its ``name`` as it is shown, ``verdict`` and a value a key; ``verdicts``
+    are key, words and sign. ``selected`` is the chosen label.
     """
 
     _esm = source("dom.js", "table.js")
@@ -81,9 +82,9 @@ class PointMap(anywidget.AnyWidget):
     """Points on a canvas: images on hover, box and lasso, zoom and pan.
 
     ``xy`` is float32 ``(n, 2)`` in [0, 1] as bytes, ``group`` uint8 of each point's place in
-    ``legend``. ``captions`` is a line a point. The browser asks for the picture under the mouse
-    by a message and gets it by one, so that no other is read. ``chosen`` holds the points of the
-    last box or lasso.
+    ``legend``, whose entries of the largest ``drawn`` lie on top. ``captions`` is a line a point.
+    The browser asks for the picture under the mouse by a message and gets it by one, so that no
+    other is read. ``chosen`` holds the points of the last box or lasso.
     """
 
     _esm = source("dom.js", "map.js")

@@ -12,6 +12,7 @@ import numpy as np
 import traitlets
 
 from inversion_kit.analysis.runs import percent
+from inversion_kit.analysis.words import visible
 from inversion_kit.errors import InputError
 from inversion_kit.figures.style import arm_name
 from inversion_kit.progress import Seen
@@ -81,7 +82,7 @@ class LiveView:
                 "progress=True or False"
             )
         self.panel = LivePanel(
-            title=f"Searching the token of “{label}”", note=classifier, goal=goal,
+            title=visible(f"Searching the token of “{label}”"), note=visible(classifier), goal=goal,
             total=max(1, total * len(seeds)), message="First look at held-out noise …",
         )  # fmt: skip
         self.total, self.unit, self.seeds = total, unit, seeds
@@ -128,7 +129,7 @@ class LiveView:
         self.sent = now
         self.panel.set_trait("done", done)
         self.panel.set_trait("left", taken / done * (self.panel.total - done) if done else -1.0)
-        self.panel.set_trait("message", message)
+        self.panel.set_trait("message", visible(message))
         self.panel.set_trait("images", _shown(seen.images, seen.probability, seen.hit))
         self.panel.set_trait(
             "curve",

@@ -10,9 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
+from inversion_kit.analysis.words import visible
 from inversion_kit.figures.paths import trajectory
 from inversion_kit.figures.select import one_label
-from inversion_kit.reports.report_parts import visible
 from inversion_kit.widgets.elements import Frame, Player
 from inversion_kit.widgets.sources import picture, small
 from inversion_kit.widgets.summary import to_html
@@ -107,7 +107,7 @@ def search_widgets(
                  ["trajectory", "training images, every update"]]  # fmt: skip
         player.choices = [
             ["what", "Images", kinds],
-            ["seed", "Run", [[str(s), f"seed {s}"] for s in seeds]],
+            ["seed", "Run", [[str(s), str(s)] for s in seeds]],
             ["sample", "Noise" if what == "validation" else "Image",
              [[str(i), f"{i + 1} of {len(noises)}"] for i in range(len(noises))]],
         ]  # fmt: skip
@@ -177,7 +177,7 @@ def _frames(
     """Frames of one image along a search, the classes of their bars, and how to enlarge them."""
     data = one[what].to_dataset(inherit=False).isel(seed=seed)
     target = int(one.attrs["label_index"])
-    names = [str(c) for c in data["class"].values]
+    names = [visible(str(c)) for c in data["class"].values]
     along = "check" if what == "validation" else "step"
     probability = data["probability"].isel(sample=sample).transpose(along, "class").values
     there = np.flatnonzero(np.isfinite(probability).all(-1))
@@ -204,8 +204,9 @@ def _frames(
         else:
             under = str(data["prompt"].values[there[i], sample])
         frames.append({
-            "src": picture(pixels[i], _WIDE), "p": float(p[target]), "updates": n, "title": title,
-            "hit": bool(p.argmax() == target), "kept": bool(there[i] == kept), "under": under,
+            "src": picture(pixels[i], _WIDE), "p": float(p[target]), "updates": n,
+            "title": visible(title), "hit": bool(p.argmax() == target),
+            "kept": bool(there[i] == kept), "under": visible(under),
             "bars": [float(p[c]) for c in picked],
         })  # fmt: skip
     return frames, [names[c] for c in picked], small(pixels[0])

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from inversion_kit import schema
 from inversion_kit.analysis.audits import audit_sentences
 from inversion_kit.analysis.runs import percent, summary_sentences
+from inversion_kit.analysis.words import ARMS
 from inversion_kit.reports.audit_table import main_arm
 from inversion_kit.reports.report_parts import environment
 from inversion_kit.widgets.sources import picture, small, source
@@ -198,7 +199,7 @@ def _audit(tree: xr.DataTree) -> dict[str, Any]:
     arms = [str(a) for a in samples["arm"].values]
     about = (
         f"through {attributes['generator']} · {_count(len(labels), 'label')}, "
-        f"{_count(len(arms), 'arm')}, {_count(samples.sizes['seed'], 'seed')} · units: {units} · "
+        f"{_count(len(arms), 'arm')}, {_count(samples.sizes['seed'], 'run')} · units: {units} · "
         f"{attributes['created']}"
     )
     judges = samples.sizes.get("judge", 0)
@@ -210,8 +211,9 @@ def _audit(tree: xr.DataTree) -> dict[str, Any]:
         one = samples.isel(label=i, arm=arms.index(arm), seed=first[i], sample=0)
         target = int(samples["label_index"].values[i])
         items.append(_item(one["image"].values, one["probability"].values, target, head=labels[i]))
+    arm_words = ARMS.get(arm, arm)
     shown_of = "" if len(items) == len(labels) else f", {len(items)} of {len(labels)} labels"
-    note = f"arm “{arm}”: the first test image{shown_of}; ✓ where it is read as the label"
+    note = f"{arm_words}: the first test image{shown_of}; ✓ where it is read as the label"
     return {
         "title": f"Audit of {attributes['classifier']}",
         "about": about,

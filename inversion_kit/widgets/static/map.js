@@ -62,9 +62,11 @@ function render({ model, el }) {
     const radius = (n > 4000 ? 2.6 : n > 800 ? 3.4 : 5) * Math.min(2, Math.sqrt(zoom.k));
     const focus = chosen.size > 0 || bright.length === n && bright.includes(1);
     const lit = (i) => !focus || (chosen.size ? chosen.has(i) : bright[i] === 1);
+    // The legend's order is for reading; what must not be covered is drawn last.
+    const groups = entries.map((_, g) => g).sort((a, b) => entries[a].drawn - entries[b].drawn);
     for (const faded of [true, false]) {
       c.globalAlpha = faded ? 0.13 : 0.8;
-      for (let g = 0; g < entries.length; g += 1) {
+      for (const g of groups) {
         c.fillStyle = entries[g].colour;
         c.strokeStyle = "#ffffff";
         c.lineWidth = 0.6;

@@ -1,6 +1,4 @@
 // The table of labels: sorting, search and filter happen here; only the choice goes to Python.
-const SIGN = { confirmed: "✓", mixed: "⇄", trick: "◆", control: "=", never: "✗", open: "?", none: "–", differ: "≠" };
-
 function interval(share, from, to) {
   const x = (v) => 2 + (76 * (Math.max(from, Math.min(to, v)) - from)) / (to - from);
   return s("svg", { viewBox: "0 0 80 12", class: "interval", "aria-hidden": "true" },
@@ -33,6 +31,7 @@ const number = (column, row) => {
 function render({ model, el }) {
   el.classList.add("ik");
   const words = Object.fromEntries(model.get("verdicts"));
+  const signs = Object.fromEntries(model.get("verdicts").map(([key, , sign]) => [key, sign]));
   let order = { key: "", down: false };
   const search = h("input", { type: "search", placeholder: "Search labels", "aria-label": "Search labels", oninput: filter });
   const verdict = h("select", { "aria-label": "Verdict", onchange: filter });
@@ -50,7 +49,7 @@ function render({ model, el }) {
     const asked = search.value.trim().toLowerCase();
     let seen = 0;
     for (const { row, line } of lines) {
-      const fits = row.label.toLowerCase().includes(asked) && (!verdict.value || row.verdict === verdict.value);
+      const fits = row.name.toLowerCase().includes(asked) && (!verdict.value || row.verdict === verdict.value);
       line.hidden = !fits;
       seen += fits;
     }
@@ -62,7 +61,7 @@ function render({ model, el }) {
     const column = model.get("columns").find((c) => c.key === order.key);
     const sign = order.down ? -1 : 1;
     const sorted = [...lines];
-    if (order.key === "label") sorted.sort((a, b) => sign * a.row.label.localeCompare(b.row.label, "en", { numeric: true }));
+    if (order.key === "label") sorted.sort((a, b) => sign * a.row.name.localeCompare(b.row.name, "en", { numeric: true }));
     else if (order.key === "verdict") sorted.sort((a, b) => sign * (ranks[a.row.verdict] - ranks[b.row.verdict]));
     else if (column) {
       sorted.sort((a, b) => {
@@ -112,8 +111,8 @@ function render({ model, el }) {
       const columns = model.get("columns");
       head.replaceChildren(header("label", "Label"), header("verdict", "Verdict"), ...columns.map((c) => header(c.key, c.title, c.hint)));
       lines = model.get("rows").map((row) => ({ row, line: h("tr", {},
-        h("th", { scope: "row" }, row.label),
-        h("td", { className: `verdict ${row.verdict}` }, h("span", { className: "sign", "aria-hidden": "true" }, SIGN[row.verdict] ?? ""), words[row.verdict] ?? row.verdict),
+        h("th", { scope: "row" }, row.name),
+        h("td", { className: `verdict ${row.verdict}` }, h("span", { className: "sign", "aria-hidden": "true" }, signs[row.verdict]), words[row.verdict]),
         ...columns.map((column) => cell(column, row))) }));
       body.replaceChildren(...lines.map(({ line }) => line));
       const used = new Set(lines.map(({ row }) => row.verdict));
