@@ -70,7 +70,7 @@ def test_interval_widens_when_runs_differ() -> None:
         float((t["high"] - t["low"])[1, 0])
         for t in (analysis.success(with_hits(h)) for h in (even, split))
     ]
-    assert 0.3 < width[0] < 0.4
+    assert 0.4 < width[0] < 0.5
     assert width[1] == 1
 
 

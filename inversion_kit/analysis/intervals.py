@@ -1,11 +1,16 @@
 """95 % intervals of shares and of paired differences, many rows at once, gaps left out.
 
-Every interval is the wider, at each end, of two:
+Every interval is the widest, at each end, of three:
 
 - a percentile bootstrap that resamples run seeds, then test noises within each seed, so that it
   widens when runs differ;
 - a score interval (Wilson 1927; Newcombe 1998, method 10, for paired differences), which does not
-  shrink to a point when every image agrees, as the bootstrap does.
+  shrink to a point when every image agrees, as the bootstrap does;
+- for two runs or more, `over_runs`: two or three runs that agree do not show that the next one
+  will, and a bootstrap of so few covers far too little. One run alone speaks of other noise, not of
+  other runs.
+
+How often they cover the mean over runs: ``python benchmarks/coverage.py``.
 
 Rows are ``(row, seed, sample)``. What is not finite there is a gap: it is in no number. A
 seed without an image is not drawn. Rows with the same gaps share their resamples.
@@ -14,11 +19,18 @@ seed without an image is not drawn. Rows with the same gaps share their resample
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import gammaln
 
 _Z = 1.959963984540054
 ENDS = (0.025, 0.975)
+_SPREAD = 0.4
+"""Of the spread of runs, as a part of the largest that there can be: the scale of its prior."""
+_MEANS = np.sin(np.linspace(0, np.pi / 2, 202)[1:-1]) ** 2
+"""Means over runs that are weighed: closer to each other at both ends."""
+_SPREADS = ((np.arange(16) + 0.5) / 16) ** 2
 _BLOCK = 2**22
 Interval = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Value, low, high."""
@@ -46,14 +58,17 @@ def wilson(hits: np.ndarray | float, n: np.ndarray | int) -> tuple[np.ndarray, n
 
 
 def newcombe(
-    both: np.ndarray, first: np.ndarray, second: np.ndarray, neither: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    both: np.ndarray, first: np.ndarray, second: np.ndarray, neither: np.ndarray,
+    limits: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Newcombe 1998, method 10: 95 % interval of a difference of paired shares.
 
     Parameters
     ----------
     both, first, second, neither
         Pairs in which both hit, only the first does, only the second, none.
+    limits
+        Low and high of the one and of the other share; Wilson's by default.
 
     Examples
     --------
@@ -67,12 +82,64 @@ def newcombe(
     cross = both * neither - first * second
     cross = np.where(cross > 0, np.maximum(cross - n / 2, 0.0), cross)
     phi = _ratio(cross, n**2 * np.sqrt(np.maximum(p * (1 - p) * q * (1 - q), 0)), empty=0.0)
-    (p_low, p_high), (q_low, q_high) = wilson(both + first, n), wilson(both + second, n)
+    (p_low, p_high), (q_low, q_high) = limits or (wilson(both + first, n), wilson(both + second, n))
 
     def reach(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.sqrt(np.maximum(a**2 - 2 * phi * a * b + b**2, 0.0))
 
     return p - q - reach(p - p_low, q_high - q), p - q + reach(p_high - p, q - q_low)
+
+
+def over_runs(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % interval of the mean share over runs, of which those seen are a few.
+
+    Each run has a share of its own, drawn from a beta distribution, and its images are read as the
+    label with it (beta-binomial). The mean over runs has a flat prior; their spread, as a part of
+    the largest that the mean allows, a half-normal one of scale 0.4. The interval holds the middle
+    95 % of the mean's posterior.
+
+    Parameters
+    ----------
+    hits, n
+        ``(row, run)``: of how many images how many hit. Sums of values in [0, 1] are taken as such.
+
+    Returns
+    -------
+    tuple of np.ndarray
+        Low and high ``(row,)``; NaN where fewer than two runs have images.
+
+    Examples
+    --------
+    >>> low, high = over_runs(np.array([[32, 32, 32]]), np.array([[32, 32, 32]]))
+    >>> round(float(low[0]), 1), round(float(high[0]), 2)
+    (0.7, 1.0)
+    """
+    ends = np.full((2, len(hits)), np.nan)
+    several = np.flatnonzero((n > 0).sum(1) > 1)
+    if not len(several):
+        return ends[0], ends[1]
+    pairs, place = np.unique(
+        np.stack([hits, n], -1)[several].reshape(-1, 2), axis=0, return_inverse=True
+    )
+    rest = 1 / _SPREADS**2 - 1
+    yes, no = _MEANS[:, None] * rest, (1 - _MEANS)[:, None] * rest
+    none = gammaln(yes) + gammaln(no) - gammaln(rest)
+    likely = np.empty((len(pairs), *yes.shape))
+    for at, (hit, images) in enumerate(pairs):
+        likely[at] = gammaln(hit + yes) + gammaln(images - hit + no) - gammaln(images + rest) - none
+    prior = np.exp(-0.5 * (_SPREADS / _SPREAD) ** 2) * np.gradient(_SPREADS)
+    flat = np.gradient(_MEANS)
+    rows, which = np.unique(
+        np.sort(place.reshape(len(several), -1), axis=1), axis=0, return_inverse=True
+    )
+    found = np.empty((2, len(rows)))
+    for at, runs in enumerate(rows):
+        joint = likely[runs].sum(0)
+        weight = (np.exp(joint - joint.max()) @ prior) * flat
+        below = np.cumsum(weight) - weight / 2
+        found[:, at] = np.interp(np.multiply(ENDS, weight.sum()), below, _MEANS)
+    ends[:, several] = found[:, which.ravel()]
+    return ends[0], ends[1]
 
 
 def resamples(there: np.ndarray, *, n_boot: int, seed: int) -> np.ndarray:
@@ -127,7 +194,8 @@ def share(values: np.ndarray, *, n_boot: int, seed: int) -> Interval:
     there = np.isfinite(rows)
     n, total = there.sum((1, 2)), np.nansum(rows, (1, 2))
     ends = _ratio_ends(rows, there, n_boot=n_boot, seed=seed)
-    return _shaped(_ratio(total, n), *wider(ends, wilson(total, n)), outer=outer)
+    limits = _limits(np.nansum(rows, 2), there.sum(2))
+    return _shaped(_ratio(total, n), *wider(ends, limits), outer=outer)
 
 
 def ratio(part: np.ndarray, whole: np.ndarray, *, n_boot: int, seed: int) -> Interval:
@@ -156,7 +224,8 @@ def ratio(part: np.ndarray, whole: np.ndarray, *, n_boot: int, seed: int) -> Int
     top, bottom = np.where(there, top, 0), np.where(there, bottom, 0)
     total, n = top.sum((1, 2)), bottom.sum((1, 2))
     ends = _ratio_ends(top, there, bottom, n_boot=n_boot, seed=seed)
-    return _shaped(_ratio(total, n), *wider(ends, wilson(total, n)), outer=outer)
+    limits = _limits(top.sum(2), bottom.sum(2))
+    return _shaped(_ratio(total, n), *wider(ends, limits), outer=outer)
 
 
 def difference(ours: np.ndarray, theirs: np.ndarray, *, n_boot: int, seed: int) -> Interval:
@@ -184,12 +253,16 @@ def difference(ours: np.ndarray, theirs: np.ndarray, *, n_boot: int, seed: int) 
     a, b = (one > 0) & there, (other > 0) & there
     counts = [(x & y & there).sum((1, 2)) for x, y in ((a, b), (a, ~b), (~a, b), (~a, ~b))]
     ends = _ratio_ends(a.astype(float) - b, there, n_boot=n_boot, seed=seed)
+    runs = [_limits(hit.sum(2), there.sum(2)) for hit in (a, b)]
     value = _ratio((a.astype(float) - b).sum((1, 2)), there.sum((1, 2)))
-    return _shaped(value, *wider(ends, newcombe(*counts)), outer=outer)
+    both = newcombe(*counts), newcombe(*counts, limits=runs)
+    return _shaped(value, *wider(ends, *both), outer=outer)
 
 
 def pooled_ratio(part: np.ndarray, whole: np.ndarray, *, n_boot: int, seed: int) -> Interval:
     """`ratio` over several rows at once, whose noise is shared: they are resampled together.
+
+    For `over_runs` each row and seed is a run: a search of its own.
 
     Parameters
     ----------
@@ -208,13 +281,18 @@ def pooled_ratio(part: np.ndarray, whole: np.ndarray, *, n_boot: int, seed: int)
     0.67
     """
     there = np.isfinite(part) & np.isfinite(whole)
-    some = there.any(-3)
-    sums = [np.where(some, np.where(there, v, 0.0).sum(-3), np.nan) for v in (part, whole)]
-    return ratio(sums[0], sums[1], n_boot=n_boot, seed=seed)
+    top, outer = _rows(np.where(there, part, 0.0).sum(-3))
+    bottom, _ = _rows(np.where(there, whole, 0.0).sum(-3))
+    ends = _ratio_ends(top, _rows(there.any(-3))[0] > 0, bottom, n_boot=n_boot, seed=seed)
+    limits = _limits(*(_searches(np.where(there, v, 0.0)) for v in (part, whole)))
+    value = _ratio(top.sum((1, 2)), bottom.sum((1, 2)))
+    return _shaped(value, *wider(ends, limits), outer=outer)
 
 
 def pooled_difference(ours: np.ndarray, theirs: np.ndarray, *, n_boot: int, seed: int) -> Interval:
     """`difference` over several rows at once, whose noise is shared: they are resampled together.
+
+    For `over_runs` each row and seed is a run: a search of its own.
 
     Parameters
     ----------
@@ -239,28 +317,40 @@ def pooled_difference(ours: np.ndarray, theirs: np.ndarray, *, n_boot: int, seed
     ends = _ratio_ends(top, bottom > 0, bottom, n_boot=n_boot, seed=seed)
     counts = [(there & (ours == a) & (theirs == b)).sum((-3, -2, -1)).reshape(len(top))
               for a, b in ((1, 1), (1, 0), (0, 1), (0, 0))]  # fmt: skip
+    runs = [_limits(_searches(there & (hit == 1)), _searches(there)) for hit in (ours, theirs)]
     value = _ratio(top.sum((1, 2)), bottom.sum((1, 2)))
-    return _shaped(value, *wider(ends, newcombe(*counts)), outer=outer)
+    both = newcombe(*counts), newcombe(*counts, limits=runs)
+    return _shaped(value, *wider(ends, *both), outer=outer)
 
 
-def wider(
-    one: np.ndarray | tuple[np.ndarray, ...], other: np.ndarray | tuple[np.ndarray, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The lower of two lows and the higher of two highs.
+def wider(*ends: np.ndarray | tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The lowest of the lows and the highest of the highs; a NaN is none.
 
     Examples
     --------
-    >>> low, high = wider((0.1, 0.4), (0.2, 0.5))
+    >>> low, high = wider((0.1, 0.4), (0.2, 0.5), (np.nan, np.nan))
     >>> float(low), float(high)
     (0.1, 0.5)
     """
-    return np.fmin(one[0], other[0]), np.fmax(one[1], other[1])
+    lows, highs = zip(*ends, strict=True)
+    return np.fmin.reduce(lows), np.fmax.reduce(highs)
+
+
+def _limits(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high of the share of ``hits`` out of ``n`` ``(row, run)``."""
+    return wider(wilson(hits.sum(1), n.sum(1)), over_runs(hits, n))
 
 
 def _rows(values: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
     values = np.asarray(values, float)
     outer = values.shape[:-2]
     return values.reshape(math.prod(outer), *values.shape[-2:]), outer
+
+
+def _searches(values: np.ndarray) -> np.ndarray:
+    """Sums ``(outer, row x seed)`` of ``(..., row, seed, sample)``."""
+    sums = values.sum(-1)
+    return sums.reshape(math.prod(sums.shape[:-2]), -1)
 
 
 def _shaped(*values: np.ndarray, outer: tuple[int, ...]) -> Interval:
