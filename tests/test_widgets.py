@@ -336,7 +336,7 @@ def test_two_audits_are_joined_by_label_with_paired_differences():
     assert row["success1"]["value"] == 0
     change = row["difference"]
     assert change["value"] == -1
-    assert change["low"] == -1 < change["high"] < -0.5
+    assert change["low"] == -1 < change["high"] < -0.35  # two runs each
     assert row["verdict"] == "differ"
     view.table.selected = "yellow"
     assert [p.gallery.title for p in view.panels] == ["yellow", "yellow"]
