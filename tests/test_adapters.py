@@ -95,6 +95,11 @@ class TestTimm:
         other = as_classifier(timm.create_model("test_resnet", num_classes=12))
         assert other.labels[0] == "class 0"
 
+    def test_a_model_of_features_alone_is_refused(self):
+        model = timm.create_model("test_resnet", num_classes=0)
+        with pytest.raises(InputError, match=r"features and no classes.*num_classes=\.\.\."):
+            as_classifier(model)
+
     def test_without_a_network_the_message_says_what_to_do(self):
         with pytest.raises(ClassifierUnavailableError, match="local folder, or the loaded model"):
             as_classifier("timm/resnet18")
@@ -387,6 +392,21 @@ class TestZeroShot:
         with pytest.raises(InputError, match="tokens"):
             as_classifier(model, preprocess=processor, labels=["cat dog cat dog cat dog"])
 
+    def test_one_text_alone_is_refused_where_texts_compete(self):
+        model, processor = clip()
+        with pytest.raises(InputError, match=r"labels=\['cat', 'something else'\]"):
+            as_classifier(model, preprocess=processor, labels=["cat"])
+        model, processor = siglip()
+        assert as_classifier(model, preprocess=processor, labels=["cat"]).head == "sigmoid"
+
+    def test_texts_come_in_many_kinds(self):
+        model, processor = clip()
+        for labels in (np.array(["cat", "dog"]), {1: "dog", 0: "cat"}):
+            classifier = as_classifier(model, preprocess=processor, labels=labels)
+            assert classifier.labels == ("cat", "dog")
+        pocket = as_classifier("pocket:honest", labels=np.arange(43).astype(str))
+        assert pocket.labels[42] == "42"
+
 
 class TestBlackBox:
     LABELS = ("dark", "mid", "bright")
@@ -419,12 +439,14 @@ class TestBlackBox:
         wanted = images.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
         assert np.array_equal(seen[0], wanted)
 
-    @pytest.mark.parametrize("kind", ["index", "name", "tensor"])
+    @pytest.mark.parametrize("kind", ["index", "name", "object", "tensor"])
     def test_the_top_class_alone_is_enough(self, kind):
         def top(files):
             index = self.probabilities(files).argmax(1)
             if kind == "name":
                 return [self.LABELS[i] for i in index]
+            if kind == "object":
+                return np.array([self.LABELS[i] for i in index], dtype=object)
             return torch.from_numpy(index) if kind == "tensor" else index
 
         classifier = as_classifier(top, black_box=True, labels=self.LABELS)
@@ -459,6 +481,9 @@ class TestBlackBox:
         [
             (np.zeros((2, 2)), "expected probabilities"),
             (np.full((2, 3), 5.0), "no probabilities"),
+            (np.full((2, 3), 100 / 3), "answers are no probabilities .* give percents / 100"),
+            (np.array([[-1.0, 0, 2]] * 2), r"and of logits scipy.special.softmax\(logits, axis=1"),
+            (np.array(["dark", None], object), "answered None"),
             (np.array([0, 3]), "index from 0 to 2"),
             (np.array(["dark", "grey"]), "'grey'"),
             (np.array([0.5, 1.0]), "expected probabilities"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import timm
 import torch
 from torch import nn
 
 from inversion_kit.classifiers.base import Classifier, Preprocess, as_classifier
+from inversion_kit.classifiers.preprocess import whole_bytes
 from inversion_kit.errors import InputError, LabelError, NumericalError
 
 
@@ -50,7 +52,8 @@ def test_the_model_is_frozen_and_in_eval_mode():
 
 
 @pytest.mark.parametrize(
-    ("label", "index"), [(0, 0), (3, 3), ("cat", 0), ("dog", 1), ("big", 2), ("STOP", 3)]
+    ("label", "index"),
+    [(0, 0), (3, 3), ("cat", 0), ("dog", 1), ("big", 2), ("STOP", 3), ("BIG", 2)],
 )
 def test_a_label_is_found_by_index_name_or_unique_part(classifier, label, index):
     assert classifier.index(label) == index
@@ -62,7 +65,7 @@ def test_a_label_is_found_by_index_name_or_unique_part(classifier, label, index)
         (4, "allowed are 0 to 3"),
         (-1, "allowed are 0 to 3"),
         ("4", "nearest: .*; or an index from 0 to 3"),
-        ("o", "fits several: 'dog', 'big dog', 'stop'"),
+        ("o", "fits several: 'dog', 'stop', 'big dog'"),
         ("stpo", "nearest: 'stop'"),
         (True, "index or a name"),
         (1.0, "index or a name"),
@@ -85,11 +88,65 @@ def test_a_text_of_digits_is_a_name_where_there_is_one_and_an_index_else(make_cl
         signs.index("2")
 
 
+def test_a_part_is_found_in_capitals_too_and_of_several_the_nearest_come_first():
+    names = ["bullfrog, Rana catesbeiana", "education", "cattle", "vacation", "Persian Cat",
+             "cat's cradle", "Egyptian cat"]  # fmt: skip
+    classifier = Classifier(scores(7), Preprocess(), names, name="c")
+    assert classifier.index("persian") == 4
+    assert classifier.index("CRADLE") == 5
+    with pytest.raises(
+        LabelError, match=r"several: 'Persian Cat', \"cat's .*, 'Egyptian cat', 'ca"
+    ):
+        classifier.index("cat")
+
+
 def test_two_classes_of_one_name_are_refused():
     with pytest.raises(
         LabelError, match=r"'a' names more than one class; .* 'a \(0\)' and 'a \(\d\)'"
     ):
         Classifier(scores(3), Preprocess(), ["a", "b", "a"], name="c")
+
+
+def test_one_name_alone_is_refused():
+    with pytest.raises(InputError, match=r"'a' alone has 100 % .*labels=\['a', 'something else'\]"):
+        Classifier(scores(1), Preprocess(), ["a"], name="c")
+    assert Classifier(scores(1), Preprocess(), ["a"], name="c", head="sigmoid").labels == ("a",)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        lambda: {2: "cow", 0: "cat", 1: "dog"},
+        lambda: {"0": "cat", "1": "dog", "2": "cow"},
+        lambda: np.array(["cat", "dog", "cow"]),
+        lambda: (name for name in ("cat", "dog", "cow")),
+    ],
+    ids=["id2label", "id2label of a file", "array", "generator"],
+)
+def test_label_names_come_in_many_kinds(labels):
+    look = Preprocess(size=(4, 4))
+    made = as_classifier(scores(3), preprocess=look, labels=labels())
+    assert made.labels == ("cat", "dog", "cow")
+    assert Classifier(scores(3), look, labels(), name="c").labels == ("cat", "dog", "cow")
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ({"a", "b", "c"}, "a set has no order"),
+        (frozenset("abc"), "a frozenset has no order"),
+        ({"cat": 0, "dog": 1, "cow": 2}, "expected 0 to 2, each with its name.*label2id"),
+        ({1: "a", 2: "b", 3: "c"}, "expected 0 to 2, each with its name"),
+        (3, "labels=3: expected a list"),
+        ([], "there are none"),
+        ({}, "there are none"),
+    ],
+)
+def test_label_names_without_an_order_are_refused(labels, says):
+    with pytest.raises(InputError, match=says):
+        as_classifier(scores(3), preprocess=Preprocess(size=(4, 4)), labels=labels)
+    with pytest.raises(InputError, match=says):
+        Classifier(scores(3), Preprocess(), labels, name="c")
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
@@ -167,6 +224,19 @@ def test_a_single_output_is_a_yes_and_a_no():
     assert as_classifier(flat(1), preprocess=LOOK, labels=["no", "yes"]).head == "binary"
     squeezed = as_classifier(lambda x: model(x)[:, 0], preprocess=LOOK, labels=["rust"])
     assert torch.equal(squeezed.logits(images), classifier.logits(images))
+
+
+def test_outputs_are_counted_where_the_preprocessing_is_a_function_too():
+    """Its size is not known: a model that takes another than is tried is read at its first use."""
+    binary = as_classifier(scores(1), preprocess=lambda x: x, labels=["no", "yes"])
+    assert binary.head == "binary"
+    with pytest.raises(InputError, match="2 names for 4 outputs"):
+        as_classifier(scores(4), preprocess=lambda x: x, labels=["a", "b"])
+    later = as_classifier(flat(1), preprocess=lambda x: x, labels=["no", "yes"])
+    with pytest.raises(InputError, match="or head='binary' for one logit of no and yes"):
+        later.logits(torch.rand(3, 3, 4, 4))
+    told = as_classifier(flat(1), preprocess=lambda x: x, labels=["no", "yes"], head="binary")
+    assert told.logits(torch.rand(3, 3, 4, 4)).shape == (3, 2)
 
 
 def test_a_multi_label_head_gives_each_label_its_own_probability():
@@ -273,6 +343,37 @@ def test_an_ensemble_gives_the_mean_of_the_probabilities(make_classifier):
     assert ensemble.labels == members[0].labels
     assert ensemble.hash == as_classifier(members).hash
     assert ensemble.hash != as_classifier(members[:1]).hash
+
+
+@pytest.mark.parametrize("head", [None, "sigmoid"])
+def test_an_ensemble_of_confident_members_keeps_finite_scores_and_gradients(head):
+    members = [as_classifier(flat(3), preprocess=LOOK, head=head) for _ in range(2)]
+    with torch.no_grad():
+        for member in members:
+            member.model[1].weight *= 1000
+    images = torch.rand(4, 3, 4, 4, requires_grad=True)
+    logits = as_classifier(members).logits(images)
+    each = torch.stack([member.logits(images) for member in members]).double()
+    if head:
+        p = each.sigmoid().mean(0)
+        wanted, seen = p.log() - (-each).sigmoid().mean(0).log(), logits.double()
+    else:
+        wanted, seen = each.log_softmax(2).exp().mean(0).log(), logits.double()
+    assert each.std() > 100
+    assert torch.allclose(seen, wanted, rtol=1e-4)
+    (slope,) = torch.autograd.grad((logits * torch.rand(logits.shape)).sum(), images)
+    assert all(one.any() for one in slope)
+    assert slope.isfinite().all()
+
+
+def test_each_member_of_an_ensemble_gets_images_in_its_own_precision():
+    half, whole = flat(2).bfloat16(), flat(2)
+    seen = []
+    whole.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    ensemble = as_classifier([half, whole], preprocess=LOOK)
+    images = torch.rand(2, 3, 4, 4)
+    ensemble.logits(images)
+    assert torch.equal(seen[-1], LOOK(whole_bytes(images)))
 
 
 def test_an_ensemble_of_multi_label_heads_keeps_its_kind():

@@ -12,11 +12,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import nn
+from torchvision.transforms.v2.functional import rgb_to_grayscale
 from typer.testing import CliRunner
 
 from inversion_kit.classifiers.base import Classifier, Preprocess, as_classifier
-from inversion_kit.classifiers.checkup import doctor
+from inversion_kit.classifiers.checkup import doctor, read_folder
 from inversion_kit.classifiers.diagnosis import Check, Diagnosis, Trial
+from inversion_kit.classifiers.preprocess import whole_bytes
 from inversion_kit.cli import app
 from inversion_kit.errors import InputError
 from inversion_kit.generators.base import as_generator
@@ -95,6 +97,124 @@ def test_healthy_models_of_other_kinds_raise_no_alarm(honest, photos):
     assert "cma" in found["gradient"].type_this
     yes = nn.Sequential(nn.Flatten(), nn.Linear(48, 1))
     assert doctor(yes, preprocess=Preprocess(size=(4, 4))).healthy
+
+
+def test_one_logit_that_says_no_to_everything_is_healthy():
+    model = timm.create_model("test_resnet", num_classes=1)
+    with torch.no_grad():
+        model.fc.bias -= 5
+    found = doctor(model, class_names=["healthy", "ill"])
+    assert found.healthy, str(found)
+
+
+def test_an_untrained_relu_at_the_end_is_no_sigmoid():
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(192, 20), nn.ReLU())
+    found = doctor(model, preprocess=Preprocess(size=(16, 16)))
+    assert found.healthy, str(found)
+
+
+def test_a_healthy_model_is_not_asked_for_what_cannot_be_better(honest, photos):
+    """Twelve wrong of many: only they are asked of the alternatives, and none wins enough."""
+    asked = []
+
+    def counted(inner, images):
+        asked.append(len(images))
+        return inner(images)
+
+    images, names = photos
+    model = with_model(honest, lambda m: Around(m, counted))
+    labels = [honest.labels[5]] * 12 + names[12:]
+    before = len(images) + 2 * 16 + 1 + 2 + 2
+    assert doctor(model, images, names).healthy
+    assert sum(asked) == before
+    asked.clear()
+    found = doctor(model, images, labels)
+    assert found.healthy, str(found)
+    assert before < sum(asked) <= before + 12 * 10
+    assert "no alternative could be clearly better" in found["channels"].seen
+
+
+def spots(count: int, classes: int) -> tuple[torch.Tensor, list[int]]:
+    """Images that are bright in the colour of their class, and the classes."""
+    truth = [i % classes for i in range(count)]
+    images = torch.rand(count, 3, 16, 16) * 0.3
+    for image, colour in zip(images, truth, strict=True):
+        image[colour] += 0.5
+    return images, truth
+
+
+class Colours(nn.Module):
+    """Reads which of the first channels is brightest; of two in one logit, where asked."""
+
+    def __init__(self, classes, one=False):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(20.0))
+        self.classes, self.one = classes, one
+
+    def forward(self, images):
+        out = self.scale * images.mean((2, 3))[:, : self.classes]
+        return out[:, 1:] - out[:, :1] if self.one else out
+
+
+COLOURS = ["red", "green", "blue"]
+SPOTS = Preprocess(size=(16, 16))
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_two_classes_that_are_always_right_are_healthy(one):
+    found = doctor(Colours(2, one), *spots(20, 2), preprocess=SPOTS, class_names=COLOURS[:2])
+    assert found.healthy, str(found)
+    assert found.accuracy == 1
+
+
+def test_three_classes_far_above_chance_are_healthy():
+    images, truth = spots(30, 3)
+    truth = [c if i < 18 else (c + 1 + i % 2) % 3 for i, c in enumerate(truth)]
+    found = doctor(Colours(3), images, truth, preprocess=SPOTS, class_names=COLOURS)
+    assert found.healthy, str(found)
+    assert found["accuracy"].seen == "18 of 30 right"
+
+
+def test_two_classes_at_chance_are_found():
+    images, truth = spots(20, 2)
+    some = [c if i < 10 else 1 - c for i, c in enumerate(truth)]
+    found = doctor(Colours(2), images, some, preprocess=SPOTS, class_names=COLOURS[:2])
+    assert alarms(found) == ["accuracy"]
+    assert (found["accuracy"].status, found["accuracy"].seen) == (
+        "fail", "10 of 20 right: hardly more than chance",
+    )  # fmt: skip
+    few = [c if i < 6 else 1 - c for i, c in enumerate(truth[:8])]
+    found = doctor(Colours(2), images[:8], few, preprocess=SPOTS, class_names=COLOURS[:2])
+    assert (found["accuracy"].status, alarms(found)) == ("warn", ["accuracy"])
+    assert "give more labelled images" in found["accuracy"].type_this
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_two_names_the_other_way_round_are_found(one):
+    images, truth = spots(20, 2)
+    turned = [COLOURS[1 - c] for c in truth]
+    found = doctor(Colours(2, one), images, turned, preprocess=SPOTS, class_names=COLOURS[:2])
+    assert set(alarms(found)) == {"label order", "accuracy"}
+    assert found.best.change == "the two names the other way round"
+    labels = COLOURS[:2]
+    mended = eval(found.best.type_this, {  # what the doctor says to type
+        "as_classifier": lambda model, labels: as_classifier(
+            model, labels=labels, preprocess=SPOTS
+        ),
+        "model": Colours(2, one), "labels": labels,
+    })  # fmt: skip
+    assert doctor(mended, images, turned).healthy
+
+
+def test_an_alternative_no_better_than_chance_is_not_named():
+    """Nothing is right, and with names one place later half of three classes: too little."""
+    images, colours = spots(30, 3)
+    either = [(1, 0, 1), (2, 0, 0)]
+    truth = [either[i % 2][c] for i, c in enumerate(colours)]
+    found = doctor(Colours(3), images, truth, preprocess=SPOTS, class_names=COLOURS)
+    assert (found.accuracy, found.best.accuracy) == (0, 0.5)
+    assert alarms(found) == ["accuracy"]
+    assert found["accuracy"].seen == "0 of 30 right: hardly more than chance"
 
 
 def test_a_model_is_left_as_it_came():
@@ -315,6 +435,44 @@ def test_a_size_that_the_model_cannot_take_is_found():
     assert alarms(doctor(bad)) == ["runs"]
 
 
+def test_what_to_type_fits_what_is_wrong():
+    """A model that cannot be made a classifier: the advice is about that, and can be typed."""
+    found = doctor("nobody/nothing")["runs"]
+    assert "could not be loaded" in found.seen
+    assert found.type_this == "without a network give a local folder, or the loaded model itself"
+    found = doctor(lambda x: x)["runs"]
+    assert "as_classifier(function, preprocess=Preprocess(size=...))" in found.type_this
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 4), nn.BatchNorm1d(4))
+    found = doctor(lambda x: model(x), preprocess=Preprocess(size=(4, 4)))["runs"]
+    assert "when training" in found.seen
+    assert found.type_this.startswith("model.eval()")
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        timm.create_model("test_resnet", num_classes=5, in_chans=1),
+        nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5)),
+    ],
+)
+def test_a_model_of_one_channel_is_told_how_to_be_fed(model):
+    look = None if hasattr(model, "pretrained_cfg") else Preprocess(size=(8, 8), mean=(0.4,) * 3)
+    found = doctor(model, preprocess=look)["runs"]
+    assert "it takes one channel" in found.type_this
+    given = {
+        "model": model, "as_classifier": as_classifier, "Preprocess": Preprocess,
+        "rgb_to_grayscale": rgb_to_grayscale,
+    }  # fmt: skip
+    mended = eval(found.type_this, given)  # what the doctor says to type
+    images = torch.rand(2, 3, 20, 20)
+    if look is not None:
+        wanted = model(rgb_to_grayscale(look(whole_bytes(images))))
+        assert torch.allclose(mended.logits(images), wanted)
+    assert doctor(mended).healthy, str(doctor(mended))
+    raw = Classifier(model, Preprocess(size=(8, 8)), list("abcde"), name="raw")
+    assert "it takes one channel" in doctor(raw)["runs"].type_this
+
+
 def test_settings_other_than_the_models_own_are_told():
     model = timm.create_model("test_resnet", num_classes=5)
     found = doctor(model, preprocess=Preprocess(size=(64, 64)))
@@ -336,6 +494,36 @@ def test_the_command_says_what_it_found_and_exits_by_it(honest, photos, tmp_path
     done = CliRunner().invoke(app, ["doctor", "pocket:honest", "--images", str(tmp_path)])
     assert done.exit_code == 1, done.output
     assert "label order" in done.output.splitlines()[0]
+
+
+def test_folders_named_by_numbers_are_names_first_and_indices_else(tmp_path):
+    """A model trained with ImageFolder counts 0, 1, 10, 11, 2, ... and calls its classes so."""
+    names = sorted(str(i) for i in range(12))
+    images = torch.rand(24, 3, 4, 4, generator=torch.Generator().manual_seed(1)).round()
+    truth = [i % 12 for i in range(24)]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 12))
+    with torch.no_grad():
+        flat = torch.cat([images.flatten(1), torch.ones(24, 1)], 1)
+        solved = torch.linalg.lstsq(flat, torch.eye(12)[truth]).solution
+        model[1].weight.copy_(solved[:-1].T)
+        model[1].bias.copy_(solved[-1])
+
+    def saved(called):
+        for n, (image, c) in enumerate(zip(images, truth, strict=True)):
+            (tmp_path / called[c]).mkdir(exist_ok=True, parents=True)
+            file = Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy())
+            file.save(tmp_path / called[c] / f"{n}.png")
+        return read_folder(tmp_path)
+
+    look = Preprocess(size=(4, 4))
+    by_name = doctor(model, *saved(names), preprocess=look, class_names=names)
+    assert by_name.healthy, str(by_name)
+    assert by_name.accuracy == 1
+    letters = list("abcdefghijkl")
+    (images_of, folders) = read_folder(tmp_path)
+    at = [str(names.index(folder)) for folder in folders]
+    by_index = doctor(model, images_of, at, preprocess=look, class_names=letters)
+    assert by_index.healthy, str(by_index)
 
 
 @pytest.mark.parametrize("make", ["nothing", "empty"])
@@ -363,6 +551,19 @@ def test_images_come_in_many_kinds(honest, photos, tmp_path):
         assert found.images == len(names)
 
 
+@pytest.mark.parametrize("kind", ["array", "tensor", "tensors", "names"])
+def test_labels_come_in_many_kinds(honest, photos, kind):
+    images, names = photos[0][:6], photos[1][:6]
+    index = [honest.index(name) for name in names]
+    labels = {
+        "array": np.array(index), "tensor": torch.tensor(index), "names": np.array(names),
+        "tensors": [torch.tensor(i) for i in index],
+    }[kind]  # fmt: skip
+    found = doctor(honest, images, labels)
+    assert found.healthy, str(found)
+    assert found.accuracy == 1
+
+
 def test_of_many_images_some_are_taken_with_their_labels(honest, photos):
     images, names = photos
     found = doctor(honest, images, names, most=10)
@@ -382,11 +583,22 @@ def test_of_many_images_some_are_taken_with_their_labels(honest, photos):
         (torch.full((1, 3, 8, 8), torch.nan), ["stop"], "not finite"),
         (["nowhere.png"], ["stop"], "no image that can be read"),
         ("nowhere.png", None, "give a list"),
+        (5, None, "images=int: expected several"),
+        ([(torch.rand(3, 8, 8), 1)], None, r"pair; give images=\[image for image, _ in pairs\]"),
+        ([None], None, "one is a NoneType"),
+        (torch.rand(1, 3, 8, 8), "stop", "labels='stop': expected an index or a name of each"),
+        (torch.rand(1, 3, 8, 8), 5, "labels=5: expected an index or a name of each"),
     ],
 )
 def test_images_and_labels_that_are_not_usable_are_refused(honest, images, labels, says):
     with pytest.raises(InputError, match=says):
         doctor(honest, images, labels)
+
+
+@pytest.mark.parametrize("most", [0, -1, 2.5, True])
+def test_a_number_of_images_that_is_none_is_refused(honest, most):
+    with pytest.raises(InputError, match=f"most={most}: expected a number"):
+        doctor(honest, torch.rand(2, 3, 8, 8), most=most)
 
 
 def test_the_result_reads_as_text_and_as_escaped_html():

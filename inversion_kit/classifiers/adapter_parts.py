@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,45 @@ class Options:
     template: str = "a photo of a {}"
     revision: str | None = None
 
-    def __post_init__(self) -> None:
-        if isinstance(self.labels, str):
-            raise InputError(f"labels={self.labels!r}: expected a list of names, one a class")
-
     def named(self, name: str) -> str:
         """The name asked for, or else ``name``."""
         return self.name or name
+
+
+def names_of(labels: Any) -> tuple[str, ...]:
+    """Label names in the order of the outputs; a mapping, as a config's id2label, by its indices.
+
+    Raises
+    ------
+    InputError
+        They are none, or have no order.
+
+    Examples
+    --------
+    >>> names_of({1: "dog", 0: "cat"})
+    ('cat', 'dog')
+    """
+    if isinstance(labels, Mapping):
+        by_index = {str(index): str(name) for index, name in labels.items()}
+        order = [str(i) for i in range(len(by_index))]
+        if sorted(by_index) != sorted(order):
+            raise InputError(
+                f"labels: a mapping with the keys {', '.join(map(repr, list(labels)[:3]))}, ...; "
+                f"expected 0 to {len(labels) - 1}, each with its name, or a list of names in the "
+                "order of the outputs; of a label2id give sorted(label2id, key=label2id.get)"
+            )
+        labels = [by_index[i] for i in order]
+    if isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable):
+        raise InputError(f"labels={labels!r}: expected a list of names, one a class")
+    if isinstance(labels, (set, frozenset)):
+        raise InputError(
+            f"labels: a {type(labels).__name__} has no order; give a list of names in the order of "
+            "the outputs"
+        )
+    names = tuple(str(label) for label in labels)
+    if not names:
+        raise InputError("labels: there are none; expected a list of names, one a class")
+    return names
 
 
 def is_from(thing: Any, library: str) -> bool:
@@ -46,7 +78,7 @@ def loading(name: str) -> Iterator[None]:
     except Exception as error:  # each library raises its own kinds for the same two reasons
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ClassifierUnavailableError(
-            f"model={name!r} could not be loaded ({reason}). Without a network: give a local "
+            f"model={name!r} could not be loaded ({reason}); without a network give a local "
             "folder, or the loaded model itself"
         ) from error
 
@@ -65,8 +97,7 @@ def width_of(model: Any, prepare: Callable[[Tensor], Tensor]) -> int:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"model: it could not score an image of {height} x {width} pixels "
-            f"({type(error).__name__}: {reason}); check the size in preprocess=, and that the "
-            "model takes float images (n, 3, y, x)"
+            f"({type(error).__name__}: {reason}); {way_out(model, prepare, error)}"
         ) from error
     if not isinstance(out, Tensor) or out.ndim not in (1, 2) or len(out) != 1:
         came = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
@@ -78,6 +109,29 @@ def width_of(model: Any, prepare: Callable[[Tensor], Tensor]) -> int:
     if wide == 0:
         raise InputError("model: gave no score at all; it has no classification head")
     return wide
+
+
+@torch.no_grad()
+def way_out(model: Any, prepare: Callable[[Tensor], Tensor], error: Exception) -> str:
+    """What to type where ``model`` raised ``error`` at an image."""
+    if "when training" in str(error):
+        return "model.eval()  # its batch norm is in train mode and cannot score one image"
+    height, width = getattr(prepare, "size", None) or (64, 64)
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    grey = torch.zeros(1, 1, height, width)
+    try:
+        model(grey if weight is None else grey.to(weight))
+    except Exception:  # a user's model may raise anything
+        return "check the size in preprocess=, and that the model takes float images (n, 3, y, x)"
+    mean, std = (
+        f"{sum(getattr(prepare, name, default)) / 3:.3g}"
+        for name, default in (("mean", (0.0,) * 3), ("std", (1.0,) * 3))
+    )
+    look = f"Preprocess(size=({height}, {width}), mean=({mean},) * 3, std=({std},) * 3)"
+    return (
+        f"as_classifier(model, preprocess=lambda x: rgb_to_grayscale({look}(x)))  # it takes one "
+        "channel, no RGB: from torchvision.transforms.v2.functional import rgb_to_grayscale"
+    )
 
 
 def head_of(

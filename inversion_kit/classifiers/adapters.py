@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inversion_kit.classifiers.adapter_parts import (
@@ -46,7 +48,8 @@ def build(model: Any, options: Options, *, black_box: bool) -> Classifier:
     if callable(model):
         if options.preprocess is None:
             raise InputError(
-                f"model={model!r}: a function needs preprocess=Preprocess(size=...), or "
+                f"model={model!r}: a function does not say how images are prepared for it; give "
+                "as_classifier(function, preprocess=Preprocess(size=...)), or labels=[...] and "
                 "black_box=True if it takes uint8 images and gives no gradient"
             )
         return _from_module(model, options)
@@ -106,14 +109,23 @@ def _from_module(model: nn.Module | Callable[[Tensor], Tensor], options: Options
     elif config:
         prepare, official = read_timm(config)
     else:
-        weights = "; for torchvision its weights, as ResNet18_Weights.DEFAULT"
+        weights = ", or for torchvision its weights, as ResNet18_Weights.DEFAULT"
         raise InputError(
             f"model: {called} does not say how images are prepared for it; "
             "pass preprocess=Preprocess(size=(224, 224), mean=..., std=...)"
             f"{weights if is_from(model, 'torchvision') else ''}"
         )
-    known = labels is not None and getattr(prepare, "size", None) is None
-    wide = None if known else width_of(model, prepare)
+    if config and getattr(model, "num_classes", None) == 0:
+        raise InputError(
+            f"model: {called} gives features and no classes (num_classes=0); "
+            "timm.create_model(..., num_classes=...) with the trained weights of its head"
+        )
+    wide: int | None = None
+    try:
+        wide = width_of(model, prepare)
+    except InputError:  # where no size is known, it may be that of the image alone
+        if labels is None or getattr(prepare, "size", None) is not None:
+            raise
     if labels is None:
         labels = _timm_labels(model, config, wide) or numbered(wide)
     head, labels = head_of(options.head, labels, wide)
@@ -200,10 +212,10 @@ class _Mean(nn.Module):
         self.models = nn.ModuleList(member.model for member in members)
 
     def forward(self, images: Tensor) -> Tensor:
-        mean = torch.stack([
-            member.probability(member.logits(images)).to(images.device) for member in self.members
-        ]).mean(0)  # fmt: skip
-        return torch.logit(mean, 1e-7) if self.members[0].head == "sigmoid" else mean.log()
+        each = torch.stack([member.logits(images).to(images.device) for member in self.members])
+        if self.members[0].head == "sigmoid":
+            return F.logsigmoid(each).logsumexp(0) - F.logsigmoid(-each).logsumexp(0)
+        return each.log_softmax(2).logsumexp(0) - math.log(len(each))
 
 
 def _ensemble(models: Sequence[Any], options: Options) -> Classifier:

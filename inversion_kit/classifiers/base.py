@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from inversion_kit.classifiers.adapter_parts import names_of
 from inversion_kit.classifiers.preprocess import Preprocess, parity, resize_matrix, whole_bytes
 from inversion_kit.errors import InputError, LabelError, NumericalError, nearest
 from inversion_kit.storage.hashing import hash_module
@@ -60,7 +62,7 @@ class Classifier:
         self,
         model: nn.Module | Callable[[Tensor], Tensor],
         preprocess: Callable[[Tensor], Tensor],
-        labels: Sequence[str],
+        labels: Sequence[str] | Mapping[int, str],
         *,
         name: str,
         features: Callable[[Tensor], Tensor] | None = None,
@@ -73,7 +75,7 @@ class Classifier:
         module = model if isinstance(model, nn.Module) else _Function(model)
         self.model = module.eval().requires_grad_(False)
         self.preprocess = preprocess
-        self.labels = tuple(str(label) for label in labels)
+        self.labels = names_of(labels)
         self.name = name
         self.head = head
         self.differentiable = differentiable
@@ -89,6 +91,12 @@ class Classifier:
         if head == "binary" and len(self.labels) != 2:
             raise InputError(
                 f"labels: {len(self.labels)} names for one logit; give two, no and yes"
+            )
+        if head in ("softmax", "probability") and len(self.labels) == 1:
+            raise InputError(
+                f"labels: {self.labels[0]!r} alone has 100 % of every image; give what to tell it "
+                f"from too, as labels=[{self.labels[0]!r}, 'something else'], or head='binary' for "
+                "a model of one logit"
             )
 
     def logits(self, images: Tensor) -> Tensor:
@@ -150,7 +158,7 @@ class Classifier:
                 "uint8 (n, y, x, 3) give images.permute(0, 3, 1, 2) / 255"
             )
         weight = next(self.model.parameters(), None)
-        if weight is None:
+        if weight is None or hasattr(self.model, "members"):  # each member has its own kind
             return self.preprocess(whole_bytes(images))
         images = self.preprocess(whole_bytes(images.to(weight.device)))
         return images.to(weight.dtype) if weight.is_floating_point() else images
@@ -166,9 +174,11 @@ class Classifier:
         wide = 1 if self.head == "binary" else len(self.labels)
         if not isinstance(out, Tensor) or out.shape != (n, wide):
             came = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            one = isinstance(out, Tensor) and out.numel() == n and wide == 2
+            hint = ", or head='binary' for one logit of no and yes" if one else ""
             raise InputError(
                 f"model: gave {came} for {n} images and {len(self.labels)} labels; "
-                f"expected logits ({n}, {wide})"
+                f"expected logits ({n}, {wide}){hint}"
             )
         if not torch.isfinite(out).all():
             raise NumericalError(f"classifier {self.name!r} gave values that are not finite")
@@ -177,10 +187,13 @@ class Classifier:
             return F.pad(out, (1, 0))
         if self.head == "probability":
             if bool((out < -1e-3).any()) or bool((out.sum(1) - 1).abs().max() > 1e-2):
+                what, do = "head='probability', but its values", "leave head out for logits"
+                if not self.differentiable:
+                    what = "the black box's answers"
+                    do = "give percents / 100, and of logits scipy.special.softmax(logits, axis=1)"
                 raise InputError(
-                    f"classifier {self.name!r}: head='probability', but its values are no "
-                    f"probabilities (they reach from {out.min():.3g} to {out.max():.3g} and sum to "
-                    f"{out[0].sum():.3g}); leave head out for logits"
+                    f"classifier {self.name!r}: {what} are no probabilities (they reach from "
+                    f"{out.min():.3g} to {out.max():.3g} and sum to {out[0].sum():.3g}); {do}"
                 )
             return out.clamp_min(_TINY).log()
         return out
@@ -262,7 +275,11 @@ class Classifier:
         if len(part) == 1:
             return part[0]
         if part:
-            several = ", ".join(repr(self.labels[i]) for i in part[:5])
+            word = re.compile(rf"\b{re.escape(label)}\b", re.IGNORECASE)
+            near = sorted(
+                (self.labels[i] for i in part), key=lambda n: (not word.search(n), len(n))
+            )
+            several = ", ".join(map(repr, near[:5]))
             raise LabelError(f"label={label!r} fits several: {several}; give one of them whole")
         raise LabelError(
             f"label={label!r} is none of the {len(self.labels)} labels; "
@@ -327,7 +344,7 @@ def as_classifier(
     model: Any,
     *,
     preprocess: Any = None,
-    labels: Sequence[str] | None = None,
+    labels: Sequence[str] | Mapping[int, str] | None = None,
     name: str | None = None,
     head: str | None = None,
     black_box: bool = False,
@@ -355,7 +372,8 @@ def as_classifier(
         a callable from RGB ``(n, 3, y, x)`` in [0, 1] to the model's input. Read from the model
         where it carries it (timm, hub ids, folders).
     labels
-        Class names; "class 0", "class 1", ... where neither they nor the model say.
+        Class names in the order of the outputs, or a mapping from index to name; "class 0",
+        "class 1", ... where neither they nor the model say.
     name
         How results call it; by default the name given as ``model``, or the class of the module.
     head
@@ -399,8 +417,8 @@ def as_classifier(
     return build(
         model,
         Options(
-            preprocess=preprocess, labels=labels, name=name, head=head, template=template,
-            revision=revision,
+            preprocess=preprocess, labels=None if labels is None else names_of(labels), name=name,
+            head=head, template=template, revision=revision,
         ),
         black_box=black_box,
     )  # fmt: skip

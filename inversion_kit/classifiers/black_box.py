@@ -28,7 +28,7 @@ class _BlackBox(nn.Module):
         out = out.detach().cpu().numpy() if isinstance(out, Tensor) else np.asarray(out)
         if out.shape == (len(images), len(self.labels)) and out.dtype.kind in "fiub":
             return torch.from_numpy(out.astype(np.float32)).to(images.device)
-        if out.shape == (len(images),) and out.dtype.kind in "iuU":
+        if out.shape == (len(images),) and out.dtype.kind in "iuUO":
             top = torch.tensor([self._index(one) for one in out.tolist()], device=images.device)
             return nn.functional.one_hot(top, len(self.labels)).float()
         raise InputError(

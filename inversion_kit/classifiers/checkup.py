@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
+from inversion_kit.classifiers.adapter_parts import way_out
 from inversion_kit.classifiers.base import Classifier, as_classifier
+from inversion_kit.classifiers.checkup_inputs import as_images, listed, read_folder, truth_of
 from inversion_kit.classifiers.checkup_trials import trials_of
 from inversion_kit.classifiers.diagnosis import Check, Diagnosis
 from inversion_kit.classifiers.preprocess import Preprocess
 from inversion_kit.errors import ClassifierUnavailableError, InputError, LabelError
+
+__all__ = ["doctor", "read_folder"]
 
 _BATCH = 16
 _NORMS = nn.modules.batchnorm._BatchNorm
@@ -47,14 +48,19 @@ WHY = {
 def doctor(
     model: Any,
     images: Any = None,
-    labels: Sequence[int | str] | None = None,
+    labels: Any = None,
     *,
     preprocess: Any = None,
     class_names: Sequence[str] | None = None,
     head: str | None = None,
     most: int = 64,
 ) -> Diagnosis:
-    """Check a classifier and its preprocessing in seconds; the model is left as it came.
+    """Check a classifier and its preprocessing.
+
+    Takes about fifty forward passes, and with labelled images one look at all of them; of other
+    ways to feed the classifier only those are looked at that could be clearly better. The modes
+    of a module and which of its weights ask for gradients are left as they came; what a function
+    calls is used as it is.
 
     Parameters
     ----------
@@ -64,8 +70,9 @@ def doctor(
         A few images the model knows: paths, PIL images, uint8 arrays ``(n, y, x, 3)``, or floats
         ``(n, 3, y, x)`` in [0, 1]. None looks at made-up ones.
     labels
-        Their classes, as indices or names. With them the usual alternatives are tried (channels,
-        ranges, normalisations, sizes, label orders), and the best is named.
+        Their classes, as indices or names: a list, an array or a tensor. With them the usual
+        alternatives are tried (channels, ranges, normalisations, sizes, label orders), and the
+        best is named.
     preprocess, class_names, head
         As ``preprocess``, ``labels`` and ``head`` of `as_classifier`.
     most
@@ -89,15 +96,22 @@ def doctor(
     """
     if labels is not None and images is None:
         raise InputError("labels: they need the images they belong to; give images=[...]")
-    given, range_check = _as_images(images, most)
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise InputError(f"most={most!r}: expected a number of images, 1 or more")
+    each = listed(images)
+    given, *its_range = as_images(each, most) if each else ([],)
     with _left_as_it_came(model) as training:
         try:
             classifier = as_classifier(model, preprocess=preprocess, labels=class_names, head=head)
         except (InputError, ClassifierUnavailableError) as error:
-            about = "classes" if isinstance(error, LabelError) or _names(error) else "runs"
+            labelled = isinstance(error, LabelError) or str(error).startswith("labels")
             called = model if isinstance(model, str) else type(model).__name__
-            return Diagnosis(called, (_check(about, "fail", str(error), _advice(error)),))
-        checks = [range_check] if range_check else []
+            seen, _, do = str(error).rpartition("; ")
+            check = _check(
+                "classes" if labelled else "runs", "fail", seen or do, do if seen else ""
+            )
+            return Diagnosis(called, (check,))
+        checks = [_check("images", *found) for found in its_range]
         checks += _without_labels(classifier, (given or _made_up(classifier))[:_BATCH], training)
         if labels is None:
             checks += _of_settings(classifier)
@@ -105,7 +119,7 @@ def doctor(
             labels = None
         if labels is None:
             return Diagnosis(classifier.name, tuple(checks), images=len(given))
-        truth = _truth(classifier, labels, len(_listed(images)), most)
+        truth = truth_of(classifier, labels, len(each), most)
         measured, trials, accuracy = trials_of(classifier, given, truth)
         told = _range(classifier)
         if told.status == "fail":  # the settings themselves say so: no measurement outweighs it
@@ -120,16 +134,6 @@ _NO_SCORES = ("runs", "classes", "finite")
 
 def _check(name: str, status: str, seen: str, type_this: str = "") -> Check:
     return Check(name, status, seen, WHY[name], type_this)
-
-
-def _names(error: Exception) -> bool:
-    return str(error).startswith("labels")
-
-
-def _advice(error: Exception) -> str:
-    if _names(error):
-        return "as_classifier(model, labels=[...])  # one name an output, in their order"
-    return "as_classifier(model, preprocess=Preprocess(size=(height, width), mean=..., std=...))"
 
 
 @contextlib.contextmanager
@@ -153,86 +157,6 @@ def _in_training(modules: Sequence[nn.Module]) -> list[str]:
     return sorted({type(m).__name__ for m in modules if isinstance(m, kinds) and m.training})
 
 
-def read_folder(folder: str | PathLike[str]) -> tuple[list[Path], list[int | str] | None]:
-    """Image files of a folder, and their classes where it holds one folder a class.
-
-    The folders are called by the label names, or all by the class indices.
-
-    Raises
-    ------
-    InputError
-        There is no such folder, or no image in it.
-    """
-    root = Path(folder)
-    if not root.is_dir():
-        raise InputError(f"images={str(folder)!r}: no such folder")
-    kinds = Image.registered_extensions()
-    files = sorted(f for f in root.rglob("*") if f.is_file() and f.suffix.lower() in kinds)
-    if not files:
-        raise InputError(f"images={str(folder)!r}: there are no images in it")
-    inside = [file.relative_to(root).parts for file in files]
-    labelled = all(len(parts) == 2 for parts in inside)
-    if not labelled:
-        return files, None
-    names = [parts[0] for parts in inside]
-    if all(name.isdecimal() for name in names):
-        return files, [int(name) for name in names]
-    return files, list(names)
-
-
-# --- images -----------------------------------------------------------------------------------
-
-
-def _listed(images: Any) -> list[Any]:
-    if images is None:
-        return []
-    if isinstance(images, (str, Path, Image.Image)):
-        raise InputError("images: expected several; give a list")
-    return list(images)
-
-
-def _as_images(images: Any, most: int) -> tuple[list[Tensor], Check | None]:
-    """Float ``(3, y, x)`` in [0, 1] each, at most ``most``, and what their range was."""
-    listed = _listed(images)
-    if images is None:
-        return [], None
-    if not listed:
-        raise InputError("images: there are none")
-    made = [_as_image(listed[i]) for i in _evenly(len(listed), most)]
-    low, high = min(float(i.min()) for i in made), max(float(i.max()) for i in made)
-    seen = f"values from {low:.3g} to {high:.3g}"
-    if not np.isfinite([low, high]).all():
-        raise InputError("images: they hold values that are not finite")
-    if high > 1.5:
-        return [i / 255 for i in made], _check("images", "fail", seen, "images / 255")
-    if low < -0.01:
-        return [i / 2 + 0.5 for i in made], _check("images", "fail", seen, "(images + 1) / 2")
-    return made, _check("images", "ok", seen)
-
-
-def _evenly(count: int, most: int) -> list[int]:
-    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most)).round()})
-
-
-def _as_image(one: Any) -> Tensor:
-    if isinstance(one, (str, Path)):
-        try:
-            with Image.open(one) as file:
-                one = file.convert("RGB")
-        except OSError as error:
-            raise InputError(f"images: {str(one)!r} is no image that can be read") from error
-    if isinstance(one, Image.Image):
-        one = np.array(one.convert("RGB"))
-    image = torch.as_tensor(np.array(one) if not isinstance(one, Tensor) else one).detach().cpu()
-    if image.ndim == 3 and image.shape[0] != 3 and image.shape[2] == 3:
-        image = image.permute(2, 0, 1)
-    if image.ndim != 3 or image.shape[0] != 3:
-        raise InputError(
-            f"images: one has the shape {tuple(image.shape)}; expected (3, y, x) or (y, x, 3)"
-        )
-    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
-
-
 def _made_up(classifier: Classifier) -> list[Tensor]:
     """Soft blobs of colour in the classifier's size."""
     height, width = getattr(classifier.preprocess, "size", None) or (64, 64)
@@ -240,19 +164,6 @@ def _made_up(classifier: Classifier) -> list[Tensor]:
     blobs = torch.rand(_BATCH, 3, 5, 5, generator=random)
     made = nn.functional.interpolate(blobs, (height, width), mode="bicubic").clamp(0, 1)
     return list(made)
-
-
-def _truth(classifier: Classifier, labels: Sequence[int | str], count: int, most: int) -> Tensor:
-    """Class index of each image; an index may be one too high, which is a finding."""
-    labels = list(labels)
-    if len(labels) != count:
-        raise InputError(f"labels: {len(labels)} for {count} images; give one each")
-    top = len(classifier.labels)
-    taken = [labels[i] for i in _evenly(count, most)]
-    whole = all(isinstance(x, (int, np.integer)) and not isinstance(x, bool) for x in taken)
-    if whole and max(int(x) for x in taken) == top and min(int(x) for x in taken) >= 0:
-        return torch.tensor([int(x) for x in taken])
-    return torch.tensor([classifier.index(x) for x in taken])
 
 
 # --- checks without labels --------------------------------------------------------------------
@@ -273,7 +184,8 @@ def _without_labels(
             alone, ends = classifier.raw(batch[:1]), classifier.raw(extremes)
     except Exception as error:  # a user's model may raise anything
         seen = f"{type(error).__name__}: {str(error).strip() or 'no message'}"
-        return [*checks, _check("runs", "fail", seen.splitlines()[0], _advice(error))]
+        do = way_out(classifier.model, classifier.preprocess, error)
+        return [*checks, _check("runs", "fail", seen.splitlines()[0], do)]
     checks.append(_classes(classifier, out, len(batch)))
     if checks[-1].status == "fail":
         return checks
@@ -342,10 +254,11 @@ def _logits(classifier: Classifier, out: Tensor) -> Check:
         return _check("logits", "ok", "declared to be probabilities")
     rows = out.float().reshape(len(out), -1)
     within = bool((rows >= 0).all() and (rows <= 1).all()) and float(rows.std()) > 1e-6
+    no_relu = bool((rows > 0).all())  # a sigmoid gives no exact zeros, a ReLU does
     if within and rows.shape[1] > 1 and bool(((rows.sum(1) - 1).abs() < 1e-3).all()):
         seen = "every row lies in [0, 1] and sums to 1: a softmax is in the model"
         return _check("logits", "fail", seen, "as_classifier(model, head='probability')")
-    if within and len(rows) >= 8:
+    if within and no_relu and len(rows) >= 8:
         seen = "every value lies in [0, 1]: a sigmoid is in the model"
         do = "as_classifier(lambda x: torch.logit(model(x), 1e-6), head='sigmoid', ...)"
         return _check("logits", "fail", seen, do)
@@ -371,7 +284,9 @@ def _gradient(classifier: Classifier, images: Tensor) -> Check:
     leaf = images.clone().requires_grad_()
     try:
         with torch.enable_grad():
-            classifier.logits(leaf).amax(1).sum().backward()
+            logits = classifier.logits(leaf)
+            weight = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0))
+            (logits * weight.to(logits)).sum().backward()
     except Exception as error:  # a user's model may raise anything
         return _check("gradient", "fail", str(error).splitlines()[0], do)
     slope = leaf.grad

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.diagnosis import Trial
-from inversion_kit.classifiers.preprocess import Preprocess, whole_bytes
+from inversion_kit.classifiers.preprocess import Preprocess
 
 Prepare = Callable[[Tensor], Tensor]
 _Three = tuple[float, float, float]
@@ -36,7 +37,10 @@ _SURE = 0.05
 def trials_of(
     classifier: Classifier, images: Sequence[Tensor], truth: Tensor
 ) -> tuple[list[tuple[str, str, str, str]], list[Trial], float]:
-    """Accuracy with each of the usual alternatives.
+    """Accuracy with each of the usual alternatives that could be clearly better.
+
+    Where the classifier is better than chance, an alternative must win images that are wrong now:
+    it is asked for those first, and for the others only if it wins enough of them.
 
     Parameters
     ----------
@@ -50,44 +54,86 @@ def trials_of(
     found
         Name, status, what was seen and what to type, a check.
     trials
-        All alternatives, best first.
+        The alternatives that were asked for all images, best first.
     accuracy
         As it is.
     """
     top = _top(classifier, images, classifier.preprocess)
     assert top is not None
     right = top == truth
+    guess = 1 / len(classifier.labels)
+    looks, orders = _other_looks(classifier), _other_orders(classifier)
+    count = len(looks) + len(orders)
     tried: list[tuple[Trial, Tensor]] = []
-    for family, change, do, prepare in _other_looks(classifier):
-        other = _top(classifier, images, prepare)
-        if other is not None:
-            tried.append((Trial(family, change, _share(other == truth), do), other == truth))
-    for change, do, place in _other_orders(classifier):
+    families = {family for family, *_ in looks} | {"label order"}
+    for family, change, do, prepare in looks:
+        hit = _hits(classifier, images, truth, prepare, right, count)
+        if hit is not None:
+            tried.append((Trial(family, change, _share(hit), do), hit))
+    for change, do, place in orders:
         hit = place[top] == truth
         tried.append((Trial("label order", change, _share(hit), do), hit))
     tried.sort(key=lambda pair: -pair[0].accuracy)
     hit = tried[0][1]
     wins, losses = int((hit & ~right).sum()), int((right & ~hit).sum())
     chance = stats.binomtest(wins, wins + losses, alternative="greater").pvalue if wins else 1.0
-    sure = chance * len(tried) < _SURE
-    guess = 1 / len(classifier.labels)
-    maybe = _above(right, guess) > _SURE and _above(hit, guess) * len(tried) < _SURE
-    status = "fail" if sure else "warn" if maybe else "ok"
+    real = _above(hit, guess) * count < _SURE
+    status = "ok"
+    if real and chance * count < _SURE:
+        status = "fail"
+    elif real and _above(right, guess) > _SURE:
+        status = "warn"
     return (
-        _verdicts(classifier, tried, right, status),
+        _verdicts(classifier, families, tried, right, status),
         [trial for trial, _ in tried],
         _share(right),
     )
 
 
+def _hits(
+    classifier: Classifier, images: Sequence[Tensor], truth: Tensor, prepare: Prepare,
+    right: Tensor, count: int,
+) -> Tensor | None:  # fmt: skip
+    """Where another preprocessing is right.
+
+    None where the model cannot take it, or where it cannot be clearly better, being one of
+    ``count``.
+    """
+
+    def hits(where: Tensor) -> Tensor | None:
+        top = _top(classifier, [images[i] for i in where.nonzero().flatten().tolist()], prepare)
+        return None if top is None else top == truth[where]
+
+    def hopeless(wins: int) -> bool:
+        return 0.5**wins * count >= _SURE  # the sign test, if it loses nothing
+
+    if _above(right, 1 / len(classifier.labels)) > _SURE:
+        return hits(torch.ones_like(right))
+    if hopeless(int((~right).sum())):
+        return None
+    won = hits(~right)
+    if won is None or hopeless(int(won.sum())):
+        return None
+    kept = hits(right)
+    assert kept is not None
+    hit = torch.empty_like(right)
+    hit[~right], hit[right] = won, kept
+    return hit
+
+
 def _verdicts(
-    classifier: Classifier, tried: Sequence[tuple[Trial, Tensor]], right: Tensor, status: str
-) -> list[tuple[str, str, str, str]]:
+    classifier: Classifier, families: set[str], tried: Sequence[tuple[Trial, Tensor]],
+    right: Tensor, status: str,
+) -> list[tuple[str, str, str, str]]:  # fmt: skip
     """``status`` is that of the best alternative: whether it is what the model was made for."""
     now, found = _share(right), []
     best = None if status == "ok" else tried[0][0]
     for family in FAMILIES:
         of_family = [trial for trial, _ in tried if trial.check == family]
+        if not of_family and family in families:
+            seen = f"{now:.1%} right as it is; no alternative could be clearly better"
+            found.append((family, "ok", seen, ""))
+            continue
         if not of_family:
             spec = isinstance(classifier.preprocess, Preprocess)
             why = "no other to try" if spec else "the preprocessing is a function of its own"
@@ -102,15 +148,26 @@ def _verdicts(
         seen += f"; {best.accuracy:.1%} with {best.change}"
         more = " (give more labelled images to be sure)" if status == "warn" else ""
         found.append(("accuracy", status, seen, best.type_this + more))
-    elif len(right) >= 8 and now <= max(2 / len(classifier.labels), 0.1):
-        do = "check weights and labels; none of the usual alternatives is clearly better"
-        found.append(("accuracy", "fail", f"{seen}: hardly more than chance", do))
+    elif len(right) >= 8 and (_above(right, 1 / len(classifier.labels)) > _SURE or now <= 0.1):
+        found.append(_of_chance(right, len(classifier.labels)))
     elif len(right) >= 3 and not right.any():
         do = "check weights, labels and preprocessing, or give more labelled images"
         found.append(("accuracy", "warn", seen, do))
     else:
         found.append(("accuracy", "ok", seen, ""))
     return found
+
+
+def _of_chance(right: Tensor, classes: int) -> tuple[str, str, str, str]:
+    """The accuracy of a model that guessing, or little more, explains."""
+    seen = f"{int(right.sum())} of {len(right)} right"
+    do = "check weights and labels; none of the usual alternatives is clearly better"
+    half = (1 + 1 / classes) / 2
+    fewer = stats.binomtest(int(right.sum()), len(right), half, alternative="less").pvalue
+    if fewer < _SURE:
+        return "accuracy", "fail", f"{seen}: hardly more than chance", do
+    do += " (give more labelled images to be sure)"
+    return "accuracy", "warn", f"{seen}: it may be chance", do
 
 
 def _above(hit: Tensor, guess: float) -> float:
@@ -125,20 +182,16 @@ def _share(hit: Tensor) -> float:
 @torch.no_grad()
 def _top(classifier: Classifier, images: Sequence[Tensor], prepare: Prepare) -> Tensor | None:
     """Top class of each image; None where the model cannot take what is prepared so."""
-    weight = next(classifier.model.parameters(), None)
+    other = copy.copy(classifier)
+    other.preprocess = prepare
     top = torch.zeros(len(images), dtype=torch.long)
     shapes = {image.shape for image in images}
     for shape in sorted(shapes, key=tuple):
         where = [i for i, image in enumerate(images) if image.shape == shape]
         for some in (where[i : i + 16] for i in range(0, len(where), 16)):
-            batch = whole_bytes(torch.stack([images[i] for i in some]))
-            batch = batch if weight is None else batch.to(weight.device)
             try:
-                ready = prepare(batch)
-                out = classifier.model(ready if weight is None else ready.to(weight.dtype))
+                out = other.raw(torch.stack([images[i] for i in some]))
             except (RuntimeError, ValueError, AssertionError):  # another size than the model takes
-                return None
-            if not isinstance(out, Tensor):
                 return None
             if classifier.head == "binary":
                 top[some] = (out.reshape(-1) > 0).long().cpu()
@@ -207,6 +260,11 @@ def _other_orders(classifier: Classifier) -> list[tuple[str, str, Tensor]]:
     """Change, what to type, and for each output the class that it would stand for."""
     count = len(classifier.labels)
     outputs = torch.arange(count)
+    turned = (
+        "the two names the other way round",
+        "as_classifier(model, labels=[labels[1], labels[0]])  # or 1 - labels, if they are indices",
+        torch.tensor([1, 0]),
+    )
     found = [
         (
             "names one place later",
@@ -229,4 +287,6 @@ def _other_orders(classifier: Classifier) -> list[tuple[str, str, Tensor]]:
             torch.tensor(sorted(range(count), key=str)),
         ),
     ]
+    if count == 2:  # there is one other order of two
+        found[2:] = [turned]
     return [one for one in found if not torch.equal(one[2], outputs)]
