@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,8 +11,8 @@ from typer.testing import CliRunner
 
 import inversion_kit
 from inversion_kit.cli import app
-from inversion_kit.storage.audit_store import AuditStore
-from inversion_kit.testing import synthetic_plan, synthetic_run
+from inversion_kit.storage.audit_store import AuditStore, Unit
+from inversion_kit.testing import synthetic_plan, synthetic_run, synthetic_unit
 from tests.audits import assert_same
 
 runner = CliRunner()
@@ -143,16 +144,21 @@ def test_audit_status_and_resume_say_what_became_of_the_units(tmp_path):
 
 
 def test_status_of_a_running_audit_is_read_by_another_process(tmp_path):
-    store = AuditStore.create(tmp_path / "audit", synthetic_plan([1], seeds=[0]))
+    words = [*AUDIT, "--label", "stop", "--out", str(tmp_path / "audit")]
+    assert runner.invoke(app, words).exit_code == 0
+    store = AuditStore(tmp_path / "audit")
+    store.set_aside(store.done()[0])
     with store.lock():
         seen = subprocess.run(
             [sys.executable, "-m", "inversion_kit", "status", str(store.path)],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        refused = runner.invoke(app, [*AUDIT, "--label", "stop", "--out", str(store.path)])
+        refused = runner.invoke(app, words)
     assert f"running: process {os.getpid()} on" in seen.stdout
-    assert "0 of 2 units done" in seen.stdout
+    assert "0 of 1 units done" in seen.stdout
+    assert "stopped" not in seen.stdout
     assert refused.exit_code == 2
+    assert f"another run works on it (process {os.getpid()} on" in refused.output
     assert "running:" not in runner.invoke(app, ["status", str(store.path)]).output
 
 
@@ -183,7 +189,48 @@ def test_status_of_an_audit_in_work_and_of_a_killed_one(tmp_path):
     dead = runner.invoke(app, ["status", str(out)])
     assert "running:" not in dead.output
     assert "1 of 2 units done, 0 failed, 1 missing" in dead.output
-    assert "in work: yield, token, seed 0: " in dead.output
+    assert f"stopped (process {run.pid} on {socket.gethostname()} no longer runs); " in dead.output
+    assert f"go on with: inversion-kit resume {out}\n" in dead.output
+    assert "begun: yield, token, seed 0: " in dead.output
+    assert "in work:" not in dead.output
+
+
+def test_status_counts_what_is_begun_and_estimates_each_arm(tmp_path):
+    store = AuditStore.create(tmp_path / "an audit", synthetic_plan([1, 2, 3], seeds=[0, 1]))
+    for label, arm, took in ((1, "name", 2), (2, "name", 4), (1, "token", 60)):
+        groups, attributes = synthetic_unit(label, arm, 0)
+        store.commit(Unit(label, arm, 0), groups, {**attributes, "seconds": took})
+    store.fail(Unit(2, "token", 0), ValueError("black"), 5.0)
+    store.save_checkpoint(Unit(3, "token", 0), {}, {"seconds": 30.0})
+    seen = runner.invoke(app, ["status", str(store.path)]).output
+    assert "spent: 1 min 41 s\n" in seen  # 2 + 4 + 60 + 5 + 30
+    assert "left: about 4 min 12 s, by one worker\n" in seen  # 4 x 3 + 4 x 60
+    assert "stopped; go on with: audit(...) called again" in seen
+
+    store.set_aside(Unit(1, "token", 0))
+    seen = runner.invoke(app, ["status", str(store.path)]).output
+    assert "left: about 27 s, by one worker; no unit of token is done yet" in seen  # 9 x 3
+    for unit in store.done():
+        store.set_aside(unit)
+    assert "left:" not in runner.invoke(app, ["status", str(store.path)]).output
+
+
+def test_what_goes_on_is_said_so_that_a_shell_takes_it(tmp_path):
+    plan = synthetic_plan([1], seeds=[0])
+    plan["settings"]["sources"] = {"model": "pocket:honest", "generator": "pocket", "judges": []}
+    store = AuditStore.create(tmp_path / "an audit", plan)
+    seen = runner.invoke(app, ["status", str(store.path)]).output
+    assert f"stopped; go on with: inversion-kit resume '{store.path}'\n" in seen
+
+
+def test_a_file_in_the_place_of_the_folder_is_called_a_file(tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    for out in (tmp_path / "notes", tmp_path / "notes" / "audit"):
+        done = runner.invoke(app, [*AUDIT, "--label", "stop", "--out", str(out)])
+        assert done.exit_code == 2
+        assert "a file" in done.output
+        assert "check the disk" not in done.output
+    assert (tmp_path / "notes").read_text() == "mine"
 
 
 @pytest.mark.slow

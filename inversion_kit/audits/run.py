@@ -194,13 +194,16 @@ def resume(
     path: str | Path,
     *,
     retry_failed: bool = False,
+    repair: bool = False,
     client: Any = None,
     budget: float | str | None = None,
     progress: bool = True,
 ) -> xr.DataTree:
     """Go on with an audit whose models have names: ``"pocket:..."``, ``"timm/..."``, hub ids.
 
-    An audit of a model object goes on by calling `audit` again with the same arguments.
+    An audit of a model object goes on by calling `audit` again with the same arguments; where a
+    unit of it is damaged, call ``resume(path, repair=True)`` before: it sets the unit aside, then
+    refuses as always.
 
     Parameters
     ----------
@@ -208,6 +211,9 @@ def resume(
         The folder.
     retry_failed
         Make the units that failed again.
+    repair
+        First read every byte of every unit. What is damaged is moved into ``damaged/`` of the
+        folder, a warning names it, and it is made again.
     client, budget, progress
         See `audit`.
 
@@ -218,9 +224,20 @@ def resume(
         longer the same.
     StoreError, StoreLockedError
         The folder cannot be read, or another run works on it.
+
+    Warns
+    -----
+    RuntimeWarning
+        With ``repair``: what was damaged and is set aside.
     """
     store = AuditStore(path)
     limit = seconds_of(budget)
+    if repair:  # before the models: without them the rest can be read at least
+        with store.lock():
+            aside = store.repair()
+        if aside:
+            lines = [f"path={str(path)!r}: damaged and set aside:", *aside.values()]
+            warnings.warn("\n".join(lines), RuntimeWarning, stacklevel=2)
     spec = spec_of(store)
     bench = spec.load()
     _refuse_old(store.path)

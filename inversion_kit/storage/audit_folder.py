@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,16 +28,13 @@ from typing import Any
 import xarray as xr
 
 from inversion_kit import schema
-from inversion_kit.errors import InputError, StoreError
+from inversion_kit.errors import InputError, SchemaError, StoreError
 from inversion_kit.storage import durable, unit_files
+from inversion_kit.storage.audit_plan import ARMS, check_plan
 
-ARMS = ("name", "token+name", "token", "shuffled")
 PLAN, FAILURE, META = "audit.json", "failure.json", "meta.json"
 LOCK, HOLDER = "lock", "lock.json"
 UNITS, FAILED, WORKING, DAMAGED = "units", "failed", "working", "damaged"
-_TEXT = ("classifier", "classifier_hash", "generator", "generator_hash")
-_KINDS = ("classifier", "view")
-_MOST_UNITS = 2**24
 _ID = re.compile(r"(\d{6,9})-([a-z+]+)-(\d{1,10})")
 
 
@@ -92,7 +89,14 @@ class Progress:
     holder
         Who that is or was last, if killed: pid, host, since. None after a clean end.
     seconds
-        Spent on the units that are done or failed.
+        Spent on the units that are done or failed, and on those in progress up to their
+        checkpoints.
+    left
+        Seconds that the missing units may take, by one worker: the mean of the units of each arm
+        that are done. None where none is done at all.
+    guessed
+        Arms with missing units of which none is done: ``left`` takes the slowest other arm for
+        them.
     working
         Meta data of the newest checkpoint of every unit in progress.
     """
@@ -103,6 +107,8 @@ class Progress:
     running: bool | None
     holder: dict[str, Any] | None
     seconds: float
+    left: float | None
+    guessed: list[str]
     working: dict[Unit, dict[str, Any]]
 
     @property
@@ -227,14 +233,21 @@ class AuditFolder:
         return unit_files.read(self.folder(unit))
 
     def damage(self) -> dict[Unit, str]:
-        """What is wrong with units that are there, by reading every byte of all."""
-        found = {}
-        for unit in self.done():
-            try:
-                unit_files.read(self.folder(unit))
-            except (StoreError, unit_files.SchemaError) as error:
-                found[unit] = str(error)
-        return found
+        """What is wrong with units that are done or failed, by reading every byte of all."""
+        return {unit: why for unit, _, why in self.damaged()}
+
+    def damaged(self) -> Iterator[tuple[Unit, Path, str]]:
+        """Each folder of a unit, or of a failed attempt, that is damaged, and what is wrong."""
+        for unit, state in self.states().items():
+            folders = [self.folder(unit)] if state == "done" else []
+            for folder in self.attempts(unit) if state == "failed" else folders:
+                try:
+                    if state == "failed":
+                        read_failure(folder)
+                    else:
+                        self.check_groups(unit, unit_files.read(folder)[0])
+                except (StoreError, SchemaError) as error:
+                    yield unit, folder, str(error)
 
     def progress(self) -> Progress:
         """Where the audit stands, whether a run is on it or not.
@@ -246,10 +259,12 @@ class AuditFolder:
         """
         states = self.states()
         count = Counter(states.values())
+        took: dict[str, list[float]] = {}
         seconds = 0.0
         for unit, state in states.items():
             if state == "done":
-                seconds += unit_files.seconds(durable.manifest(self.folder(unit))["note"])
+                note = durable.manifest(self.folder(unit))["note"]
+                took.setdefault(unit.arm, []).append(unit_files.seconds(note))
             elif state == "failed":
                 seconds += sum(unit_files.seconds(failure) for failure in self.failures(unit))
         working = {}
@@ -257,14 +272,21 @@ class AuditFolder:
             unit_ = Unit.parse(name)
             if unit_ is not None and states.get(unit_) != "done":
                 working[unit_] = self._meta(unit_)
+        missing = Counter(unit.arm for unit, state in states.items() if state == "missing")
+        means = {arm: sum(each) / len(each) for arm, each in took.items()}
+        slowest = max(means.values(), default=0.0)
         return Progress(
-            count["done"],
-            count["failed"],
-            count["missing"],
-            self.running(),
-            self.holder(),
-            seconds,
-            working,
+            done=count["done"],
+            failed=count["failed"],
+            missing=count["missing"],
+            running=self.running(),
+            holder=self.holder(),
+            seconds=seconds
+            + sum(sum(each) for each in took.values())
+            + sum(unit_files.seconds(meta) for meta in working.values()),
+            left=sum(n * means.get(a, slowest) for a, n in missing.items()) if means else None,
+            guessed=sorted(missing.keys() - means.keys(), key=ARMS.index) if means else [],
+            working=working,
         )
 
     def running(self) -> bool | None:
@@ -319,6 +341,26 @@ class AuditFolder:
                 f"arms {self.plan['arms']}, seeds {self.plan['seeds']}"
             )
 
+    def check_groups(self, unit: Unit, groups: Mapping[str, xr.Dataset]) -> None:
+        """Refuse groups that are another unit's: of another arm, or other classes or judges.
+
+        Raises
+        ------
+        SchemaError
+            They are.
+        """
+        alone = unit.arm == unit_files.NAME_ARM
+        if (set(groups) == {"samples"}) != alone:
+            raise SchemaError(f"unit {unit.id}: groups {sorted(groups)} do not go with its arm")
+        wanted = {
+            "class": self.plan["classes"],
+            "judge": [name for name, _ in self.plan["judges"]],
+        }
+        for group, data in groups.items():
+            for dim, names in wanted.items():
+                if dim in data.dims and data[dim].values.tolist() != names:
+                    raise SchemaError(f"unit {unit.id}, /{group}: {dim} differs from the plan's")
+
     def _meta(self, unit: Unit) -> dict[str, Any]:
         for folder in reversed(self.checkpoints(unit)):
             try:
@@ -329,62 +371,6 @@ class AuditFolder:
             if isinstance(content, dict):
                 return content
         return {}
-
-
-def check_plan(plan: Any) -> dict[str, Any]:
-    """Return the plan where an audit can be made of it.
-
-    Raises
-    ------
-    InputError
-        Something is missing, repeated or of another kind; the message names it.
-    """
-    if not isinstance(plan, dict):
-        raise InputError(f"plan: must be a dict, not {type(plan).__name__}")
-    for name in (*_TEXT, "labels", "arms", "seeds", "classes", "judges", "judge_hashes",
-                 "settings", "versions"):  # fmt: skip
-        if name not in plan:
-            raise InputError(f"plan: {name} is missing")
-    for name in _TEXT:
-        if not _is_text(plan[name]):
-            raise InputError(f"plan: {name}={plan[name]!r} must be text")
-    for name in ("settings", "versions"):
-        if not isinstance(plan[name], dict):
-            raise InputError(f"plan: {name} must be a dict")
-    for name in ("labels", "arms", "seeds", "classes", "judges", "judge_hashes"):
-        if not isinstance(plan[name], list):
-            raise InputError(f"plan: {name} must be a list")
-    classes, labels, judges = plan["classes"], plan["labels"], plan["judges"]
-    if not all(_is_text(name) for name in [*classes, *plan["judge_hashes"]]):
-        raise InputError("plan: classes and judge_hashes must be lists of text that UTF-8 can hold")
-    if not all(isinstance(pair, list) and len(pair) == 2 for pair in [*labels, *judges]):
-        raise InputError("plan: labels and judges must be lists of pairs")
-    for index, name in labels:
-        if type(index) is not int or not 0 <= index < len(classes) or classes[index] != name:
-            raise InputError(f"plan: label {name!r} is not class {index!r}")
-    for name, kind in judges:
-        if not _is_text(name) or kind not in _KINDS:
-            raise InputError(f"plan: judge {[name, kind]!r} must be a name and one of {_KINDS}")
-    if len(plan["judge_hashes"]) != len(judges):
-        raise InputError(f"plan: {len(judges)} judges, {len(plan['judge_hashes'])} judge_hashes")
-    if not all(isinstance(arm, str) and arm in ARMS for arm in plan["arms"]):
-        raise InputError(f"plan: arms={plan['arms']!r} must be of {ARMS}")
-    if not all(type(seed) is int and 0 <= seed < 2**31 for seed in plan["seeds"]):
-        raise InputError(f"plan: seeds={plan['seeds']!r} must be whole numbers from 0 below 2**31")
-    for name, values in (
-        ("labels", [index for index, _ in labels]),
-        ("arms", plan["arms"]),
-        ("seeds", plan["seeds"]),
-        ("classes", classes),
-        ("judges", [name for name, _ in judges]),
-    ):
-        if len(set(values)) != len(values):
-            raise InputError(f"plan: {name} holds something twice")
-        if not values and name != "judges":
-            raise InputError(f"plan: {name} is empty")
-    if len(labels) * len(plan["arms"]) * len(plan["seeds"]) > _MOST_UNITS:
-        raise InputError(f"plan: more than {_MOST_UNITS} units")
-    return plan
 
 
 def read_failure(folder: Path) -> dict[str, Any]:
@@ -400,14 +386,6 @@ def read_failure(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(content.get(n), str) for n in texts):
         raise StoreError(f"path={str(folder / FAILURE)!r} is no record of a failure")
     return content
-
-
-def _is_text(value: Any) -> bool:
-    """Whether it is text that UTF-8 can hold: no lone surrogates."""
-    try:
-        return isinstance(value, str) and bool(value.encode() or True)
-    except UnicodeEncodeError:
-        return False
 
 
 def _names(folder: Path) -> list[str]:

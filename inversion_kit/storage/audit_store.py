@@ -18,10 +18,9 @@ import xarray as xr
 from filelock import FileLock, Timeout
 
 from inversion_kit import schema
-from inversion_kit.errors import InputError, SchemaError, StoreError, StoreLockedError
+from inversion_kit.errors import InputError, StoreError, StoreLockedError
 from inversion_kit.storage import checkpoints, durable, unit_files
 from inversion_kit.storage.audit_folder import (
-    ARMS,
     DAMAGED,
     FAILED,
     FAILURE,
@@ -33,8 +32,8 @@ from inversion_kit.storage.audit_folder import (
     AuditFolder,
     Progress,
     Unit,
-    check_plan,
 )
+from inversion_kit.storage.audit_plan import ARMS, check_plan
 
 __all__ = ["ARMS", "AuditFolder", "AuditStore", "Progress", "Unit"]
 
@@ -42,6 +41,8 @@ _PATIENCE = 0.3
 """Seconds to wait for the lock: reading its state holds it for a moment."""
 _STAMPS = ("schema_version", "created")
 _MESSAGE, _TRACEBACK = 4_000, 16_000
+_SHOWN = 80
+"""The most letters of a value that a difference shows."""
 
 
 class AuditStore(AuditFolder):
@@ -88,6 +89,8 @@ class AuditStore(AuditFolder):
         wanted = _as_json(check_plan(dict(plan)))
         if clash := set(wanted) & set(_STAMPS):
             raise InputError(f"plan: {sorted(clash)} are written by the store; leave them out")
+        if root.exists() and not root.is_dir():
+            raise InputError(f"path={str(root)!r} is a file; give a folder, new or empty")
         if not (root / PLAN).exists():
             if root.exists() and (foreign := _foreign(root)):
                 raise InputError(
@@ -106,13 +109,17 @@ class AuditStore(AuditFolder):
                 if not (root / PLAN).exists():
                     durable.write_file(root / PLAN, durable.dump(stamped | wanted))
         store = cls(root)
-        found = {name: value for name, value in store.plan.items() if name not in _STAMPS}
-        if differing := _differences(found, wanted):
+        if differing := store.differences(wanted):
             raise InputError(
                 f"path={str(root)!r} holds an audit of other models, settings or libraries; make "
                 "them the same, or begin in another folder. It differs in " + "; ".join(differing)
             )
         return store
+
+    def differences(self, plan: Mapping[str, Any]) -> list[str]:
+        """A line for every value in which a plan differs from the folder's."""
+        found = {name: value for name, value in self.plan.items() if name not in _STAMPS}
+        return _differences(found, dict(plan))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -156,7 +163,7 @@ class AuditStore(AuditFolder):
             It cannot be written; nothing of it is visible.
         """
         self.check(unit)
-        self._check_groups(unit, groups)
+        self.check_groups(unit, groups)
         new = unit_files.write(self.path / UNITS, unit.id, groups, attributes)
         self._drop_checkpoints(unit)
         return new
@@ -241,10 +248,29 @@ class AuditStore(AuditFolder):
             It is not there, or cannot be moved.
         """
         self.check(unit)
-        source = self.folder(unit)
+        return self._move_aside(self.folder(unit))
+
+    def repair(self) -> dict[Unit, str]:
+        """Set aside every unit and every record of a failure that is damaged; what is wrong.
+
+        They are kept in ``damaged/``, and the units are missing: whoever runs next makes them
+        again. Hold the lock.
+
+        Raises
+        ------
+        StoreError
+            One cannot be moved.
+        """
+        found = {}
+        for unit, folder, why in list(self.damaged()):
+            self._move_aside(folder)
+            found[unit] = why
+        return found
+
+    def _move_aside(self, source: Path) -> Path:
+        target = self.path / DAMAGED / f"{source.name}-{time.time_ns()}"
         try:
-            (self.path / DAMAGED).mkdir(exist_ok=True)
-            target = self.path / DAMAGED / f"{unit.id}-{time.time_ns()}"
+            target.parent.mkdir(exist_ok=True)
             os.rename(source, target)
         except OSError as error:
             raise durable.trouble(source, error) from error
@@ -268,19 +294,6 @@ class AuditStore(AuditFolder):
                 self._drop_checkpoints(unit)
             else:
                 durable.sweep(folder)
-
-    def _check_groups(self, unit: Unit, groups: Mapping[str, xr.Dataset]) -> None:
-        alone = unit.arm == unit_files.NAME_ARM
-        if (set(groups) == {"samples"}) != alone:
-            raise SchemaError(f"unit {unit.id}: groups {sorted(groups)} do not go with its arm")
-        wanted = {
-            "class": self.plan["classes"],
-            "judge": [name for name, _ in self.plan["judges"]],
-        }
-        for group, data in groups.items():
-            for dim, names in wanted.items():
-                if dim in data.dims and data[dim].values.tolist() != names:
-                    raise SchemaError(f"unit {unit.id}, /{group}: {dim} differs from the plan's")
 
 
 @contextmanager
@@ -350,8 +363,22 @@ def _differences(found: dict[str, Any], wanted: dict[str, Any], within: str = ""
         if isinstance(old, dict) and isinstance(new, dict):
             lines += _differences(old, new, f"{within}{name}.")
         elif old != new:
-            lines.append(f"{within}{name}: there {old!r:.80}, here {new!r:.80}")
+            lines.append(f"{within}{name}: {_first_difference(old, new)}")
     return lines
+
+
+def _first_difference(old: Any, new: Any) -> str:
+    """Both values; of long ones their lengths and where they begin to differ."""
+    short = max(len(repr(old)), len(repr(new))) <= _SHOWN
+    if short or type(old) is not type(new) or not isinstance(old, list | str):
+        return f"there {old!r:.{_SHOWN}}, here {new!r:.{_SHOWN}}"
+    pairs = zip(old, new, strict=False)
+    at = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(old), len(new)))
+    n = 1 if isinstance(old, list) else 20
+    return (
+        f"there {len(old)} long, here {len(new)}; from {at} on there {old[at : at + n]!r:.{_SHOWN}}"
+        f", here {new[at : at + n]!r:.{_SHOWN}}"
+    )
 
 
 def _clean(text: str) -> str:

@@ -250,9 +250,11 @@ def trouble(path: Path, error: OSError, *, reading: bool = False) -> StoreError:
     if reading:
         advice = "check the path and the disk"
         if isinstance(error, FileNotFoundError):
-            advice = "it is missing"
+            advice = f"it is missing; {REPAIR}"
     elif error.errno in _FULL:
         advice = "the disk or a quota is full: free some space and resume; what was stored is kept"
+    elif isinstance(error, NotADirectoryError | FileExistsError):
+        advice = "a file is where a folder is wanted: give another path"
     elif error.errno in _CLOSED:
         advice = "no permission to write there: make it writable or use another folder, and resume"
     else:
@@ -261,7 +263,10 @@ def trouble(path: Path, error: OSError, *, reading: bool = False) -> StoreError:
     return StoreError(f"path={str(path)!r} cannot be {verb}: {error.strerror or error}; {advice}")
 
 
-REPAIR = "restore it from a copy, or set it aside and resume"
+REPAIR = (
+    "restore it from a copy, or make it again; units of an audit by: "
+    "inversion-kit resume FOLDER --repair"
+)
 """What to do about a damaged file."""
 
 
