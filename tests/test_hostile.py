@@ -10,7 +10,6 @@ import importlib
 import itertools
 import json
 import pickle
-import resource
 import sys
 import time
 
@@ -25,6 +24,7 @@ from inversion_kit.errors import InversionError
 from inversion_kit.storage import checkpoints, durable, sealed, unit_files
 from inversion_kit.storage.audit_store import AuditStore, Unit
 from inversion_kit.testing import synthetic_plan, synthetic_run, synthetic_unit
+from tests.memory import peak
 from tests.test_unit_files import assert_same
 
 TOKEN, FAILED = Unit(1, "token", 0), Unit(2, "token", 0)
@@ -212,28 +212,27 @@ def attack(loader, root, count):
         case.mend(path)
     SEEN.clear()
     refused, slowest = 0, 0.0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(count):
-        path = case.harm(lambda data: mutate(data, rng), rng)
-        began = time.monotonic()
-        try:
-            found = case.load()
-        except InversionError:
-            refused += 1
-        except Exception as error:
-            raise AssertionError(
-                f"{loader}, mutation {number} of {path.name}: {error!r}"
-            ) from error
-        else:
-            if case.same:
-                case.same(found)
-        slowest = max(slowest, time.monotonic() - began)
-        case.mend(path)
-    case.load()
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert grown < 300
+    with peak() as grown:
+        for number in range(count):
+            path = case.harm(lambda data: mutate(data, rng), rng)
+            began = time.monotonic()
+            try:
+                found = case.load()
+            except InversionError:
+                refused += 1
+            except Exception as error:
+                raise AssertionError(
+                    f"{loader}, mutation {number} of {path.name}: {error!r}"
+                ) from error
+            else:
+                if case.same:
+                    case.same(found)
+            slowest = max(slowest, time.monotonic() - began)
+            case.mend(path)
+        case.load()
+    assert grown[0] < 300
     assert SEEN == []
-    return refused, slowest, grown
+    return refused, slowest, grown[0]
 
 
 def test_the_hook_sees_a_pickle_that_is_opened():
