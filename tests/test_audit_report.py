@@ -111,6 +111,21 @@ def test_a_picture_is_cut_from_its_place(html: str, tree: xr.DataTree) -> None:
     assert abs(picture[18:22, 36:60].mean() - 205) < 4
 
 
+def test_a_label_whose_first_run_failed_shows_its_second() -> None:
+    tree = synthetic_audit(samples=8, failed=[("sky", "token", 0)])
+    page = Page(audit_report.to_html(tree))
+    shown = [a for _, a in page.elements if "data-picture" in a]
+    own = [a for a in shown if (a["data-picture"] or "").startswith("0 ")]
+    assert {a["data-picture"] for a in own} == {"0 4", "0 5", "0 6"}  # of run 1
+    assert {a["class"] for a in own} == {"p s0 r2 c4", "p s0 r2 c5", "p s0 r2 c6"}
+    assert own[0]["aria-label"] == "sky, token, run 1, noise 1"
+    assert {a["data-picture"] for a in shown} - {a["data-picture"] for a in own} == {
+        f"{i} {c}" for i in range(1, 5) for c in range(3)
+    }
+    glance = [a["class"] for _, a in page.elements if a.get("aria-label") == "Picture of"]
+    assert "p s0 r2 c4" in glance
+
+
 def test_the_map_marks_what_the_sheets_show(html: str, page: Page, tree: xr.DataTree) -> None:
     data, _ = json.JSONDecoder().raw_decode(page.data)
     points = data["map"]["image"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -279,6 +280,7 @@ def test_a_mark_of_the_map_shows_its_image(watched: Any, plain: Path) -> None:
         shown = page.locator(".card .main .p")
         assert "data:image/webp" in shown.evaluate("e => getComputedStyle(e).backgroundImage")
         assert "read as" in shown.get_attribute("aria-label")
+        assert re.search(r"run \d, noise \d+: ", shown.get_attribute("aria-label"))
         label, arm, column = (data[k][n] for k in ("label", "arm", "column"))
         assert shown.get_attribute("class") == f"p s{label} r{arm} c{column}"
         assert page.locator(".card .others .p").evaluate_all(
@@ -319,8 +321,11 @@ def test_the_map_is_walked_by_keys_and_filtered(watched: Any, plain: Path) -> No
         )  # fmt: skip
 
     whole = marks()
+    numbers = page.locator('.map[data-space="token"] a:not([hidden])')
+    assert numbers.count() > 0
     page.locator("#map-arm").select_option("0")
     assert 0 < marks() < whole
+    assert numbers.count() == 0  # no token is of the name alone
     page.locator("#map-arm").select_option("")
     page.locator("#search").fill("sky")
     assert 0 < marks() < whole / 4
@@ -341,6 +346,84 @@ def test_paper_holds_what_is_folded_and_no_controls(watched: Any, plain: Path) -
     for part in (".board", ".glance", ".map", "#made"):
         assert page.locator(part).first.is_visible()
     assert faults == []
+
+
+def opened(page: Any) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+
+
+@pytest.mark.parametrize("what", ["run", "audit"])
+def test_a_narrow_screen_is_not_scrolled_sideways(browser: Any, tmp_path: Path, what: str) -> None:
+    made = {"run": synthetic_run, "audit": lambda **wide: synthetic_audit(labels=2, **wide)}[what]
+    path = report(made(checks=10, steps=20), tmp_path / "a.html")
+    page = browser.new_context(viewport={"width": 400, "height": 900}).new_page()
+    page.goto(path.as_uri())
+    opened(page)
+    assert page.locator(".scroll .unseen").count() > 5
+    assert page.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [400, 400]
+    page.context.close()
+
+
+def test_the_first_screen_shows_pictures(browser: Any, tmp_path: Path) -> None:
+    tree = synthetic_audit(
+        labels=40, seeds=1, samples=8, size=2, steps=1, checks=2, outcomes=OUTCOMES,
+        names=[f"a label of some length, number {i}" for i in range(42)],
+    )  # fmt: skip
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.goto(report(tree, tmp_path / "audit.html").as_uri())
+    ends = [p.bounding_box() for p in page.locator(".glance .p").all()[:9]]
+    assert all(end["y"] + end["height"] < 900 for end in ends)
+    assert page.locator(".lead").bounding_box()["height"] < 600
+    page.context.close()
+
+
+def test_paper_is_short_and_its_tables_have_heads(watched: Any, plain: Path) -> None:
+    page, _ = watched
+    page.goto(plain.as_uri())
+    pages = page.pdf(format="A4").count(b"/Type /Page\n")
+    assert 10 < pages < 32
+    page.emulate_media(media="print")
+    # Chromium repeats a head of plain text on every page, and leaves out boxes such as buttons.
+    shown = page.locator(".board thead button").evaluate_all(
+        "all => all.map(e => getComputedStyle(e).display)"
+    )
+    assert set(shown) == {"contents"}
+    assert "left out" in page.locator(".paper").inner_text()
+    assert not page.locator(".figures .numbers").first.is_visible()
+
+
+def test_words_are_not_broken_on_paper(watched: Any, tmp_path: Path) -> None:
+    page, _ = watched
+    names = ["right of way at the next intersection", "speed limit 30", "children crossing"]
+    tree = synthetic_audit(labels=1, samples=8, names=[*names])
+    page.set_viewport_size({"width": 688, "height": 1000})  # A4 without its margins
+    page.goto(report(tree, tmp_path / "audit.html").as_uri())
+    page.emulate_media(media="print")
+    broken = page.locator(".arms .top span, .board bdi").evaluate_all(
+        """all => all.flatMap((e) => {
+          const text = document.createTreeWalker(e, NodeFilter.SHOW_TEXT), cut = [];
+          while (text.nextNode()) for (const word of text.currentNode.data.matchAll(/\\S+/g)) {
+            const range = document.createRange();
+            range.setStart(text.currentNode, word.index);
+            range.setEnd(text.currentNode, word.index + word[0].length);
+            if (range.getClientRects().length > 1) cut.push(word[0]);
+          }
+          return cut;
+        })"""
+    )
+    assert broken == []
+
+
+def test_the_report_of_a_run_is_whole_on_paper(watched: Any, tmp_path: Path) -> None:
+    page, _ = watched
+    page.goto(report(synthetic_run(), tmp_path / "run.html").as_uri())
+    folded = page.locator("details .pictures")
+    assert not folded.is_visible()
+    page.emulate_media(media="print")
+    assert folded.is_visible()
+    assert folded.bounding_box()["height"] > 100
+    assert not page.locator(".figures .numbers").first.is_visible()
+    assert "left out" in page.locator(".paper").inner_text()
 
 
 @pytest.mark.parametrize(

@@ -250,7 +250,7 @@ def _meaning_sentence(read: xr.Dataset, arm: str, options: dict[str, int]) -> st
     ]
     if tricks:
         parts.append(
-            f"for {len(tricks)} less than half ({_some(tricks)}: a trick, or a trait that only "
+            f"for {len(tricks)} less than half ({_some(tricks, 3)}: a trick, or a trait that only "
             f"{classifier} ties to the class)"
         )
     if open_:
@@ -265,11 +265,11 @@ def _attention_sentence(
     tree: xr.DataTree, read: xr.Dataset, arm: str, options: dict[str, int]
 ) -> str:
     listed = _attention(tree, read, arm, options)
-    said = []
-    for kind in KINDS:
-        names = list(dict.fromkeys(a.label for a in listed if a.kind == kind))
-        if names:
-            said.append(f"{kind}: {_some(names)}")
+    named = {
+        kind: list(dict.fromkeys(a.label for a in listed if a.kind == kind)) for kind in KINDS
+    }
+    few = 3 if sum(map(bool, named.values())) <= 2 else 1
+    said = [f"{kind}: {_some(names, few)}" for kind, names in named.items() if names]
     many = read.sizes["label"] >= 20
     status = tree["status"]["status"].values
     left = int((status == "missing").sum())

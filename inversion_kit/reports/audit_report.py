@@ -183,7 +183,8 @@ def _page(
     data = {k: v for k, v in found.items() if k not in ("settings", "versions")}
     data["labels"] = [_slim(row) for row in found["labels"]]
     data["verdicts"] = list(VERDICTS)
-    data["there"] = _there(tree, detail)
+    data["columns"] = _columns_of_pictures(tree, found, detail)
+    data["there"] = (tree["status"]["status"].values == "done").astype(int).tolist()
     drawn = None
     if parts.points:
         columns = _test_noises(tree, detail)
@@ -211,19 +212,31 @@ def _page(
         made=made(found),
         command=_command(tree, found),
         there=data["there"],
+        columns=data["columns"],
+        picked=_picked(tree, found, detail),
         detail=detail,
         scale=_scale,
         gain_scale=lambda share: _scale(share, -1.0),
-        shown=min(_SHOWN, detail.images),
     )
 
 
-def _there(tree: xr.DataTree, detail: Detail) -> list[list[list[int]]]:
-    """1 where a unit has the picture, for every label, arm and each of the first columns."""
-    done = tree["status"]["status"].values == "done"
-    runs = [r for r, _ in _test_noises(tree, detail)[:_SHOWN]]
-    there: list[list[list[int]]] = done[:, :, runs].astype(int).tolist()
-    return there
+def _columns_of_pictures(
+    tree: xr.DataTree, found: dict[str, Any], detail: Detail
+) -> list[dict[str, Any]]:
+    """Run and words of every column of pictures."""
+    many = len(found["seeds"]) > 1
+    return [
+        {"run": r, "says": f"run {found['seeds'][r]}, noise {k + 1}" if many else f"noise {k + 1}"}
+        for r, k in _test_noises(tree, detail)
+    ]
+
+
+def _picked(tree: xr.DataTree, found: dict[str, Any], detail: Detail) -> list[list[int]]:
+    """For every label the first columns that have a picture of the arm, then those without."""
+    done = tree["status"]["status"].values[:, found["arms"].index(found["arm"])] == "done"
+    runs = [r for r, _ in _test_noises(tree, detail)]
+    picked: list[list[int]] = np.argsort(~done[:, runs], axis=1, kind="stable")[:, :_SHOWN].tolist()
+    return picked
 
 
 def _test_noises(tree: xr.DataTree, detail: Detail) -> list[tuple[int, int]]:

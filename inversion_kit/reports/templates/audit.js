@@ -82,9 +82,10 @@
   arm.addEventListener("input", () => {
     for (const picture of all("[data-picture]")) {
       const [label, column] = picture.dataset.picture.split(" ").map(Number);
-      const there = data.there[label][arm.selectedIndex][column];
+      const { run, says } = data.columns[column];
+      const there = data.there[label][arm.selectedIndex][run];
       picture.className = there ? `p s${label} r${arm.selectedIndex} c${column}` : "gap grey";
-      picture.setAttribute("aria-label", `${rows[label].label}, ${arm.value}, picture ${column + 1}${there ? "" : ": none"}`);
+      picture.setAttribute("aria-label", `${rows[label].label}, ${arm.value}, ${says}${there ? "" : ": none"}`);
     }
   });
 
@@ -174,7 +175,7 @@
   for (const strip of all("details[open] .strip")) player(strip);
 
   // A cell of a matrix says what it is and leads to its label.
-  for (const readout of all(".readout")) readout.hidden = false;
+  for (const part of all(".readout, .folds")) part.hidden = false;
   const cells = one(".matrices");
   if (cells) {
     const says = one("#cell");
@@ -237,7 +238,7 @@
       }
       const name = rows[label].label;
       const words = space === "image"
-        ? `“${name}”, ${placed.arms[arm]}, picture ${column + 1}: read as “${placed.classes[points.read[n]]}”` +
+        ? `“${name}”, ${placed.arms[arm]}, ${data.columns[column].says}: read as “${placed.classes[points.read[n]]}”` +
           (points.kind[n] === 0 ? "" : `; ${placed.kinds[points.kind[n]]}`)
         : `Token of “${name}”, ${placed.arms[arm]}, run ${points.column[n] + 1}`;
       const main = made("div", "main");
@@ -267,7 +268,8 @@
           path.setAttribute("d", points.x.map((_, n) =>
             points.kind[n] === kind && points.arm[n] === arm && visible(points, n) ? mark(points, n, space) : "").join(""));
         }
-        for (const link of all("a", drawing)) link.toggleAttribute("hidden", !fits(rows[Number(link.getAttribute("href").slice(7))]));
+        const left = new Set(points.label.filter((_, n) => visible(points, n)));
+        for (const link of all("a", drawing)) link.toggleAttribute("hidden", !left.has(Number(link.getAttribute("href").slice(7))));
         one(".same", drawing).setAttribute("d", "");
       }
     };
