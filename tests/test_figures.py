@@ -231,17 +231,42 @@ def test_before_after_pairs_noise_and_names_three(audit: xr.DataTree) -> None:
     p = samples["probability"].sel(arm="token").values[1]
     names = samples["class"].values
     lines = [
-        f"<b>✓ {names[c]} {style.percent(float(p[c]))}</b>" if names[c] == "blue"
-        else f"{names[c]} {style.percent(float(p[c]))}"
+        f"<b>✓ {names[c]}: {style.percent(float(p[c]))}</b>" if names[c] == "blue"
+        else f"{names[c]}: {style.percent(float(p[c]))}"
         for c in np.argsort(-p)[:3]
     ]  # fmt: skip
     assert "<br>".join(lines) in [a.text for a in figure.layout.annotations]
 
 
+def test_the_tick_marks_the_first_class_alone() -> None:
+    """A label in second place stays bold, but it is not what the image is read as."""
+    tree = synthetic_run()
+    p = tree["samples"]["probability"].sel(arm="token").values[0]
+    p[:] = 0.01
+    target = tree.attrs["label_index"]
+    p[0, target], p[0, target - 1] = 0.6, 0.3
+    p[1, target], p[1, target - 1] = 0.3, 0.6
+    figure = figures.before_after(tree, arms=["token"], columns=2)
+    first, second = (a.text for a in figure.layout.annotations if "sky" in a.text and "%" in a.text)
+    assert first.startswith("<b>✓ sky: 60")
+    assert second.split("<br>")[1].startswith("<b>sky: 30")
+    assert "✓" not in second
+
+
 def test_a_missing_unit_is_told_in_place_of_its_pictures(audit: xr.DataTree) -> None:
     figure = figures.before_after(audit, label="black", columns=3)
     assert len(figure.layout.images) == 3
-    assert [a.text for a in figure.layout.annotations].count("not there") == 3
+    assert [a.text for a in figure.layout.annotations].count("not run") == 3
+    assert len(figure.layout.shapes) == 3  # a frame in place of each
+    failed = figures.before_after(audit, label="sky", columns=3, seed=0)
+    assert [a.text for a in failed.layout.annotations].count("failed") == 3
+    low, high = failed.layout.xaxis.range
+    for shape, note in zip(
+        failed.layout.shapes, (a for a in failed.layout.annotations if a.text == "failed"),
+        strict=True,
+    ):  # fmt: skip
+        assert low <= shape.x0 < note.x < shape.x1 <= high
+        assert shape.y0 < note.y < shape.y1
     assert "not run" in figures.strip(audit, label="black").layout.annotations[0].text
     with pytest.raises(InputError, match=r"seed=7: this result holds \[0, 1, 2\]"):
         figures.strip(audit, label="sky", seed=7)
@@ -363,6 +388,22 @@ def test_confusion_matrices_are_the_analysis(audit: xr.DataTree) -> None:
     assert figure.data[1].text[labels.index("blue")][names.index("red")] == "50"
     assert figure.data[2].text[labels.index("blue")][names.index("blue")] == "−50"
     assert set(figure.data[1].text[labels.index("black")]) == {"–"}
+
+
+def test_confusion_has_room_for_names_and_colour_bars() -> None:
+    names = [f"a name of a sign, the {n}th" for n in range(45)]
+    figure = figures.confusion(synthetic_audit(labels=43, names=names, size=2, steps=1, samples=4))
+    share, change = figure.layout.coloraxis.colorbar, figure.layout.coloraxis2.colorbar
+    assert share.orientation == change.orientation == "h"
+    assert share.x + share.len / 2 < change.x - change.len / 2  # beside, not on each other
+    tall = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    assert -share.y * tall > 22 * 6 + 40  # below the upright names and their title
+    assert figure.layout.margin.b + share.y * tall >= 50
+    axis, wide = figure.layout.xaxis, 800 / 3
+    apart = wide / len(figure.data[0].x) * (axis.tickvals[1] - axis.tickvals[0])
+    assert axis.tickangle == -90
+    assert apart > axis.tickfont.size
+    assert "every 3rd column is named" in figure.layout.title.subtitle.text
 
 
 def test_confusion_of_many_labels_keeps_every_image() -> None:

@@ -12,20 +12,22 @@ from PIL import Image
 
 from inversion_kit.errors import InputError, nearest
 from inversion_kit.figures.select import is_audit, one_label
-from inversion_kit.figures.style import arm_name, graph_objects, layout, percent, text
+from inversion_kit.figures.style import GREY, arm_name, graph_objects, layout, percent, text
 from inversion_kit.pictures import data_address, image_of
 
 _SIDE = 160
 _GAP = 0.06
 _CELL = 154
 """Width in pixels of a picture and the gap beside it."""
-_MOST = 13
-"""Characters of a name below an image; all of it is shown on hover."""
+_MOST = 15
+"""Characters of a name below an image, cut in its middle; all of it is shown on hover."""
+_GAPS = {"failed": "failed", "missing": "not run", "done": "no finite probability"}
+"""Why a picture is not there, by the status of its unit."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture (None for a gap), the lines below it and the text shown on hover."""
+    """A picture and the lines below it, or None and what stands in its frame; text on hover."""
 
     image: np.ndarray | None
     lines: tuple[str, ...]
@@ -173,14 +175,13 @@ def before_after(
         row = []
         for k in range(shown):
             if not there[a, run, k]:
-                row.append(Tile(None, ("not there",), "failed or not run"))
+                why = _GAPS[_status(one, arm, run)]
+                row.append(Tile(None, (why,), f"{arm_name(arm)}, noise {k + 1}: {why}"))
                 continue
             p = probability[a, run, k]
             best = np.argsort(-p, kind="stable")[:3]
-            lines = tuple(
-                _reading(names[c], p[c], hit=bool(c == target), target=bool(c == target))
-                for c in best
-            )
+            hit = bool(best[0] == target)
+            lines = tuple(_reading(names[c], p[c], hit=hit, target=bool(c == target)) for c in best)
             row.append(
                 Tile(pixels[a, k], lines, _hover(names, p, f"{arm_name(arm)}, noise {k + 1}"))
             )
@@ -190,7 +191,7 @@ def before_after(
         rows, [f"noise {k + 1}" for k in range(shown)], [arm_name(a) for a in arms],
         f"“{name}” on the same test noises",
         f"run {samples['seed'].values[run]}, first noises, not chosen by score; top three classes "
-        f"of {text(one.attrs['classifier'])}, ✓ and bold for the label",
+        f"of {text(one.attrs['classifier'])}, bold for the label, ✓ where it is the first",
     )  # fmt: skip
 
 
@@ -229,13 +230,22 @@ def _run(seeds: np.ndarray, there: np.ndarray, seed: int | None) -> int | None:
 
 def _reading(name: str, probability: float, *, hit: bool, target: bool) -> str:
     """What an image is read as, short enough for the place below it."""
-    said = f"{text(name, most=_MOST)} {percent(float(probability))}".strip()
+    said = percent(float(probability))
+    if name:
+        said = f"{text(name, most=_MOST - 2 * target)}: {said}"  # bold letters are wider
     return f"<b>{'✓ ' if hit else ''}{said}</b>" if target else said
+
+
+def _status(one: xr.DataTree, arm: str, run: int) -> str:
+    """Of the unit that an image is of; a run is one that was done."""
+    if "status" not in one.children:
+        return "done"
+    return str(one["status"]["status"].sel(arm=arm).isel(seed=run).values)
 
 
 def _hover(names: list[str], probability: np.ndarray, where: str) -> str:
     best = np.argsort(-probability, kind="stable")[:5]
-    said = [f"{text(names[c])} {percent(float(probability[c]))}" for c in best]
+    said = [f"{text(names[c])}: {percent(float(probability[c]))}" for c in best]
     return "<br>".join([where, *said])
 
 
@@ -243,8 +253,7 @@ def _grid(rows: list[list[Tile]], heads: list[str], sides: list[str], title: str
     go = graph_objects()
     lines = max(len(t.lines) for row in rows for t in row)
     columns = len(heads)
-    below = 0.13 * lines + 0.06
-    pitch = 1 + below
+    pitch = 1.06 + 0.13 * lines
     figure = go.Figure()
     spots = [(i, k, t) for i, row in enumerate(rows) for k, t in enumerate(row)]
     figure.add_scatter(
@@ -254,14 +263,21 @@ def _grid(rows: list[list[Tile]], heads: list[str], sides: list[str], title: str
         hovertemplate="%{customdata}<extra></extra>", showlegend=False,
     )  # fmt: skip
     for i, k, tile in spots:
-        if tile.image is not None:
+        if tile.image is None:
+            figure.add_shape(
+                x0=k + _GAP / 2, x1=k + 1 - _GAP / 2, y0=i * pitch, y1=i * pitch + 1 - _GAP,
+                line={"color": GREY, "width": 1, "dash": "dash"}, fillcolor="rgba(0, 0, 0, 0)",
+            )  # fmt: skip
+        else:
             figure.add_layout_image(
                 source=thumbnail(tile.image), xref="x", yref="y", x=k + _GAP / 2, y=i * pitch,
                 sizex=1 - _GAP, sizey=1 - _GAP, sizing="contain", layer="below",
             )  # fmt: skip
+        below = tile.image is not None
         figure.add_annotation(
-            x=k + 0.5, y=i * pitch + 1 - _GAP, text="<br>".join(tile.lines), showarrow=False,
-            yanchor="top", font={"size": 11}, align="center",
+            x=k + 0.5, y=i * pitch + (1 - _GAP) / (1 if below else 2), text="<br>".join(tile.lines),
+            showarrow=False, yanchor="top" if below else "middle", font={"size": 11},
+            align="center",
         )  # fmt: skip
     for k, head in enumerate(heads):
         figure.add_annotation(x=k + 0.5, y=-0.03, text=head, showarrow=False, yanchor="bottom",

@@ -19,6 +19,9 @@ from inversion_kit.figures.style import (
 )
 
 REST = "other classes"
+_NAMES = 16
+"""Columns named at most: upright, more would lie on each other at 1,000 pixels."""
+_ORDINALS = {2: "2nd", 3: "3rd"}
 
 
 def confusion(
@@ -79,7 +82,7 @@ def confusion(
         (gathered(change["difference"].values), change["pairs"].values[rows],
          f"{arm_name(arm)} − {arm_name(control)}"),
     ]  # fmt: skip
-    every = -(-len(heads) // 18)  # more names than that would lie on each other
+    every = -(-len(heads) // _NAMES)
     small = len(rows) <= 12 and len(heads) <= 14
     figure = plotly_module("subplots").make_subplots(
         rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03,
@@ -107,29 +110,43 @@ def confusion(
         )  # fmt: skip
         figure.update_xaxes(
             tickmode="array", tickvals=list(range(0, len(heads), every)), ticktext=heads[::every],
-            tickangle=-60,
-            ticks="", title_text="read as", row=1, col=i,
+            tickangle=-90, tickfont={"size": 11}, ticks="", title_text="read as", row=1, col=i,
         )  # fmt: skip
-        figure.update_yaxes(**rows_axis([labels[r] for r in rows]), row=1, col=i)
+        figure.update_yaxes(
+            **rows_axis([labels[r] for r in rows], tickfont={"size": 12 if small else 11}),
+            row=1, col=i,
+        )  # fmt: skip
         figure.update_yaxes(range=[len(rows) - 0.5, -0.5], row=1, col=i)
     figure.update_yaxes(title_text="made for", row=1, col=1)
     note = "share of each label's test images, by the audited classifier"
     if every > 1:
-        note += f"; every {every}. column is named, hover names each"
+        note += f"; every {_ORDINALS.get(every, f'{every}th')} column is named, hover names each"
     if len(rows) < len(labels):
         note += (f"; the {len(rows)} labels missed most often, "
                  f"{len(labels) - len(rows)} left out")  # fmt: skip
-    bar = {"len": 1.0, "thickness": 12, "tickformat": ".0%", "xanchor": "left"}
+    tall = max(150, (26 if small else 14) * len(rows))
+    # Below the names, in pixels: the first two matrices share a scale, the third has its own.
+    below = 60 + 6.2 * max(min(len(name), 22) for name in [*names, REST])
+    bar = {
+        "orientation": "h",
+        "thickness": 10,
+        "y": -below / tall,
+        "yanchor": "top",
+        "tickfont": {"size": 11},
+        "tickvals": [-1, -0.5, 0, 0.5, 1],
+    }
     figure.update_layout(
         **layout(
-            "What the images are read as", note, height=max(420, 280 + 15 * len(rows)),
-            margin={"l": 150, "r": 160, "t": 110, "b": 140},
+            "What the images are read as", note, height=int(110 + tall + below + 60),
+            margin={"l": 170, "r": 30, "t": 110, "b": int(below + 60)},
             coloraxis={"colorscale": "Blues", "cmin": 0, "cmax": 1,
-                       "colorbar": {**bar, "x": 1.01, "title": {"text": "share"}}},
+                       "colorbar": {**bar, "len": 0.4, "x": 0.32,
+                                    "ticktext": ["", "", "0", "50 %", "100 %"],
+                                    "title": {"text": "share", "side": "top"}}},
             coloraxis2={"colorscale": "PuOr", "reversescale": True, "cmin": -1, "cmax": 1,
-                        "colorbar": {**bar, "x": 1.09, "tickvals": [-1, -0.5, 0, 0.5, 1],
-                                     "ticktext": ["−100%", "−50%", "0", "+50%", "+100%"],
-                                     "title": {"text": "difference"}}},
+                        "colorbar": {**bar, "len": 0.29, "x": 0.84,
+                                     "ticktext": ["−100", "−50", "0", "+50", "+100"],
+                                     "title": {"text": "difference, points", "side": "top"}}},
         )
     )  # fmt: skip
     return figure
