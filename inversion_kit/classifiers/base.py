@@ -208,7 +208,7 @@ class Classifier:
         if members := getattr(self.model, "members", ()):
             each = [member.parity for member in members]
             return None if None in each else max(one for one in each if one is not None)
-        if self._official is None or not isinstance(self.preprocess, Preprocess):
+        if self._official is None:
             return None
         return parity(self.preprocess, self._official)
 
@@ -323,7 +323,7 @@ def _path_of(official: Any) -> str:
     if named := getattr(official, "__name__", None):
         return str(named)
     parts = getattr(official, "transforms", [official])
-    from_ = {type(part).__module__.split(".")[0] for part in parts}
+    from_ = {part.__module__.split(".")[0] for part in parts}
     return "timm" if "timm" in from_ else " and ".join(sorted(from_))
 
 

@@ -18,8 +18,9 @@ from torch.nn import functional as F
 from inversion_kit.errors import InputError
 
 CROP_MODES = ("squash", "center", "border")
-PATHS = ("pil", "transformers", "transformers-pil")
+PATHS = ("pil", "torchvision-tensors", "transformers", "transformers-pil")
 CHANNELS = ("rgb", "bgr")
+_TENSORS = ("torchvision-tensors", "transformers")  # paths that resize by torch, not by PIL
 _PILLOW = int(PIL.__version__.split(".")[0])
 
 
@@ -48,8 +49,9 @@ class Preprocess:
         Height and width before the crop, or one number for both; None is ``size / crop_pct``.
     path
         Whose path to follow where they part by a pixel or a few levels: "pil" (timm and
-        torchvision on files), "transformers" (its image processors, which resize tensors) or
-        "transformers-pil" (its processors of that name).
+        torchvision on files), "torchvision-tensors" (its transforms of uint8 tensors),
+        "transformers" (its image processors, which resize tensors) or "transformers-pil" (its
+        processors of that name).
     channels
         "rgb", or "bgr" to turn the channels round after the normalisation.
 
@@ -144,10 +146,10 @@ class Preprocess:
         rows = slice(max(top, 0), min(top + self.size[0], resized[0]))
         columns = slice(max(left, 0), min(left + self.size[1], resized[1]))
         passes = [(-1, resized[1], columns), (-2, resized[0], rows)]
-        if self.path != "transformers" and _rows_first(levels.shape[-2:], resized):
+        if self.path not in _TENSORS and _rows_first(levels.shape[-2:], resized):
             passes.reverse()
         for dim, new, keep in passes:
-            levels = _along(levels, dim, new, keep, self.interpolation)
+            levels = _along(levels, dim, new, keep, self.interpolation, self.path)
         if tuple(levels.shape[-2:]) == tuple(self.size):
             return levels
         around = (
@@ -215,24 +217,26 @@ class _Whole(torch.autograd.Function):
         return gradient[0]
 
 
-def _along(levels: Tensor, dim: int, new: int, keep: slice, interpolation: str) -> Tensor:
+def _along(
+    levels: Tensor, dim: int, new: int, keep: slice, interpolation: str, path: str
+) -> Tensor:
     """One pass of the resize along ``dim`` to ``new`` pixels, of which ``keep`` are wanted."""
     old = levels.shape[dim]
     if old == new:
         return levels[..., keep] if dim == -1 else levels[..., keep, :]
     matrix = _part_of_matrix(
-        old, new, keep.start, keep.stop, interpolation, levels.device, levels.dtype
+        old, new, keep.start, keep.stop, interpolation, path, levels.device, levels.dtype
     )
     return _Whole.apply(levels @ matrix.T if dim == -1 else matrix @ levels)
 
 
 @functools.lru_cache(maxsize=64)
 def _part_of_matrix(
-    old: int, new: int, start: int, stop: int, interpolation: str, device: torch.device,
-    dtype: torch.dtype,
+    old: int, new: int, start: int, stop: int, interpolation: str, path: str,
+    device: torch.device, dtype: torch.dtype,
 ) -> Tensor:  # fmt: skip
     with torch.inference_mode(False):  # kept for later backward passes
-        return resize_matrix(old, new, interpolation)[start:stop].to(device, dtype)
+        return resize_matrix(old, new, interpolation, path)[start:stop].to(device, dtype)
 
 
 def _offset(excess: int, path: str) -> int:
@@ -275,17 +279,21 @@ _FILTERS: dict[str, tuple[float, Callable[[np.ndarray], np.ndarray]]] = {
 
 
 @functools.lru_cache(maxsize=64)
-def resize_matrix(old: int, new: int, interpolation: str) -> Tensor:
+def resize_matrix(old: int, new: int, interpolation: str, path: str = "pil") -> Tensor:
     """PIL's resize of a line of ``old`` pixels to ``new``, as a matrix ``(new, old)``.
 
     Two matrix products, rounded to whole levels after each, are PIL's two passes, and their
-    backward is deterministic on every device.
+    backward is deterministic on every device. On a path of tensors the nearest pixel is torch's,
+    which takes another where two are as near.
 
     Examples
     --------
     >>> resize_matrix(2, 1, "bilinear")
     tensor([[0.5000, 0.5000]])
     """
+    if interpolation == "nearest" and path in _TENSORS:
+        with torch.inference_mode(False):
+            return F.interpolate(torch.eye(old)[None], new, mode="nearest-exact")[0].T
     scale = old / new
     matrix = np.zeros((new, old))
     if interpolation == "nearest":
@@ -306,7 +314,7 @@ def resize_matrix(old: int, new: int, interpolation: str) -> Tensor:
 
 
 def parity(
-    preprocess: Preprocess,
+    preprocess: Callable[[Tensor], Tensor],
     official: Callable[[Image.Image], Any],
     pictures: Sequence[Image.Image] | None = None,
 ) -> float:
@@ -315,12 +323,13 @@ def parity(
     Parameters
     ----------
     preprocess
-        Ours.
+        Ours, from RGB ``(n, 3, y, x)`` in [0, 1].
     official
-        Theirs, from one PIL image to ``(3, y, x)``.
+        Theirs, from one PIL image to ``(3, y, x)``. A level is a 255th of what lies between its
+        black and its white.
     pictures
-        What to compare on; None is four small made-up pictures, larger and smaller, wide and
-        tall.
+        What to compare on; None is six made-up pictures, larger and smaller, wide, tall and
+        square.
 
     Returns
     -------
@@ -335,24 +344,25 @@ def parity(
     True
     """
     worst = 0.0
+    black, white = (official(Image.new("RGB", (64, 64), colour)) for colour in ("black", "white"))
     for picture in pictures or _pictures():
         pixels = np.array(picture.convert("RGB"))
         images = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
         ours, theirs = preprocess(images)[0], official(picture)
-        if not isinstance(theirs, Tensor) or ours.shape != theirs.shape:
+        if not isinstance(theirs, Tensor) or theirs.ndim != 3 or ours.shape != theirs.shape:
             return math.inf
-        std = ours.new_tensor(preprocess.std)[:, None, None]
-        std = std.flip(0) if preprocess.channels == "bgr" else std
-        worst = max(worst, float(((ours - theirs).abs() * std * 255).max()))
+        span = (white.float() - black).abs().amax((1, 2), keepdim=True)
+        apart = (ours - theirs).abs() / span * 255
+        worst = max(worst, float(apart.nan_to_num(math.inf).max()))
     return worst
 
 
 @functools.cache
 def _pictures() -> tuple[Image.Image, ...]:
-    """Noise and edges on a gradient, in four sizes."""
+    """Noise and edges on a gradient, in six sizes."""
     random = np.random.default_rng(0)
     made = []
-    for height, width in ((47, 61), (90, 40), (300, 301), (263, 410)):
+    for height, width in ((47, 61), (90, 40), (300, 301), (263, 410), (256, 256), (512, 512)):
         ramp = np.linspace(0, 255, width)[None, :, None] * np.ones((height, 1, 3))
         ramp[height // 3 : height // 2] = (255, 0, 120)
         noise = random.integers(-80, 80, (height, width, 3))

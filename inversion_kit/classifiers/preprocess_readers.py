@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,11 @@ def as_preprocess(given: Any) -> tuple[Callable[[Tensor], Tensor], Official | No
     given
         A `Preprocess`; torchvision weights or a torchvision transform; a transformers processor;
         or a callable from RGB ``(n, 3, y, x)`` in [0, 1], which is used as it is.
+
+    Notes
+    -----
+    A torchvision transform that is more than a `Preprocess` is called on tensors, where it gives
+    there what it gives for files.
     """
     if isinstance(given, Preprocess):
         return given, None
@@ -41,10 +47,57 @@ def as_preprocess(given: Any) -> tuple[Callable[[Tensor], Tensor], Official | No
             f"preprocess={given!r}: expected a Preprocess, torchvision weights or transforms, a "
             "transformers processor, or a callable"
         )
-    look = _read_torchvision(given)
-    if look is not None and parity(look, given) <= _MOST_APART:
-        return look, given
-    return given, None
+    if not is_from(given, "torchvision"):
+        return given, None
+    look, official = _read_torchvision(given), _path_of_files(given)
+    if look is not None and official is not None and parity(look, official) <= _MOST_APART:
+        return look, official
+    _check_on_tensors(given, official)
+    return given, official
+
+
+def _path_of_files(given: Any) -> Official | None:
+    """A torchvision transform's own path from a PIL image; None if it takes float tensors alone.
+
+    One that takes no PIL image is given the uint8 tensor that torchvision reads a file to.
+    """
+
+    def decoded(image: Image.Image) -> Tensor:
+        return given(torch.from_numpy(np.array(image)).permute(2, 0, 1))
+
+    decoded.__name__ = "torchvision on uint8 tensors"
+    image = Image.new("RGB", (64, 64))
+    with contextlib.suppress(Exception):  # each transform has its own way to refuse PIL images
+        if isinstance(given(image), Tensor):
+            return given
+    with contextlib.suppress(Exception):
+        if decoded(image).is_floating_point():
+            return decoded
+    return None
+
+
+def _check_on_tensors(given: Any, official: Official | None) -> None:
+    """Refuse a torchvision transform that does to float tensors another thing than to files."""
+    try:
+        shown = given(torch.zeros(1, 3, 64, 64))
+        apart = 0.0 if official is None else parity(given, official)
+    except Exception as error:  # a transform may raise anything
+        what = f"raises {type(error).__name__} ({error})"
+    else:
+        if not isinstance(shown, Tensor):
+            what = f"gives a {type(shown).__name__}, no tensor"
+        elif apart > _MOST_APART:
+            what = f"gives a result {_told(apart)} what it gives for files"
+        else:
+            return
+    raise InputError(
+        f"preprocess: {type(given).__name__} of torchvision does more than Preprocess can, and on "
+        f"float tensors in [0, 1] it {what}; {_OWN}"
+    )
+
+
+def _told(apart: float) -> str:
+    return "of another size than" if math.isinf(apart) else f"{apart:.0f} of 255 levels off"
 
 
 def _read_torchvision(given: Any) -> Preprocess | None:
@@ -63,9 +116,17 @@ def _read_torchvision(given: Any) -> Preprocess | None:
     if not isinstance(steps, (list, tuple)):
         return None
     settings: dict[str, Any] = {}
+    white = 1.0
+    before: set[str] = set()
     for step in steps:
         kind = type(step).__name__
+        if kind == "ToDtype" and step.dtype == torch.uint8:
+            continue  # an image is of it already
         if kind == "Resize" and not settings and step.max_size is None:
+            if before & {"ToImage", "PILToTensor"}:
+                settings["path"] = "torchvision-tensors"
+            if before & _TO_FLOAT or ("path" in settings and not step.antialias):
+                return None
             edges = [step.size] if isinstance(step.size, int) else list(step.size)
             settings["resize"] = edges[0] if len(edges) == 1 else (edges[0], edges[1])
             settings["crop_mode"] = "center" if len(edges) == 1 else "squash"
@@ -74,19 +135,32 @@ def _read_torchvision(given: Any) -> Preprocess | None:
         elif kind == "CenterCrop" and "resize" in settings and "mean" not in settings:
             settings["size"] = _pair(step.size)
         elif kind == "Normalize" and "mean" not in settings:
-            settings["mean"] = tuple(float(m) for m in step.mean)
-            settings["std"] = tuple(float(s) for s in step.std)
+            settings |= {"mean": _three(step.mean), "std": _three(step.std)}
         elif kind not in _NO_GEOMETRY:
             return None
+        if kind == "ToDtype" and not step.scale:
+            white = 255.0
+        before.add(kind)
     if "resize" in settings and settings["size"] is None:
         return None  # the size would depend on the image's
+    settings["mean"] = tuple(m / white for m in settings.get("mean", (0.0,) * 3))
+    settings["std"] = tuple(s / white for s in settings.get("std", (1.0,) * 3))
     return Preprocess(**settings)
 
 
 _NO_GEOMETRY = {
     "RGB", "ToImage", "PILToTensor", "ToTensor", "MaybeToTensor", "ToDtype", "ToPureTensor",
-    "ConvertImageDtype",
+    "ConvertImageDtype", "Lambda", "function",
 }  # fmt: skip
+"""Steps that leave an RGB image's pixels alone; of the last two `parity` tells whether they do."""
+_TO_FLOAT = {"ToTensor", "MaybeToTensor", "ToDtype", "ConvertImageDtype"}
+"""Steps after which a resize no longer rounds to whole levels."""
+
+
+def _three(values: Any) -> tuple[float, ...]:
+    """A number a channel of a Normalize, which may be one for all."""
+    found = np.asarray(values, float).reshape(-1)
+    return tuple(float(v) for v in (np.repeat(found, 3) if len(found) == 1 else found))
 
 
 def _filter(interpolation: Any) -> str:
@@ -113,19 +187,25 @@ def _read_image_processor(given: Any) -> tuple[Preprocess, Official]:
         else:
             look = _read_settings(given, called)
         apart = parity(look, official)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"preprocess: {called} cannot be followed ({error}); {_OWN}") from error
     if apart > _MOST_APART:
-        much = "another size" if math.isinf(apart) else f"{apart:.0f} of 255 levels"
-        raise InputError(f"preprocess: {called} cannot be followed (apart by {much}); {_OWN}")
+        raise InputError(
+            f"preprocess: {called} cannot be followed (ours is {_told(apart)} its own); {_OWN}"
+        )
     return look, official
 
 
-_OWN = "give preprocess=Preprocess(size=..., mean=..., std=...), or a callable of your own"
+_OWN = (
+    "give preprocess=Preprocess(size=..., mean=..., std=...), or a function of your own from float "
+    "tensors (n, 3, y, x) in [0, 1] to the model's input"
+)
 
 
 def _read_settings(given: Any, called: str) -> Preprocess:
     """The settings of a transformers image processor as a `Preprocess`."""
+    if getattr(given, "crop_to_patches", False):
+        raise ValueError("it cuts large images into patches")
     settings: dict[str, Any] = {
         "path": "transformers-pil" if given.backend == "pil" else "transformers"
     }
@@ -145,6 +225,8 @@ def _read_settings(given: Any, called: str) -> Preprocess:
                 settings["resize"] = int(256 / 224 * edge)
             elif called.startswith("PoolFormer") and given.crop_pct is not None:
                 settings["resize"] = int(edge / given.crop_pct)
+        elif set(size) != {"height", "width"}:
+            raise ValueError(f"the size of its result depends on the image's: size={size}")
         else:
             settings |= {"resize": (size["height"], size["width"]), "crop_mode": "squash"}
             settings["size"] = settings["resize"]
