@@ -23,17 +23,10 @@ from inversion_kit.analysis.audits import (
     view_index,
 )
 from inversion_kit.analysis.runs import bracket, percent, points
+from inversion_kit.analysis.words import VERDICTS
+from inversion_kit.reports.report_parts import findings
 
-VERDICTS = {
-    "confirmed": "Confirmed",
-    "mixed": "Mixed up",
-    "trick": "A trick",
-    "control": "No better than the control",
-    "never": "Never reached",
-    "open": "Not settled",
-    "none": "No images",
-}
-"""What can be said of a label, and its words."""
+__all__ = ["VERDICTS", "main_arm", "numbers"]
 _OTHERS, _BOOT = 5, 2000
 _ENDS = ("share", "low", "high")
 
@@ -64,9 +57,9 @@ def numbers(tree: xr.DataTree) -> dict[str, Any]:
     dict
         ``sentences``; ``attention``; ``labels``, one dict each with its verdict, the success of
         every arm under every scorer, the semantic and view index, gains over the controls, what
-        else it is read as, and its failed and missing units; ``overall``; and the audit's
-        attributes. A share is a dict of ``value``, ``low`` and ``high`` in [0, 1], None without
-        an image.
+        else it is read as, its findings, and its failed and missing units; ``overall``; and the
+        audit's attributes. A share is a dict of ``value``, ``low`` and ``high`` in [0, 1], None
+        without an image.
 
     Examples
     --------
@@ -128,6 +121,7 @@ def numbers(tree: xr.DataTree) -> dict[str, Any]:
             "arms": made,
             "read_as": {name: rows_of[i] for name, rows_of in others.items()},
             "attention": [{"kind": a.kind, "reason": a.reason} for a in reasons],
+            "findings": findings(tree, label),
             "units": int(status[i].size),
             "failed": int((status[i] == "failed").sum()),
             "missing": int((status[i] == "missing").sum()),

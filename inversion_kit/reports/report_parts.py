@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from typing import Any
 
@@ -137,6 +139,36 @@ def _tick(last: int) -> int:
             if last / (size * factor) <= 6:
                 return size * factor
         size *= 10
+
+
+def digest(text: str) -> str:
+    """A style or a script as its page's policy names it."""
+    found = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(found).decode('ascii')}"
+
+
+def findings(tree: xr.DataTree, label: str) -> list[dict[str, Any]]:
+    """Factors that the token moved, where the result holds a group ``/findings``."""
+    if "findings" not in tree.children:
+        return []
+    table = tree["findings"].to_dataset(inherit=False)
+    if "label" in table.dims:
+        table = table.sel(label=label)
+    effect = table["effect"].values.astype(float)
+    order = [k for k in np.argsort(-np.abs(np.nan_to_num(effect))) if np.isfinite(effect[k])]
+
+    def number(name: str, k: int) -> float | None:
+        value = float(table[name].values[k])
+        return value if np.isfinite(value) else None
+
+    return [
+        {
+            "factor": str(table["factor"].values[k]),
+            **{n: number(n, k) for n in ("effect", "low", "high", "p")},
+            **{n: str(table[n].values[k]) for n in ("verdict", "confirmation")},
+        }
+        for k in order
+    ]
 
 
 def start_says(start: str, most: int = 40) -> str:
