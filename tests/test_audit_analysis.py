@@ -132,6 +132,9 @@ def test_paired_effects_by_hand() -> None:
     assert effects["pairs"].values.tolist() == [8, 4]
     assert float(effects["pooled_difference"]) == 4 / 12
     assert int(effects["pooled_pairs"]) == 12
+    np.testing.assert_allclose(effects["per_seed"], [[1 / 2, 1 / 2], [0, np.nan]])
+    assert effects["seeds"].values.tolist() == [2, 1]
+    assert effects["seeds_holding"].values.tolist() == [2, 0]
     assert (effects["low"] < effects["difference"]).all()
     assert effects["low"][0] > -0.1  # two runs of four pairs
     assert effects["low"][1] < 0 < effects["high"][1]
@@ -179,6 +182,9 @@ def test_semantic_index_by_hand() -> None:
     np.testing.assert_allclose(index["overall_index"], 1.5 / 6)
     assert int(index["overall_images"]) == 6
     assert index["judge"].values.tolist() == ["a", "b"]
+    np.testing.assert_allclose(index["per_seed"], [[1 / 6, 1 / 4], [1 / 2, np.nan]])
+    assert index["seeds"].values.tolist() == [2, 1]
+    assert index["seeds_holding"].values.tolist() == [0, 1]
     views = audit_analysis.view_index(tree)
     assert views["index"].values.tolist() == [0, 0]
     assert views["judge"].values.tolist() == ["jpeg"]
@@ -204,6 +210,8 @@ def test_confusion_by_hand() -> None:
     table = audit_analysis.confusion(hand())
     assert table["share"].values.tolist() == [[3 / 8, 5 / 8, 0, 0], [0, 3 / 4, 1 / 4, 0]]
     assert table["images"].values.tolist() == [8, 4]
+    assert table["seeds"].values.tolist() == [[2, 2, 0, 0], [0, 1, 1, 0]]
+    assert table["runs"].values.tolist() == [2, 1]
     change = audit_analysis.confusion_difference(hand(), "token", "shuffled")
     np.testing.assert_allclose(change["difference"], [[-4 / 8, 4 / 8, 0, 0], [-3 / 4, 3 / 4, 0, 0]])
     assert change["pairs"].values.tolist() == [8, 4]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -67,10 +69,8 @@ def label_success(
             "share": (dims, share),
             "low": (dims, low),
             "high": (dims, high),
-            "per_seed": ((*dims, "seed"), per_seed),
+            **_held(per_seed, per_seed >= threshold, dims),
             "images": (dims, np.isfinite(values).sum((-2, -1))),
-            "seeds": (dims, np.isfinite(per_seed).sum(-1)),
-            "seeds_holding": (dims, (per_seed >= threshold).sum(-1)),
             "trained": (("label", "arm"), mean(trained, (-2, -1))),
         },
         coords=coords_of(read, "label", "arm", "scorer", "seed"),
@@ -92,6 +92,8 @@ def paired_effects(
     -------
     xr.Dataset
         ``difference``, ``low``, ``high`` in [-1, 1] and ``pairs`` ``(label, scorer)``;
+        ``per_seed`` ``(label, scorer, seed)``, ``seeds``, runs with pairs, and ``seeds_holding``,
+        those whose own difference is above 0;
         ``pooled_difference``, ``pooled_low``, ``pooled_high`` and ``pooled_pairs`` ``(scorer,)``
         over the pairs of all labels. NaN where there is no pair.
 
@@ -113,9 +115,11 @@ def paired_effects(
     value, low, high = intervals.difference(ours, theirs, n_boot=n_boot, seed=seed)
     pooled = intervals.pooled_difference(ours, theirs, n_boot=n_boot, seed=seed)
     pairs = np.isfinite(ours - theirs).sum((-2, -1)).T
+    per_seed = mean(ours - theirs, -1).swapaxes(0, 1)
     dims = ("label", "scorer")
     return xr.Dataset(
         {
+            **_held(per_seed, per_seed > 0, dims),
             "difference": (dims, value.T),
             "low": (dims, low.T),
             "high": (dims, high.T),
@@ -125,7 +129,7 @@ def paired_effects(
             "pooled_high": ("scorer", pooled[2]),
             "pooled_pairs": ("scorer", pairs.sum(0)),
         },
-        coords=coords_of(read, *dims),
+        coords=coords_of(read, *dims, "seed"),
         attrs={"arm": arm, "control": control, **how(n_boot, seed)},
     )
 
@@ -138,7 +142,8 @@ def overall_success(
     Returns
     -------
     xr.Dataset
-        ``share``, ``low``, ``high`` and ``images`` ``(arm, scorer)``.
+        ``share``, ``low``, ``high`` and ``images`` ``(arm, scorer)``; ``per_seed`` ``(arm, scorer,
+        seed)``, the share of each seed.
 
     Examples
     --------
@@ -156,8 +161,9 @@ def overall_success(
             "low": (dims, low),
             "high": (dims, high),
             "images": (dims, np.isfinite(hit).sum((2, 3, 4))),
+            "per_seed": ((*dims, "seed"), mean(hit, (2, 4))),
         },
-        coords=coords_of(read, *dims),
+        coords=coords_of(read, *dims, "seed"),
         attrs=how(n_boot, seed),
     )
 
@@ -172,7 +178,9 @@ def semantic_index(
     xr.Dataset
         ``(label,)``: ``index``, the mean over judges of the share that each confirms, ``low``,
         ``high``, all in [0, 1]; ``adversarial``, 1 - ``index``; ``images``, how many the
-        audited classifier reads as the label. ``per_judge`` ``(label, judge)``. Scalars
+        audited classifier reads as the label. ``per_judge`` ``(label, judge)``. ``per_seed``
+        ``(label, seed)``, each run's own index, ``seeds``, runs that have one, and
+        ``seeds_holding``, those where it is half or more. Scalars
         ``overall_index``, ``overall_low``, ``overall_high`` and ``overall_images``, over the
         images of all labels. NaN where no image is read so, or there is no held-out classifier.
 
@@ -210,7 +218,9 @@ def confusion(tree: xr.DataTree | xr.Dataset, arm: str = "token") -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        ``share`` ``(label, class)`` in [0, 1], NaN without an image; ``images`` ``(label,)``.
+        ``share`` ``(label, class)`` in [0, 1], NaN without an image; ``images`` ``(label,)``;
+        ``seeds`` ``(label, class)``, in how many runs an image or more is read so, of ``runs``
+        ``(label,)``.
 
     Examples
     --------
@@ -220,9 +230,17 @@ def confusion(tree: xr.DataTree | xr.Dataset, arm: str = "token") -> xr.Dataset:
     """
     read = reads(tree)
     top = read["top"].values[0][:, arm_place(read, arm)]
-    share, images = shares(top, read.sizes["class"])
+    classes = read.sizes["class"]
+    share, images = shares(top, classes)
+    each = [shares(top[:, run], classes)[0] for run in range(top.shape[1])]
+    dims = ("label", "class")
     return xr.Dataset(
-        {"share": (("label", "class"), share), "images": ("label", images)},
+        {
+            "share": (dims, share),
+            "images": ("label", images),
+            "seeds": (dims, sum((own > 0).astype(int) for own in each)),
+            "runs": ("label", (top >= 0).any(-1).sum(-1)),
+        },
         coords=coords_of(read, "label", "class"),
         attrs={"arm": arm},
     )
@@ -333,8 +351,10 @@ def _confirmed(
     overall = intervals.pooled_ratio(part, audited, n_boot=n_boot, seed=seed)
     judged = np.where(audited > 0, said, np.nan)
     images = (audited > 0).sum((1, 2))
+    per_seed = mean(np.where(audited > 0, part, np.nan), -1)
     return xr.Dataset(
         {
+            **_held(per_seed, per_seed >= 0.5, ("label",)),
             "index": ("label", index),
             "low": ("label", low),
             "high": ("label", high),
@@ -346,6 +366,15 @@ def _confirmed(
             "overall_high": ((), float(overall[2])),
             "overall_images": ((), int(images.sum())),
         },
-        coords={**coords_of(read, "label"), "judge": read["scorer"].values[asked]},
+        coords={**coords_of(read, "label", "seed"), "judge": read["scorer"].values[asked]},
         attrs={"arm": arm, "judge_kind": kind, **how(n_boot, seed)},
     )
+
+
+def _held(per_seed: np.ndarray, holds: np.ndarray, dims: tuple[str, ...]) -> dict[str, Any]:
+    """Variables that say what each run gave, and in how many it holds."""
+    return {
+        "per_seed": ((*dims, "seed"), per_seed),
+        "seeds": (dims, np.isfinite(per_seed).sum(-1)),
+        "seeds_holding": (dims, holds.sum(-1)),
+    }
