@@ -294,8 +294,22 @@ def test_success_bars_are_the_analysis(audit: xr.DataTree) -> None:
         np.testing.assert_allclose(bar.x + bar.error_x.array, row["high"])
         np.testing.assert_allclose(bar.x - bar.error_x.arrayminus, row["low"])
     assert list(figure.layout.yaxis.ticktext) == [str(n) for n in table["label"].values]
-    patterns = [t.marker.pattern.shape for t in figure.data]
-    assert len(set(patterns)) == len(patterns)
+    patterns = [t.marker.pattern.shape for t in figure.data if t.type == "bar"]
+    assert len(set(patterns)) == len(patterns) == 4
+
+
+def test_a_bar_of_no_length_is_marked(audit: xr.DataTree) -> None:
+    """In its colour and at its place among the bars of its row."""
+    figure = figures.success(audit)
+    marks = named(figure, "0 %")
+    bars = [t for t in figure.data if t.type == "bar"]
+    found = set()
+    for y, colour in zip(marks.y, marks.marker.color, strict=True):
+        row, bar = round(y), [t.marker.color for t in bars].index(colour)
+        assert y - row == pytest.approx((bar - 1.5) * (1 - figure.layout.bargap) / 4)
+        found.add((row, bar))
+    empty = {(i, b) for b, t in enumerate(bars) for i, v in enumerate(t.x) if v == 0}
+    assert found == empty != set()
 
 
 def test_success_of_a_run() -> None:
@@ -431,6 +445,26 @@ def test_projection_draws_every_point_once(points: xr.Dataset, colour: str) -> N
     assert len(looks) == len(groups) == len(set(points[colour].values.tolist()))
     listed = [t.legendgroup for t in figure.data if t.showlegend]
     assert sorted(listed) == sorted(groups)
+
+
+def test_names_stand_at_their_own_points_and_not_on_each_other(points: xr.Dataset) -> None:
+    figure = figures.projection(points)
+    panel = [a for a in figure.layout.annotations if a.xref == "x" and a.yshift]
+    images = points["space"].values == "image"
+    assert len(panel) > 2
+    for note in panel:
+        own = images & (points["label"].values == note.text)
+        at = np.hypot(points["x"].values - note.x, points["y"].values - note.y)
+        assert at[own].min() == 0  # a point of its own, not the middle of two clusters
+        assert (points["verdict"].values[own & (at == 0)] != "not read as the label").any()
+    wide, high = (np.ptp(points[axis].values[images]) for axis in ("x", "y"))
+    for i, one in enumerate(panel):
+        for other in panel[:i]:
+            letters = (len(one.text) + len(other.text)) / 2
+            assert (
+                abs(one.x - other.x) * 380 / wide > 7 * letters
+                or abs(one.y - other.y) * 440 / high > 16
+            )
 
 
 def test_tricks_are_not_painted_over(points: xr.Dataset) -> None:

@@ -28,6 +28,8 @@ from inversion_kit.figures.style import (
 
 MOST = 60
 """Labels in one figure, unless they are named."""
+_GAP = 0.25
+"""Between the bars of two rows, of their distance."""
 
 
 def success(
@@ -60,7 +62,7 @@ def success(
     Examples
     --------
     >>> from inversion_kit.testing import synthetic_audit
-    >>> [t.name for t in success(synthetic_audit()).data]
+    >>> [t.name for t in success(synthetic_audit()).data if t.type == "bar"]
     ['name prompt', 'token + name', 'token', 'shuffled control']
     """
     if isinstance(tree, xr.DataTree) and not is_audit(tree):
@@ -300,6 +302,14 @@ def _bars(
             hovertemplate="%{customdata[0]}: %{x:.0%} [%{customdata[1]:.0%}, "
             "%{customdata[2]:.0%}] of %{customdata[3]} images" + f"<extra>{name}</extra>",
         )  # fmt: skip
+    row, bar = np.nonzero(value == 0)
+    if len(row):  # a bar of no length shows neither its colour nor where it is
+        figure.add_scatter(
+            x=np.zeros(len(row)), y=row + (bar - (len(bars) - 1) / 2) * (1 - _GAP) / len(bars),
+            mode="markers", hoverinfo="skip", showlegend=False, name="0 %", cliponaxis=False,
+            marker={"symbol": "square", "size": 9, "line": {"width": 1, "color": "white"},
+                    "color": [COLOURS[b % len(COLOURS)] for b in bar]},
+        )  # fmt: skip
     for i in range(len(rows)):
         if not images[i].any():
             figure.add_annotation(x=0.01, y=i, text=empty, showarrow=False, xanchor="left",
@@ -309,7 +319,7 @@ def _bars(
         note += f"; the {len(rows)} lowest, {left} {of_row}s left out"
     figure.update_layout(
         **layout(
-            title, note, barmode="group", bargap=0.25, bargroupgap=0.05,
+            title, note, barmode="group", bargap=_GAP, bargroupgap=0.05,
             height=max(220, 170 + len(rows) * (12 + 15 * len(bars))),
             margin={"l": 190, "r": 30, "t": 110, "b": 60},
             xaxis=share_axis("share of test images"), yaxis=rows_axis(rows),

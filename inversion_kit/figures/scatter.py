@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from inversion_kit.analysis.label_places import label_places
 from inversion_kit.analysis.projection import VERDICTS
 from inversion_kit.analysis.words import DRAWN
 from inversion_kit.errors import InputError
 from inversion_kit.figures.style import (
     COLOURS,
-    GREY,
     SYMBOLS,
     arm_name,
     graph_objects,
@@ -22,6 +22,8 @@ from inversion_kit.figures.style import (
 )
 
 _NAMED = 45
+_PANEL = (380, 440)
+"""Pixels of a panel, at least, of a figure 1,000 wide."""
 
 
 def projection(points: xr.Dataset, *, colour: Literal["label", "arm", "verdict"] = "label") -> Any:
@@ -108,7 +110,7 @@ def projection(points: xr.Dataset, *, colour: Literal["label", "arm", "verdict"]
         figure.update_xaxes(showticklabels=False, ticks="", row=1, col=column)
         figure.update_yaxes(showticklabels=False, ticks="", row=1, col=column)
         if colour == "label" and len(values) <= 12:
-            _name_clusters(figure, points, inside, group, values, column)
+            _name_clusters(figure, points, inside, values, column)
     note = f"colour and symbol: {colour}; axes have no unit, near points are alike"
     if len(values) > _NAMED:
         note += "; colours and symbols repeat, hover tells the label"
@@ -149,19 +151,22 @@ def _marker(place: int | np.ndarray, space: str) -> dict[str, Any]:
 
 
 def _name_clusters(
-    figure: Any, points: xr.Dataset, inside: np.ndarray, group: np.ndarray, values: list[str],
-    column: int,
-) -> None:  # fmt: skip
-    """The label's name at the middle of its token arm's points, moved up so as not to hide them."""
-    token = inside & (points["arm"].values == "token")
-    for value in values:
-        chosen = inside & (group == value)
-        if (chosen & token).any():
-            chosen &= token
-        if chosen.any():
-            figure.add_annotation(
-                x=float(np.median(points["x"].values[chosen])),
-                y=float(np.median(points["y"].values[chosen])), yshift=16,
-                text=text(value, most=20), showarrow=False, bgcolor="rgba(255,255,255,0.75)",
-                font={"size": 12, "color": GREY}, row=1, col=column,
-            )  # fmt: skip
+    figure: Any, points: xr.Dataset, inside: np.ndarray, values: list[str], column: int
+) -> None:
+    """Each label's name over one of its points that is read as it, or of its tokens, if it fits."""
+    read = (points["verdict"] != "not read as the label") & (points["arm"] != "real")
+    space = points["space"].values[inside][0]
+    chosen = inside & (read if space == "image" else points["arm"] == "token").values
+    if not chosen.any():
+        return
+    x, y = (points[axis].values[chosen] for axis in ("x", "y"))
+    wide, high = (float(np.ptp(points[axis].values[inside])) for axis in ("x", "y"))
+    names = {value: text(value, most=20) for value in values}
+    width = {value: (7 * len(name) + 8) * wide / _PANEL[0] for value, name in names.items()}
+    label = points["label"].values[chosen].astype(str)
+    for i in label_places(x, y, label, width, 18 * high / _PANEL[1]):
+        figure.add_annotation(
+            x=float(x[i]), y=float(y[i]), text=names[label[i]], showarrow=False, yshift=16,
+            bgcolor="rgba(255,255,255,0.75)", font={"size": 12, "color": "#222222"},
+            row=1, col=column,
+        )  # fmt: skip

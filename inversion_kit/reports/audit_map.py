@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from inversion_kit.analysis.label_places import label_places
 from inversion_kit.analysis.projection import project
 
 SIDE = 1000
@@ -148,20 +149,12 @@ def _names(rows: dict[str, list[Any]], space: str, kinds: list[str]) -> list[dic
     """Each label's number at the middle of what is read as it, or of its tokens, where it fits."""
     label, kind = np.array(rows["label"]), np.array(rows["kind"])
     good = kind != kinds.index("not read as the label") if space == "image" else kind == 0
-    made: list[dict[str, int]] = []
-    for i in dict.fromkeys(label.tolist()):
-        mine = np.flatnonzero((label == i) & good)
-        if len(mine):
-            x, y = (np.array(rows[axis])[mine] for axis in ("x", "y"))
-            # The member nearest to the middle: the middle of two clusters would lie in neither.
-            apart = np.abs(x[:, None] - x).sum(1) + np.abs(y[:, None] - y).sum(1)
-            best = int(apart.argmin())
-            here = {"label": i, "x": int(x[best]), "y": int(y[best])}
-            if all(
-                abs(here["x"] - o["x"]) > _WIDE or abs(here["y"] - o["y"]) > _HIGH for o in made
-            ):
-                made.append(here)
-    return made
+    of, x, y = (np.array(rows[name])[good] for name in ("label", "x", "y"))
+    wide = dict.fromkeys(label.tolist(), _WIDE)
+    return [
+        {"label": int(of[i]), "x": int(x[i]), "y": int(y[i])}
+        for i in label_places(x, y, of, wide, _HIGH)
+    ]
 
 
 def _fitted(values: np.ndarray, *, down: bool = False) -> list[int]:
