@@ -274,6 +274,9 @@ def test_findings_are_shown_where_they_are() -> None:
     ))  # fmt: skip
     page = Page(audit_report.to_html(tree))
     assert "yellow border +0.42" in page.text
+    found = numbers(tree)["labels"]
+    assert [f["factor"] for f in found[0]["findings"]] == ["yellow border", "snow"]
+    assert [f["effect"] for f in found[1]["findings"]] == [0.0]
     assert page.text.count("snow") == 1
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+import hashlib
+import html
+import inspect
 import io
 import json
 import re
@@ -19,6 +23,7 @@ from inversion_kit import schema
 from inversion_kit.analysis import runs as analysis
 from inversion_kit.errors import InputError, SchemaError, StoreError
 from inversion_kit.reports import html_report, report_parts
+from inversion_kit.search.run import invert
 from inversion_kit.testing import synthetic_run
 
 HOSTILE = "</script><img src=https://evil.example/x onerror=alert(1)>{{ 7*7 }}{% raw %}&\"'"
@@ -84,6 +89,12 @@ def renamed(tree: xr.DataTree, name: str) -> xr.DataTree:
     })  # fmt: skip
 
 
+def data_of(page: Page) -> dict[str, Any]:
+    """The numbers in a page, without the script after them; NaN is none of them."""
+    found, _ = json.JSONDecoder(parse_constant=pytest.fail).raw_decode(page.data)
+    return found
+
+
 @pytest.fixture(scope="module")
 def page() -> Page:
     return Page(html_report.to_html(synthetic_run(size=4)))
@@ -122,36 +133,39 @@ def test_nothing_is_loaded(page: Page) -> None:
             value = attributes.get(name)
             assert value is None or value.startswith("data:image/png;base64,"), (tag, name)
         assert not any(name.startswith("on") for name in attributes)
-    html = html_report.to_html(synthetic_run(size=4))
-    assert "url(" not in html
-    assert "@import" not in html
-    assert "http://" not in html
-    assert "https://" not in html
+    text = html_report.to_html(synthetic_run(size=4))
+    assert "url(" not in text
+    assert "@import" not in text
+    assert "http://" not in text
+    assert "https://" not in text
 
 
-def test_no_script_runs_and_the_policy_forbids_it(page: Page) -> None:
-    assert [s.get("type") for s in page.all("script")] == ["application/json"]
+def test_one_script_runs_and_the_policy_forbids_any_other(page: Page) -> None:
+    assert [s.get("type") for s in page.all("script")] == ["application/json", None]
     policy = [
         m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"
     ]
     assert policy
     assert policy[0] is not None
     assert "default-src 'none'" in policy[0]
-    assert "script" not in policy[0]
+    own = html_report.to_html(synthetic_run(size=4)).split("<script>")[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+    assert policy[0].count("script") == 1
+    assert f"script-src 'sha256-{digest}';" in policy[0]
 
 
 def test_hostile_names_stay_text() -> None:
     tree = renamed(synthetic_run(size=4), HOSTILE)
-    html = html_report.to_html(tree)
-    page = Page(html)
-    assert [s.get("type") for s in page.all("script")] == ["application/json"]
-    assert html.count("</script>") == 1
+    text = html_report.to_html(tree)
+    page = Page(text)
+    assert [s.get("type") for s in page.all("script")] == ["application/json", None]
+    assert text.count("</script>") == 2
     assert all((i["src"] or "").startswith("data:image/png") for i in page.all("img"))
     assert not any(n.startswith("on") for _, attributes in page.elements for n in attributes)
-    for text in (f"“{HOSTILE}”", "{{ 7*7 }}"):
-        assert text in page.text
+    for told in (f"“{HOSTILE}”", "{{ 7*7 }}"):
+        assert told in page.text
     assert page.text.count(HOSTILE) > 20
-    assert json.loads(page.data)["label"] == HOSTILE
+    assert data_of(page)["label"] == HOSTILE
 
 
 def test_elements_are_balanced_and_ids_unique(page: Page) -> None:
@@ -214,7 +228,7 @@ def test_success_table_holds_the_analysis(page: Page) -> None:
             low, high = float(row["low"]), float(row["high"])
             assert analysis.percent(float(row["success"])).replace("\xa0", " ") in page.text
             assert analysis.bracket(low, high).replace("\xa0", " ") in page.text
-    data = json.loads(page.data)
+    data = data_of(page)
     assert [r["success"] for r in data["success"]] == table["success"].values.ravel().tolist()
 
 
@@ -270,7 +284,62 @@ def test_other_sizes(options: dict[str, Any]) -> None:
     page = Page(html_report.to_html(synthetic_run(**{"size": 2, **options})))
     assert page.open == []
     assert "nan" not in page.text.lower()
-    json.loads(page.data, parse_constant=pytest.fail)
+    data_of(page)
+
+
+def test_the_size_is_kept_and_what_is_left_out_is_said() -> None:
+    tree = synthetic_run(seeds=3, checks=8, steps=8, samples=6, size=96)
+    whole = html_report.to_html(tree)
+    assert "Pictures are compressed" not in whole
+    limit = len(whole.encode()) / 1e6 * 0.3
+    small = html_report.to_html(tree, max_mb=limit)
+    assert len(small.encode()) <= limit * 1e6
+    page = Page(small)
+    assert all((i["src"] or "").startswith("data:image/webp") for i in page.all("img"))
+    assert "Pictures are compressed with loss" in page.text
+    told = re.search(r"Test images: (\d+) of 18 of each arm", page.text)
+    assert told is not None
+    arms = 3 * int(told[1])
+    noises = re.search(r"of (\d) of 3 runs, (\d) of 6 noises", page.text)
+    assert noises is not None
+    assert len(page.all("img")) > arms
+    with pytest.raises(InputError, match=r"max_mb=0\.01: the report of 3 runs needs about"):
+        html_report.to_html(tree, max_mb=0.01)
+
+
+def test_the_code_makes_the_same_run_again() -> None:
+    tree = synthetic_run(size=4)
+    settings = {"prompts": ["a {token}'s"], "seed": [0, 1], "steps": 3, "queries": None}
+    tree.attrs.update(settings=json.dumps(settings), judges=json.dumps(["pocket:judge"]))
+    text = html_report.to_html(tree).split('aria-label="Code"><code>')[1].split("</code>")[0]
+    call = ast.parse(html.unescape(text)).body[1].value  # type: ignore[attr-defined]
+    assert [a.value for a in call.args] == [tree.attrs["classifier"], tree.attrs["label_index"]]
+    given = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+    assert given == {
+        "generator": tree.attrs["generator"], "judges": ["pocket:judge"],
+        "prompts": ["a {token}'s"], "seed": [0, 1], "steps": 3,
+    }  # fmt: skip
+    assert set(given) <= set(inspect.signature(invert).parameters)
+
+
+def test_methods_and_findings_are_told() -> None:
+    tree = synthetic_run(size=4)
+    page = Page(html_report.to_html(tree))
+    assert "How it was done, and its controls" in page.text
+    assert "What this page leaves out" in page.text
+    assert "Factors that the token moved" not in page.text
+    says = ("factor", np.array(["moved", "not told apart"], dtype=object))
+    tree["findings"] = xr.DataTree(xr.Dataset(
+        {"effect": ("factor", [0.1, -0.42]), "low": ("factor", [0.0, -0.6]),
+         "high": ("factor", [0.2, -0.2]), "p": ("factor", [np.nan, 0.01]),
+         "verdict": says, "confirmation": says},
+        coords={"factor": ["snow", "yellow border"]},
+    ))  # fmt: skip
+    page = Page(html_report.to_html(tree))
+    assert "yellow border −0.42" in page.text
+    found = data_of(page)["findings"]
+    assert [f["factor"] for f in found] == ["yellow border", "snow"]
+    assert found[1]["p"] is None
 
 
 def test_arms_of_the_users_own_are_shown() -> None:

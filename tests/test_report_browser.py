@@ -119,7 +119,7 @@ def test_hostile_texts_run_nothing_in_the_report_of_a_run(
     assert page.locator("code", has_text=text).count() >= 3  # prompts
     assert page.locator("td", has_text=text).count() >= 5  # classes and words
     assert faults == []
-    assert page.evaluate("document.scripts.length") == 1
+    assert page.evaluate("document.scripts.length") == 2
     assert page.locator("svg[onload], img[onerror]").count() == 0
 
 
@@ -221,6 +221,29 @@ def test_the_slider_moves_pictures_and_cursor(watched: Any, plain: Path) -> None
     )
     assert state() == last
     assert inside.locator(".player button").first.inner_text() == "▶ play"
+    assert faults == []
+
+
+def test_the_slider_of_a_run_moves_pictures_and_cursor(watched: Any, tmp_path: Path) -> None:
+    page, faults = watched
+    page.goto(report(synthetic_run(), tmp_path / "run.html").as_uri())
+    assert page.locator(".player").count() == 1  # the second run is folded
+    page.locator("details summary").first.click()
+    page.locator(".player").nth(1).wait_for()
+    page.locator(".player input").first.focus()
+    page.keyboard.press("Home")
+    assert "after 0 updates" in page.locator(".player output").first.inner_text()
+    strip = page.locator(".strip").first
+    sources = "all => all.map(e => e.src)"
+    column = strip.locator("td.at img").evaluate_all(sources)
+    assert len(column) == 4
+    assert page.locator(".player .screen").first.locator("img").evaluate_all(sources) == column
+    ticks = strip.locator("th[data-updates]").evaluate_all("all => all.map(e => e.dataset.x)")
+    cursor = page.locator("#chart-1 line.cursor")
+    assert cursor.get_attribute("x1") == ticks[0]
+    page.keyboard.press("End")
+    assert cursor.get_attribute("x1") == ticks[-1]
+    assert strip.locator("td.at img").evaluate_all(sources) != column
     assert faults == []
 
 

@@ -142,7 +142,7 @@ def _page(
         source("base.css") + source("audit.css") + _positions(detail, len(found["arms"]))
     )
     pictures = Markup("".join(sheets))
-    script = Markup(source("audit.js"))
+    script = Markup(source("player.js") + source("audit.js"))
     data = {k: v for k, v in found.items() if k not in ("settings", "versions")}
     data["labels"] = [_slim(row) for row in found["labels"]]
     data["verdicts"] = list(VERDICTS)
