@@ -43,7 +43,7 @@ def demo(
     """
     _run(
         "pocket:honest", label, out, generator="pocket", judges=["pocket:judge"], seed=seed,
-        check_every=1, patience=12,
+        check_every=1, patience=12, how={},
     )  # fmt: skip
 
 
@@ -87,11 +87,20 @@ def invert(
     queries: Annotated[
         int | None, typer.Option(help="Images that cma may ask about; 4000 by default.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Where the networks go; the accelerator by default, pocket to the CPU."),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Of the generator: float32, float16 or bfloat16.")
+    ] = None,
 ) -> None:
     """Invert one class of a classifier."""
+    asked = {"device": device, "dtype": dtype}
     _run(
         model, label, out, generator=generator, judges=judge or [], prompts=prompt, seed=seed,
         steps=steps, method=method, queries=queries,
+        how={name: value for name, value in asked.items() if value is not None},
     )  # fmt: skip
 
 
@@ -296,11 +305,20 @@ def report(
         raise typer.Exit(1)
 
 
-def _run(model: str, label: str, out: Path, **settings: Any) -> None:
+def _run(
+    model: str,
+    label: str,
+    out: Path,
+    *,
+    generator: str | None,
+    how: dict[str, str],
+    **settings: Any,
+) -> None:
     from inversion_kit.analysis.runs import summary_sentences
 
     try:
-        tree = inversion_kit.invert(model, label, **settings)
+        made = inversion_kit.as_generator(generator, **how) if how else generator
+        tree = inversion_kit.invert(model, label, generator=made, **settings)
         stored = inversion_kit.save(tree, out / "run.zarr", overwrite=True)
         page = inversion_kit.report(tree, out / "report.html")
     except InversionError as error:

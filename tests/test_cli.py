@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from inversion_kit.testing import synthetic_plan, synthetic_run, synthetic_unit
 from tests.audits import assert_same
 
 runner = CliRunner()
+INVERT = ["invert", "pocket:honest", "stop"]
 
 
 def test_invert_leaves_a_result_and_a_report(tmp_path):
@@ -43,6 +45,14 @@ def test_invert_without_a_gradient_says_what_it_may_ask(tmp_path):
     assert done.exit_code == 0, done.output
     tree = inversion_kit.open(out / "run.zarr")
     assert tree.attrs["queries"] == int(tree["ledger"]["queries"].max()) <= 250
+
+
+def test_invert_in_another_dtype(tmp_path):
+    words = ["--steps", "0", "--device", "cpu", "--dtype", "bfloat16", "--out", str(tmp_path)]
+    done = runner.invoke(app, [*INVERT, "--generator", "pocket", *words])
+    assert done.exit_code == 0, done.output
+    kept = json.loads(inversion_kit.open(tmp_path / "run.zarr").attrs["settings"])
+    assert (kept["dtype"], kept["device"]) == ("bfloat16", "cpu")
 
 
 def test_report_is_written_again_from_a_stored_result(tmp_path):
@@ -83,15 +93,24 @@ def test_a_label_that_is_a_number_is_the_class_of_that_name(numbered, tmp_path):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["invert", "pocket:honest", "stopp", "--generator", "pocket"], "nearest"),
+        (["invert", "pocket:honest", "stopp", "--generator", "pocket"], "nearest: 'stop'"),
+        ([*INVERT, "--generator", "no/such/folder"], "no such folder, and no hub id"),
+        ([*INVERT, "--generator", "nobody/nothing"], "could not be loaded"),
+        ([*INVERT, "--generator", "pocket", "--seed", "1", "--seed", "1"], "different integers"),
+        ([*INVERT, "--generator", "pocket", "--device", "abacus"], "there is 'cpu'"),
+        ([*INVERT, "--generator", "pocket", "--dtype", "fp16"], "expected one of float32"),
         (["invert", "pocket:nobody", "stop", "--generator", "pocket"], "pocket:honest"),
         (["report", "nowhere.zarr"], "no stored result"),
     ],
 )
-def test_a_mistake_is_one_line_and_an_exit_code(words, says):
+def test_a_mistake_is_one_line_and_an_exit_code(words, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     done = runner.invoke(app, words)
     assert done.exit_code == 2
+    assert done.output.startswith("error: ")
+    assert done.output.count("\n") == 1
     assert says in done.output
+    assert not any(tmp_path.iterdir())
     assert "Traceback" not in done.output
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from inversion_kit.generators.base import as_generator
 from inversion_kit.generators.class_token import ClassToken
 from inversion_kit.generators.free_text import FREE, generate
 from inversion_kit.generators.token_file import save_token, selected_token
+from inversion_kit.schema import validate
 from inversion_kit.search.optimise import noise_seeds
 from inversion_kit.search.run import invert
 
@@ -65,6 +68,44 @@ def test_a_results_own_generator_is_found_again(classifier, make_pipeline, tmp_p
     tree.attrs["generator_hash"] = "0" * 64
     with pytest.raises(InputError, match="other weights"):
         generate(tree, "big {token}", n=1)
+
+
+def test_a_results_own_generator_has_its_size_call_and_dtype(classifier, make_pipeline, tmp_path):
+    make_pipeline().save_pretrained(tmp_path / "pipe")
+    own = as_generator(
+        tmp_path / "pipe", num_inference_steps=3, height=16, width=32, dtype="bfloat16",
+        call={"negative_prompt": "big"},
+    )  # fmt: skip
+    tree = invert(classifier, "dog", generator=own, **SMALL)
+    (made,) = generate(tree, "big {token}", n=1)
+    assert made.size == (32, 16)
+    assert np.array_equal(made, generate(tree, "big {token}", generator=own, n=1)[0])
+
+
+def test_a_generator_that_cannot_be_made_again_has_to_be_given(classifier, make_pipeline, tmp_path):
+    make_pipeline().save_pretrained(tmp_path / "pipe")
+    own = as_generator(tmp_path / "pipe", num_inference_steps=3)
+    tree = invert(classifier, "dog", generator=own, **SMALL)
+    settings = json.loads(tree.attrs["settings"])
+
+    own.call["negative_prompt_embeds"] = torch.zeros(1)  # what JSON does not hold
+    assert own.source is None
+    settings["sampler"]["scheduler"]["class"] = "EulerDiscreteScheduler"
+    tree.attrs["settings"] = json.dumps(settings)
+    with pytest.raises(InputError, match="now has other settings"):
+        generate(tree, "big {token}", n=1)
+
+    del settings["sampler"], settings["source"], settings["dtype"], settings["device"]
+    tree.attrs["settings"] = json.dumps(settings)
+    validate(tree)
+    with pytest.raises(InputError, match="an earlier version made this result"):
+        generate(tree, "big {token}", n=1)
+
+
+def test_numbers_may_be_numpys(generator):
+    vector = generator.vector_of("cat")
+    one = generate(vector, generator=generator, n=np.int64(2), seed=np.int32(3), batch=np.int8(1))
+    assert np.array_equal(pixels(one), pixels(generate(vector, generator=generator, n=2, seed=3)))
 
 
 def test_a_token_of_two_text_encoders(tokenizer):

@@ -6,6 +6,7 @@ import copy
 import types
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -284,7 +285,7 @@ def test_a_pipeline_object_and_its_folder_are_the_same_generator(make_pipeline, 
     pipeline.save_pretrained(tmp_path)
     settings = {"num_inference_steps": 3, "guidance_scale": 2.0}
     from_object = as_generator(pipeline, **settings)
-    from_folder = as_generator(tmp_path, **settings)
+    from_folder = as_generator(tmp_path, device="cpu", **settings)
     assert from_folder.hash == from_object.hash
     assert torch.allclose(
         from_folder.images(["cat"], seeds=[1]), from_object.images(["cat"], seeds=[1]), atol=1e-6
@@ -452,6 +453,12 @@ def test_sizes_and_other_arguments_go_to_the_pipeline(make_pipeline, tokenizer):
     [
         ({"height": 15}, "height=15: StableDiffusionPipeline makes sizes that .* divides; give 16"),
         ({"width": 0}, "width=0"),
+        ({"height": "big"}, "height='big': a whole number"),
+        ({"width": torch.tensor(2.5)}, r"width=tensor\(2.5"),
+        ({"guidance_scale": "x"}, "guidance_scale='x': expected a number"),
+        ({"guidance_scale": float("nan")}, "guidance_scale=nan: expected a number"),
+        ({"num_inference_steps": True}, "num_inference_steps=True"),
+        ({"call": ["x"]}, r"call=\['x'\]: expected arguments"),
         ({"call": {"prompt_embeds": None}}, "'prompt_embeds' cannot be given.*negative_prompt"),
         ({"call": {"no_such": 1}}, "'no_such' cannot be given"),
         ({"steps": 3}, "steps: no such setting; allowed are call, device"),
@@ -462,6 +469,16 @@ def test_sizes_and_other_arguments_go_to_the_pipeline(make_pipeline, tokenizer):
 def test_a_bad_setting_is_refused_at_once(make_pipeline, settings, message):
     with pytest.raises(InputError, match=message):
         as_generator(make_pipeline(), **settings)
+
+
+def test_numbers_may_be_numpys(make_pipeline):
+    made = as_generator(
+        make_pipeline(), height=np.int64(32), num_inference_steps=np.int32(3),
+        guidance_scale=np.float32(2.0),
+    )  # fmt: skip
+    assert made.call["height"] == 32
+    assert {type(n) for n in (made.call["height"], made.num_inference_steps)} == {int}
+    assert (made.num_inference_steps, made.guidance_scale) == (3, 2.0)
 
 
 def test_a_generator_has_its_settings_already(generator):

@@ -73,7 +73,8 @@ def test_a_folder_of_any_family_is_loaded(family, tokenizer, tmp_path):
     pipeline.save_pretrained(tmp_path)
     settings = {"num_inference_steps": 2, "guidance_scale": 3.0}
     settings |= {"call": {"max_sequence_length": 16}} if family == "sd3" else {}
-    loaded, given = as_generator(tmp_path, **settings), as_generator(pipeline, **settings)
+    loaded = as_generator(tmp_path, device="cpu", **settings)
+    given = as_generator(pipeline, **settings)
     assert loaded.hash == given.hash
     assert loaded.name == str(tmp_path)
     one, other = (g.images(["cat"], seeds=[1]) for g in (loaded, given))
@@ -84,6 +85,15 @@ def test_device_and_dtype_are_those_asked_for(folder):
     pipeline = load_pipeline(folder, dtype="bfloat16", device="cpu")
     assert {p.dtype for p in pipeline.unet.parameters()} == {torch.bfloat16}
     assert pipeline.device == torch.device("cpu")
+
+
+def test_what_is_loaded_by_name_goes_to_the_accelerator_and_the_pocket_stays(folder, monkeypatch):
+    found = torch.device("meta")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: found)
+    assert as_generator(folder).device == found
+    assert as_generator(folder, device="cpu").device == torch.device("cpu")
+    assert as_generator("pocket").device == torch.device("cpu")
+    assert as_generator("pocket", device="meta").device == found
 
 
 def test_a_safety_checker_is_not_even_loaded(folder):

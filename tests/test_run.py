@@ -2,14 +2,19 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 import inversion_kit
-from inversion_kit.classifiers.base import Classifier, Preprocess
+from inversion_kit.audits.identity import sampler
+from inversion_kit.classifiers.base import Classifier, Preprocess, as_classifier
 from inversion_kit.errors import InputError, LabelError, NumericalError
+from inversion_kit.generators.base import as_generator
 from inversion_kit.schema import validate
+from inversion_kit.search.arguments import follow
 from inversion_kit.search.run import ARMS, invert
 
+HONEST = "pocket:honest"
 SMALL = {
     "steps": 4, "batch": 2, "samples": 3, "validation": 3, "check_every": 2, "restarts": 1,
     "stop_at": 1.0, "progress": False,
@@ -61,6 +66,40 @@ def test_a_prompt_with_the_name_says_so_in_every_arm_with_a_token(classifier, ge
     assert json.loads(tree.attrs["settings"])["prompts"] == ["a photo of a {token} {name}"]
 
 
+def test_the_settings_say_how_images_were_made(classifier, make_pipeline, tmp_path):
+    make_pipeline().save_pretrained(tmp_path / "pipe")
+    own = as_generator(
+        tmp_path / "pipe", num_inference_steps=2, height=16, width=32, dtype="bfloat16",
+        call={"negative_prompt": "big"},
+    )  # fmt: skip
+    kept = json.loads(invert(classifier, "dog", generator=own, **SMALL).attrs["settings"])
+    assert kept["sampler"] == sampler(own)
+    assert kept["sampler"]["call"] == {"height": 16, "width": 32, "negative_prompt": "big"}
+    assert kept["source"] == {"revision": None, "variant": None, "dtype": "bfloat16"}
+    assert (kept["dtype"], kept["device"]) == ("bfloat16", "cpu")
+
+
+def test_a_classifier_given_by_name_goes_where_the_generator_is(
+    make_pipeline, make_classifier, tmp_path
+):
+    make_pipeline().save_pretrained(tmp_path / "pipe")
+    elsewhere = as_generator(tmp_path / "pipe", device="meta")
+    named, ensemble, own = (as_classifier(m) for m in (HONEST, [HONEST], make_classifier()))
+    for given, one in ((HONEST, named), ([HONEST], ensemble), (own, own)):
+        follow(elsewhere, given, one)
+    places = [next(one.model.parameters()).device.type for one in (named, ensemble, own)]
+    assert places == ["meta", "meta", "cpu"]
+
+
+@pytest.mark.gpu
+def test_what_is_given_by_name_runs_on_the_accelerator(make_pipeline, tmp_path):
+    make_pipeline().save_pretrained(tmp_path / "pipe")
+    tree = invert(HONEST, "stop", generator=tmp_path / "pipe", judges=["pocket:judge"], **SMALL)
+    place = torch.accelerator.current_accelerator().type
+    assert json.loads(tree.attrs["settings"])["device"] == place
+    assert np.isfinite(tree["samples"]["judge_probability"].values).all()
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -77,6 +116,8 @@ def test_a_prompt_with_the_name_says_so_in_every_arm_with_a_token(classifier, ge
         ({"prompts": "a photo of a {token}" + " big" * 20}, "shorten"),
         ({"judges": "pocket:judge"}, "sequence"),
         ({"judges": ["pocket:judge"]}, "label names"),
+        ({"judges": nn.Sequential(nn.Flatten())}, r"judges=Sequential\([^;]*expected a sequence"),
+        ({"prompts": 5}, "prompts=5: expected texts"),
     ],
 )
 def test_bad_input_is_refused_before_any_image(classifier, generator, settings, words):

@@ -5,18 +5,27 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from inversion_kit.errors import InputError, NumericalError
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken, Part
 from inversion_kit.generators.gradients import NONE, GradientPolicy
-from inversion_kit.generators.loading import check_call, check_pipeline, check_size, load_pipeline
+from inversion_kit.generators.loading import (
+    check_call,
+    check_pipeline,
+    check_size,
+    check_whole,
+    load_pipeline,
+)
 from inversion_kit.generators.sampling import (
     differentiated,
     own_call,
@@ -36,6 +45,7 @@ _PAPER = {"num_inference_steps": 30, "guidance_scale": 7.0}
 _LEFT_OUT = (
     "safety_checker", "feature_extractor", "image_encoder", "watermark", "watermarker",
 )  # fmt: skip
+_NUMBER = (int, float, np.integer, np.floating)
 _PLAIN = {"clean_caption": False, "use_resolution_binning": False}
 
 
@@ -72,6 +82,9 @@ class Generator:
     The pipeline's networks are put in eval mode and stop asking for gradients of their weights.
     """
 
+    _loaded: dict[str, Any] | None = None
+    """What a folder or hub id was loaded with."""
+
     def __init__(
         self,
         pipeline: Any,
@@ -93,16 +106,19 @@ class Generator:
             if num_inference_steps is None
             else num_inference_steps
         )
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise InputError(f"num_inference_steps={steps!r}: a whole number of at least 1")
         scale = default.get("guidance_scale", 1.0) if guidance_scale is None else guidance_scale
         self.name = name
-        self.num_inference_steps = steps
+        self.num_inference_steps = check_whole("num_inference_steps", steps, 1)
+        if isinstance(scale, bool) or not isinstance(scale, _NUMBER) or not math.isfinite(scale):
+            raise InputError(f"guidance_scale={scale!r}: expected a number, for example 7.0")
         self.guidance_scale = float(scale)
-        check_call(pipeline, call or {})
+        given = {} if call is None else call
+        check_call(pipeline, given)
+        height = None if height is None else check_whole("height", height, 1)
+        width = None if width is None else check_whole("width", width, 1)
         check_size(pipeline, height, width)
         self.call = {key: value for key, value in _PLAIN.items() if key in asked}
-        self.call |= _size(pipeline, height, width) | dict(call or {})
+        self.call |= _size(pipeline, height, width) | dict(given)
         self.pipeline = copy.copy(pipeline)
         self.spelling, self.encoders = find_encoders(pipeline, limit=self._prompt_limit(asked))
         for encoder in self.encoders:
@@ -141,6 +157,28 @@ class Generator:
     def device(self) -> torch.device:
         """Where the networks are."""
         return next(self.denoiser.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the U-Net or transformer."""
+        return next(self.denoiser.parameters()).dtype
+
+    @property
+    def source(self) -> dict[str, Any] | None:
+        """With which settings `as_generator` loads it again by its name, beside those of sampling.
+
+        None for a pipeline object, and where `call` holds what JSON does not.
+
+        Examples
+        --------
+        >>> as_generator("pocket").source
+        {'revision': None, 'variant': None, 'dtype': 'float32'}
+        """
+        try:
+            plain = json.loads(json.dumps(self.call)) == self.call
+        except (TypeError, ValueError):
+            return None
+        return self._loaded if plain else None
 
     @functools.cached_property
     def layout(self) -> tuple[Part, ...]:
@@ -362,7 +400,9 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
     ----------
     generator
         A `Generator`; ``"pocket"`` (shipped with this library); a pipeline object; a folder or
-        hub id of a diffusers text-to-image pipeline; None for `DEFAULT_HUB_ID`.
+        hub id of a diffusers text-to-image pipeline; None for `DEFAULT_HUB_ID`. A folder or hub
+        id goes to the accelerator that torch finds, a pipeline object and the pocket stay where
+        they are.
     **settings
         ``num_inference_steps``, ``guidance_scale``, ``height``, ``width`` and ``call`` of
         `Generator`; for a folder or hub id ``revision``, ``variant``, ``dtype`` and ``device`` of
@@ -400,8 +440,18 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
         return generator
     if isinstance(generator, str) and generator == "pocket":
         ours = {"num_inference_steps": 6, "guidance_scale": 3.0, **ours}
-        return Generator(load_pipeline(POCKET, **how), name="pocket", **ours)
+        how["device"] = how.get("device") or "cpu"  # it is small
+        return _by_name(POCKET, "pocket", how, ours)
     if named:
         source = DEFAULT_HUB_ID if generator is None else generator
-        return Generator(load_pipeline(source, **how), name=str(source), **ours)
+        return _by_name(source, str(source), how, ours)
     return Generator(generator, name=type(generator).__name__, **ours)
+
+
+def _by_name(
+    source: str | os.PathLike[str], name: str, how: Mapping[str, Any], ours: Mapping[str, Any]
+) -> Generator:
+    made = Generator(load_pipeline(source, **how), name=name, **ours)
+    dtype = str(how.get("dtype", "float32")).removeprefix("torch.")
+    made._loaded = {"revision": how.get("revision"), "variant": how.get("variant"), "dtype": dtype}
+    return made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +11,11 @@ import xarray as xr
 from PIL import Image
 from torch import Tensor
 
+from inversion_kit.audits.identity import sampler
 from inversion_kit.errors import InputError
 from inversion_kit.generators.base import Generator, as_generator
 from inversion_kit.generators.class_token import ClassToken
+from inversion_kit.generators.loading import check_whole
 from inversion_kit.generators.prompts import check_templates, fill
 from inversion_kit.generators.token_file import load_token, selected_token
 from inversion_kit.search.optimise import noise_seeds
@@ -43,8 +44,8 @@ def generate(
     prompt
         With ``{token}`` where the token stands; with a result also ``{name}``, its label's.
     generator
-        Anything `as_generator` takes. None is the result's own generator, with its settings;
-        with a file or a vector it has to be given.
+        Anything `as_generator` takes. None is the result's own generator, with its size, call,
+        steps and dtype; with a file, a vector or a result of a pipeline object it has to be given.
     n
         Number of images.
     seed
@@ -78,9 +79,8 @@ def generate(
         (template,) = check_templates(prompt)
     else:
         raise InputError(f"prompt={prompt!r}: expected one text such as 'a photo of a {{token}}'")
-    for argument, value, least in (("n", n, 1), ("batch", batch, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(f"{argument}={value!r}: a whole number of at least {least}")
+    n, batch = check_whole("n", n, 1), check_whole("batch", batch, 1)
+    seed = check_whole("seed", seed, 0)
     if isinstance(token, xr.DataTree):
         made = as_generator(generator) if generator is not None else _own(token)
         vector, name = selected_token(token, seed=run)[1], str(token.attrs["label"])
@@ -120,18 +120,23 @@ def _vector(token: str | os.PathLike[str] | Tensor | ClassToken, generator: Gene
 
 def _own(tree: xr.DataTree) -> Generator:
     """The generator that a result was made with."""
-    name = str(tree.attrs["generator"])
-    if name != "pocket" and "/" not in name and not Path(name).is_dir():
+    name, settings = str(tree.attrs["generator"]), json.loads(tree.attrs["settings"])
+    if "sampler" not in settings:
+        raise InputError(
+            "generator: an earlier version made this result and did not write down the size of its "
+            f"images, nor the call; give generator=as_generator({name!r}, height=..., width=...)"
+        )
+    if settings["source"] is None:
         raise InputError(
             f"generator: this result was made with a pipeline object ({name}); give it again: "
-            "generator=pipe"
+            "generator=pipe, or as_generator(pipe, ...) with the settings that it had"
         )
-    settings = json.loads(tree.attrs["settings"])
     kept = {key: settings[key] for key in ("num_inference_steps", "guidance_scale")}
-    found = as_generator(name, **kept)
-    if found.hash != tree.attrs["generator_hash"]:
+    found = as_generator(name, **settings["source"], **kept, call=settings["sampler"]["call"])
+    other = "weights" if found.hash != tree.attrs["generator_hash"] else "settings"
+    if other == "weights" or sampler(found) != settings["sampler"]:
         raise InputError(
-            f"generator: what {name!r} loads now has other weights than this result was made with; "
+            f"generator: what {name!r} loads now has other {other} than this result was made with; "
             "give generator= to use it nevertheless"
         )
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -44,7 +45,7 @@ def load_pipeline(
     dtype
         Of the networks: a floating torch dtype or its name.
     device
-        Where they go; the CPU by default.
+        Where they go; by default to the accelerator that torch finds, else the CPU.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def load_pipeline(
     kind = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if kind is None or not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise InputError(f"dtype={dtype!r}: expected one of {', '.join(_DTYPES)}")
-    place = check_device("cpu" if device is None else device)
+    place = check_device(_fastest() if device is None else device)
     check_dtype(kind, place)
     from diffusers import DiffusionPipeline
     from huggingface_hub import hf_hub_download
@@ -132,6 +133,12 @@ def without_bars() -> Iterator[None]:
     finally:
         for library in shown:
             library.enable_progress_bar()
+
+
+def _fastest() -> torch.device:
+    """The accelerator that torch finds, or the CPU."""
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found or torch.device("cpu")
 
 
 def check_device(device: torch.device | str) -> torch.device:
@@ -236,8 +243,27 @@ def _offloaded(pipeline: Any) -> str:
     )
 
 
+def check_whole(argument: str, value: Any, least: int) -> int:
+    """The value as an int, numpy's too, where it is a whole number of at least ``least``.
+
+    Examples
+    --------
+    >>> check_whole("n", 3, 1)
+    3
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise InputError(f"{argument}={value!r}: a whole number of at least {least}")
+    return number
+
+
 def check_call(pipeline: Any, call: Mapping[str, Any]) -> None:
     """Raise `InputError` for arguments that a pipeline's call does not have, or that we set."""
+    if not isinstance(call, Mapping):
+        raise InputError(f"call={call!r}: expected arguments, as {{'negative_prompt': 'blurred'}}")
     own = {"prompt", "generator", "output_type", "return_dict", "latents", "prompt_embeds",
            "num_images_per_prompt", "num_inference_steps", "guidance_scale"}  # fmt: skip
     allowed = sorted(parameters(pipeline).keys() - own)
@@ -257,8 +283,8 @@ def check_size(pipeline: Any, height: int | None, width: int | None) -> None:
         patch = 2 if packed else int(denoiser.config.get("patch_size", 1) or 1)
     unit = int(getattr(pipeline, "vae_scale_factor", 8)) * patch
     for name, value in (("height", height), ("width", width)):
-        if value is not None and (not isinstance(value, int) or value < 1 or value % unit):
+        if value is not None and value % unit:
             raise InputError(
                 f"{name}={value!r}: {type(pipeline).__name__} makes sizes that {unit} divides; "
-                f"give {max(unit, round(int(value) / unit) * unit)}"
+                f"give {max(unit, round(value / unit) * unit)}"
             )

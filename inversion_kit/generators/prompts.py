@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from inversion_kit.errors import InputError
 from inversion_kit.generators.class_token import PLACEHOLDER
@@ -32,6 +32,8 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
     """
     if isinstance(templates, str):
         templates = (templates,)
+    if not isinstance(templates, Iterable):
+        raise InputError(f"prompts={templates!r}: expected texts such as 'a photo of a {{token}}'")
     if not templates:
         raise InputError(
             "prompts: empty; give at least one template such as 'a photo of a {token}'"

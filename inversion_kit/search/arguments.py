@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -178,6 +179,13 @@ def rehearse(plan: Plan, classifier: Classifier, target: int, generator: Generat
         )
 
 
+def follow(generator: Generator, given: Any, classifier: Classifier) -> None:
+    """Put a classifier where the generator is, if it was given by name; an object stays."""
+    each = given if isinstance(given, (list, tuple)) else [given]
+    if all(isinstance(one, (str, os.PathLike)) for one in each):
+        classifier.model.to(generator.device)
+
+
 def check_judges(judges: Sequence[Any], classifier: Classifier) -> list[Classifier]:
     """Judges as classifiers, other ones than the audited, with the same label names.
 
@@ -186,7 +194,7 @@ def check_judges(judges: Sequence[Any], classifier: Classifier) -> list[Classifi
     InputError
         One of them is no such judge.
     """
-    if isinstance(judges, str):
+    if isinstance(judges, str) or not isinstance(judges, Sequence):
         raise InputError(f"judges={judges!r}: expected a sequence; give [{judges!r}]")
     panel = [as_classifier(judge) for judge in judges]
     for judge in panel:

@@ -13,6 +13,7 @@ import xarray as xr
 from torch import Tensor
 
 from inversion_kit import schema
+from inversion_kit.audits.identity import sampler
 from inversion_kit.classifiers.base import IDENTITY, Classifier, as_classifier
 from inversion_kit.generators.base import Generator, as_generator
 from inversion_kit.generators.class_token import ClassToken
@@ -28,6 +29,7 @@ from inversion_kit.search.arguments import (
     check_method,
     check_plan,
     check_seeds,
+    follow,
     rehearse,
 )
 from inversion_kit.search.optimise import TEST, noise_seeds, sample
@@ -81,7 +83,9 @@ def invert(
         The class: an index, a name, or a unique part of a name.
     generator
         Anything `as_generator` takes. None is Stable Diffusion 1.5 from its hub, which needs a
-        network or a cache; ``"pocket"`` ships with the library.
+        network or a cache; ``"pocket"`` ships with the library. A folder or hub id goes to the
+        accelerator that torch finds. Classifiers that are given by name go where the generator
+        is; objects stay where they are.
     prompts
         Templates with ``{token}`` and, if wanted, ``{name}``. The default names no class.
     seed
@@ -170,6 +174,8 @@ def invert(
     identity = IDENTITY if classifier.asks_for_hash else 0
     panel = check_judges(judges, classifier)
     pipeline = as_generator(generator)
+    for given, one in zip([model, *judges], [classifier, *panel], strict=True):
+        follow(pipeline, given, one)
     if method == "gradient":
         pipeline.check_gradient(plan.gradient)
     asked = [fill(template, name=name) for template in templates]
@@ -225,6 +231,8 @@ def invert(
         "queries": (queries or QUERIES) if method == "cma" else None,
         "num_inference_steps": pipeline.num_inference_steps,
         "guidance_scale": pipeline.guidance_scale, "objective_hashes": _hashes(plan, classifier),
+        "sampler": sampler(pipeline), "source": pipeline.source,
+        "dtype": str(pipeline.dtype).removeprefix("torch."), "device": pipeline.device.type,
     }  # fmt: skip
     attributes = {
         "label": name,
