@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -687,3 +688,70 @@ def test_memory_does_not_grow_with_units_that_are_only_opened(tmp_path):
     with peak() as grown:
         again["validation"]["image"].load()
     assert grown[0] > 40  # the measure sees what is read
+
+
+# --- odd folders
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_a_path_that_no_system_takes_is_refused(tmp_path, name):
+    for call in (
+        lambda: AuditStore.create(tmp_path / name, synthetic_plan()),
+        lambda: inversion_kit.audit("pocket:honest", ["stop"], generator="pocket",
+                                    arms=["name"], store=tmp_path / name),
+        lambda: AuditFolder(tmp_path / name),
+        lambda: inversion_kit.open(tmp_path / name),
+    ):  # fmt: skip
+        with pytest.raises((InputError, StoreError), match=re.escape(str(tmp_path))):
+            call()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["with space", "\N{SNOWMAN}", "-dash", "a'b\"c", "a\nb", "[x]*"])
+def test_a_folder_of_any_name_holds_an_audit(tmp_path, name):
+    store = AuditStore.create(tmp_path / name, synthetic_plan([1]))
+    with store.lock():
+        store.commit(TOKEN, *made(TOKEN))
+    assert inversion_kit.open(store.path)["samples"]["image"].load().any()
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_what_others_put_into_the_folder_is_left_alone(store):
+    store.commit(TOKEN, *made(TOKEN))
+    others = [store.path / name / "Thumbs.db" for name in ("", "units", "failed", "working")]
+    others.append(store.folder(TOKEN) / ".DS_Store")
+    for path in others:
+        path.write_text("mine")
+    with store.lock():
+        assert store.progress().done == 1
+        assert store.repair() == {}
+    inversion_kit.open(store.path)["samples"]["image"].load()
+    assert [path.read_text() for path in others] == ["mine"] * 5
+
+
+def test_what_a_link_leads_to_is_left_alone(store, tmp_path):
+    outside = tmp_path / "outside"
+    store.commit(TOKEN, *made(TOKEN))
+    store.folder(TOKEN).rename(outside)
+    (outside / f"{durable.PART}somebody's").write_text("mine")
+    before = sorted(os.listdir(outside))
+    store.folder(TOKEN).symlink_to(outside)
+    (store.path / "working" / NAME.id).symlink_to(outside)
+    with store.lock():
+        assert not os.path.lexists(store.path / "working" / NAME.id)
+        assert store.damage() == {}
+        store.set_aside(TOKEN)
+        store.save_checkpoint(NAME, tensors(1), {})
+    assert store.state(TOKEN) == "missing"
+    assert sorted(os.listdir(outside)) == before
+
+
+def test_a_file_in_the_place_of_a_unit_is_repaired(store):
+    store.folder(TOKEN).write_text("no unit")
+    assert not store.commit(TOKEN, *made(TOKEN))
+    with pytest.raises(StoreError, match="--repair"):
+        store.progress()
+    with store.lock():
+        assert list(store.repair()) == [TOKEN]
+    assert store.commit(TOKEN, *made(TOKEN))
+    assert store.damage() == {}

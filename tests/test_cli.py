@@ -247,7 +247,7 @@ def test_a_file_in_the_place_of_the_folder_is_called_a_file(tmp_path):
     for out in (tmp_path / "notes", tmp_path / "notes" / "audit"):
         done = runner.invoke(app, [*AUDIT, "--label", "stop", "--out", str(out)])
         assert done.exit_code == 2
-        assert "a file" in done.output
+        assert "a file is where a folder is wanted" in done.output
         assert "check the disk" not in done.output
     assert (tmp_path / "notes").read_text() == "mine"
 

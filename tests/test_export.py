@@ -63,6 +63,20 @@ def test_the_same_audit_comes_back(audit, tmp_path, export):
         export(audit.path, path)
 
 
+@pytest.mark.parametrize(
+    "export", [inversion_kit.consolidate, inversion_kit.to_netcdf, inversion_kit.export_images]
+)
+def test_what_is_there_is_refused_before_any_work_and_left_alone(audit, tmp_path, export):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("empty", "link"):
+        with pytest.raises(InputError, match="exists; give another"):
+            export(audit.path, tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["empty", "link"]
+    assert os.readlink(tmp_path / "link") == str(tmp_path / "nowhere")
+    assert os.listdir(tmp_path / "empty") == []
+
+
 def test_a_single_run_becomes_netcdf_too(tmp_path):
     tree = synthetic_run()
     run = inversion_kit.save(tree, tmp_path / "run.zarr")

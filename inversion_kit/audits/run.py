@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 import time
 import warnings
@@ -346,7 +347,7 @@ def _method(plan: Plan) -> dict[str, Any]:
 
 def _refuse_old(path: Path) -> None:
     """Refuse to go on with a folder that does not say how its models were fed."""
-    if (path / PLAN).is_file() and "preprocess" not in AuditStore(path).plan["settings"]:
+    if os.path.isfile(path / PLAN) and "preprocess" not in AuditStore(path).plan["settings"]:
         raise InputError(
             f"path={str(path)!r}: an earlier version began this audit and did not write down how "
             "images are prepared for the classifier. It can be opened and exported as it is; for "

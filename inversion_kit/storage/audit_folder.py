@@ -134,7 +134,7 @@ class AuditFolder:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         file = self.path / PLAN
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise StoreError(f"path={str(self.path)!r}: no audit there (no {PLAN})")
         content = durable.parse(durable.read_file(file), file)
         try:

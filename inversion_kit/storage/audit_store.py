@@ -89,10 +89,8 @@ class AuditStore(AuditFolder):
         wanted = _as_json(check_plan(dict(plan)))
         if clash := set(wanted) & set(_STAMPS):
             raise InputError(f"plan: {sorted(clash)} are written by the store; leave them out")
-        if root.exists() and not root.is_dir():
-            raise InputError(f"path={str(root)!r} is a file; give a folder, new or empty")
-        if not (root / PLAN).exists():
-            if root.exists() and (foreign := _foreign(root)):
+        if not os.path.exists(root / PLAN):
+            if os.path.exists(root) and (foreign := _foreign(root)):
                 raise InputError(
                     f"path={str(root)!r} holds no audit but {foreign!r}; give an empty folder"
                 )
@@ -105,6 +103,8 @@ class AuditStore(AuditFolder):
                     (root / name).mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise durable.trouble(root, error) from error
+            except ValueError as error:
+                raise InputError(f"path={str(root)!r}: no name of a folder ({error})") from error
             with _locked(root):
                 if not (root / PLAN).exists():
                     durable.write_file(root / PLAN, durable.dump(stamped | wanted))
@@ -292,6 +292,8 @@ class AuditStore(AuditFolder):
             unit = Unit.parse(folder.name)
             if unit is not None and states.get(unit) == "done":
                 self._drop_checkpoints(unit)
+            elif folder.is_symlink():
+                folder.unlink()  # no run made it: what it leads to is somebody else's
             else:
                 durable.sweep(folder)
 
@@ -344,7 +346,7 @@ def _as_json(plan: dict[str, Any]) -> dict[str, Any]:
 
 def _foreign(root: Path) -> str | None:
     """The name of something in the folder that no audit put there."""
-    own = {UNITS, FAILED, WORKING, LOCK, HOLDER}
+    own = {UNITS, FAILED, WORKING, DAMAGED, LOCK, HOLDER}
     try:
         names = sorted(os.listdir(root))
     except OSError as error:

@@ -249,10 +249,12 @@ def trouble(path: Path, error: OSError, *, reading: bool = False) -> StoreError:
     """The error of the system in words: what cannot be done where, and what to do."""
     if reading:
         advice = "check the path and the disk"
-        if isinstance(error, FileNotFoundError):
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
             advice = f"it is missing; {REPAIR}"
     elif error.errno in _FULL:
         advice = "the disk or a quota is full: free some space and resume; what was stored is kept"
+    elif error.errno == errno.ENAMETOOLONG:
+        advice = "give a shorter path"
     elif isinstance(error, NotADirectoryError | FileExistsError):
         advice = "a file is where a folder is wanted: give another path"
     elif error.errno in _CLOSED:

@@ -135,7 +135,7 @@ def export_images(path: str | os.PathLike[str], folder: str | os.PathLike[str]) 
 
 def _whole(target: Path, fill: Callable[[Path], None]) -> Path:
     """Let ``fill`` write under a temporary name and make that visible."""
-    if target.exists():
+    if os.path.lexists(target):
         raise InputError(f"path={str(target)!r} exists; give another")
     part = target.parent / f"{durable.PART}{os.getpid()}-{secrets.token_hex(8)}{target.suffix}"
     try:
@@ -143,7 +143,7 @@ def _whole(target: Path, fill: Callable[[Path], None]) -> Path:
         fill(part)
         if hasattr(os, "sync"):
             os.sync()
-        if target.exists():
+        if os.path.lexists(target):
             raise InputError(f"path={str(target)!r} exists by now; give another")
         os.rename(part, target)
     except OSError as error:

@@ -64,7 +64,7 @@ def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = F
     """
     schema.validate(tree)
     target = Path(path)
-    if target.exists():
+    if os.path.lexists(target):
         if not overwrite:
             raise InputError(f"path={str(target)!r} exists; give another or overwrite=True")
         if not (target / "zarr.json").is_file():
@@ -107,11 +107,11 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         What is there is not a valid result.
     """
     source = Path(path)
-    if (source / PLAN).is_file():
+    if os.path.isfile(source / PLAN):
         return open_audit(source)
-    if source.is_file():
+    if os.path.isfile(source):
         return _open_netcdf(source)
-    if not (source / "zarr.json").is_file():
+    if not os.path.isfile(source / "zarr.json"):
         raise StoreError(
             f"path={str(source)!r}: no stored result there (no zarr.json, no audit.json)"
         )
