@@ -118,9 +118,14 @@ def audit(
         list[str] | None, typer.Option(help="name, token+name, token, shuffled; all by default.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Repeats of every label and arm.")] = 3,
-    prompt: _Prompt = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="Template with {token}, of the arms without the name.")
+    ] = None,
     out: _Out = Path("runs/audit"),
-    budget: Annotated[str | None, typer.Option(help="Time there is, for example 15min.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time there is, for example 15min; a unit that is begun is finished."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Time one step; say how long it takes.")] = False,
     steps: _Steps = 60,
     samples: Annotated[int, typer.Option(min=1, help="Final images of a unit.")] = 32,

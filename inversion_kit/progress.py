@@ -23,6 +23,8 @@ class Lines:
         What is being done.
     every
         Least seconds between two lines.
+    timed
+        Whether a line says how many seconds are left.
 
     Examples
     --------
@@ -33,10 +35,10 @@ class Lines:
 
     def __init__(
         self, *, total: int, desc: str, initial: int = 0, every: float = 10.0,
-        file: TextIO | None = None,
+        timed: bool = True, file: TextIO | None = None,
     ) -> None:  # fmt: skip
         self.total, self.desc, self.n, self.first = total, desc, initial, initial
-        self.every, self.file = every, file
+        self.every, self.timed, self.file = every, timed, file
         self.began = self.said = time.monotonic()
         self.note = ""
 
@@ -48,9 +50,10 @@ class Lines:
             return
         self.said = now
         rate = (now - self.began) / max(1, self.n - self.first)
-        note = f", {self.note}" if self.note else ""
-        left = f"{rate * (self.total - self.n):.0f} s left"
-        print(f"{self.desc}: {self.n}/{self.total}, {left}{note}", file=self.file or sys.stderr)
+        parts = [f"{self.n}/{self.total}"]
+        parts += [f"{rate * (self.total - self.n):.0f} s left"] if self.timed else []
+        parts += [self.note] if self.note else []
+        print(f"{self.desc}: {', '.join(parts)}", file=self.file or sys.stderr)
 
     def set_postfix_str(self, note: str, refresh: bool = True) -> None:
         """Keep what the next line says beside the count."""
@@ -63,12 +66,18 @@ class Lines:
         return None
 
 
-def bar(*, total: int, desc: str, initial: int = 0, disable: bool = False) -> Any:
-    """A `tqdm.auto` bar where someone can see it move, else `Lines`; nothing where disabled."""
+def bar(
+    *, total: int, desc: str, initial: int = 0, disable: bool = False, timed: bool = True
+) -> Any:
+    """A `tqdm.auto` bar where someone can see it move, else `Lines`; nothing where disabled.
+
+    Without ``timed`` it says nothing of the time left.
+    """
     seen = "ipykernel" in sys.modules or sys.stderr.isatty()
     if disable or seen:
-        return tqdm(total=total, desc=desc, initial=initial, disable=disable)
-    return Lines(total=total, desc=desc, initial=initial)
+        looks = None if timed else "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+        return tqdm(total=total, desc=desc, initial=initial, disable=disable, bar_format=looks)
+    return Lines(total=total, desc=desc, initial=initial, timed=timed)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -14,11 +15,13 @@ import xarray as xr
 from diffusers import DDIMScheduler
 
 import inversion_kit
-from inversion_kit import audit, resume
+from inversion_kit import Preprocess, audit, resume
 from inversion_kit.audits import run as audit_run
 from inversion_kit.audits.schedule import Estimate
+from inversion_kit.audits.spec import Spec, sources
 from inversion_kit.errors import InputError, LabelError, StoreLockedError
-from inversion_kit.generators.base import Generator
+from inversion_kit.generators.base import Generator, as_generator
+from inversion_kit.objectives import cross_entropy
 from inversion_kit.storage.audit_store import ARMS, AuditStore, Unit
 from tests.audits import SMALL, assert_same
 from tests.killing import kill_at
@@ -178,7 +181,10 @@ def test_one_failure_does_not_stop_the_others(run, make_classifier, tmp_path, ca
     tree = run(classifier, labels=["cat", "dog"], arms=["name"], store=tmp_path, progress=True)
     assert tree["status"]["status"].values.ravel().tolist() == ["failed", "done"]
     assert "not finite" in tree["status"]["reason"].values.ravel()[0]
-    assert "audit of tiny: 2/2, 0 s left, 2 of 2 labels, 1 failed\n" in capsys.readouterr().err
+    assert (
+        "audit of tiny: 2/2, 0 s left, 1 of 2 labels done, failed units: 1\n"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_audited_models_are_untouched(run, models, make_classifier):
@@ -337,6 +343,123 @@ def test_a_budget_that_is_too_small_leaves_units_missing(run, tmp_path):
     assert tree["status"]["status"].item() == "done"
 
 
+@pytest.fixture
+def nothing_made(monkeypatch):
+    """Audits that check everything, write their plan and make no unit."""
+    monkeypatch.setattr(audit_run, "_run", lambda *args, **named: None)
+
+
+def test_prompts_that_name_the_class_are_refused(run, no_images):
+    with pytest.raises(InputError, match=r"holds \{name\}.*arms=\['token\+name'\]"):
+        run(prompts=["a photo of a {token} {name}"])
+
+
+def test_another_objective_of_the_same_name_is_another_audit(run, tmp_path, nothing_made):
+    def own(weight):
+        return lambda logits, target: weight * cross_entropy(logits, target)
+
+    run(store=tmp_path, objective=own(1.0))
+    run(store=tmp_path, objective=own(1.0))
+    with pytest.raises(InputError, match=r"settings\.objective_gives: there"):
+        run(store=tmp_path, objective=own(-1.0))
+
+
+def test_a_judge_that_is_named_as_a_view_is_refused(run, make_classifier, no_images):
+    with pytest.raises(InputError, match=r"judges: 'blur of tiny' .* views=\['blur'\].*name="):
+        run(judges=[make_classifier(5, "blur of tiny")])
+
+
+def test_a_difference_in_a_long_list_is_found(run, tmp_path, nothing_made):
+    names = [f"class{i}" for i in range(43)]
+    look = Preprocess(size=(2, 2), mean=(0.5,) * 3, std=(0.5,) * 3)
+
+    def start(count):
+        model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, count))
+        run(model, class_names=names[:count], preprocess=look, labels=[0], arms=["token"],
+            judges=[], store=tmp_path)  # fmt: skip
+
+    start(43)
+    says = r"classes: there 43 long, here 42; from 42 on there \['class42'\], here \[\]"
+    with pytest.raises(InputError, match=says):
+        start(42)
+
+
+def test_a_dry_run_counts_what_the_folder_lacks(run, tmp_path):
+    run(arms=["name"], labels=["cat", "dog"], store=tmp_path)
+    given = {"arms": ["name"], "labels": ["cat", "dog"], "store": tmp_path, "dry_run": True}
+    assert run(**given).units == {}
+    store = AuditStore(tmp_path)
+    store.set_aside(store.done()[0])
+    assert run(**given).units == {"name": 1}
+    assert len(store.missing()) == 1
+    with pytest.raises(InputError, match=r"settings\.samples"):
+        run(**given, samples=4)
+
+
+def test_progress_knows_what_earlier_runs_made(run, tmp_path, capsys):
+    given = {"arms": ["name", "token"], "labels": ["cat", "dog"], "store": tmp_path,
+             "steps": 0, "restarts": 0}  # fmt: skip
+    tree = run(**given).load()
+    hits = tree["samples"]["probability"].sel(arm="token").argmax("class").values.reshape(2, -1)
+    share = (hits == np.array([[0], [1]])).mean()
+    store = AuditStore(tmp_path)
+    cat, dog = (unit for unit in store.done() if unit.arm == "name")
+    for unit in (cat, dog):
+        store.set_aside(unit)
+    store.fail(dog, RuntimeError("it was raining"), 1.0)
+    run(**given, progress=True)
+    says = f"4/4, 0 s left, 1 of 2 labels done, token success {share:.0%}, failed units: 1\n"
+    assert says in capsys.readouterr().err
+
+
+def test_under_a_budget_progress_tells_what_is_left_of_it(run, capsys):
+    run(arms=["name"], labels=["cat", "dog"], budget="1h", progress=True)
+    err = capsys.readouterr().err
+    assert re.search(r": 2/2, 2 of 2 labels done, 59 min \d+ s of the budget left\n", err), err
+
+
+HOSTILE = ("../../x", "CON", "a\0b", "\N{PARTY POPPER}", "\u202eevil", "x" * 300, "Case", "case",
+           "", "a <ik-class> b", "{token}", "{name}")  # fmt: skip
+
+
+def test_hostile_labels_go_through_an_audit(tmp_path):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, len(HOSTILE)))
+    look = Preprocess(size=(8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)
+    quick = as_generator("pocket", num_inference_steps=1)
+    tree = audit(
+        model, generator=quick, class_names=HOSTILE, preprocess=look, views=[], seeds=1,
+        arms=["name", "token"], samples=1, steps=0, restarts=0, validation=1, progress=False,
+        store=tmp_path / "audit",
+    )  # fmt: skip
+    assert tuple(tree["status"]["label"].values.tolist()) == HOSTILE
+    assert (tree["status"]["status"].sel(arm="token") == "done").all()
+    named = tree["status"].sel(arm="name").isel(seed=0)
+    failed = [HOSTILE.index(x) for x in ("x" * 300, "a <ik-class> b")]
+    assert np.flatnonzero(named["status"].values == "failed").tolist() == failed
+    assert "tokens, the text encoder reads 26" in named["reason"].values[failed[0]]
+    assert "stands for the class token" in named["reason"].values[failed[1]]
+    prompts = tree["samples"]["prompt"].sel(arm="name").values.reshape(-1)
+    for index in set(range(len(HOSTILE))) - set(failed):
+        assert prompts[index] == f"a photo of a {HOSTILE[index]}"
+    assert [path.name for path in tmp_path.iterdir()] == ["audit"]
+    assert not AuditStore(tmp_path / "audit").damage()
+
+
+def test_a_label_that_no_file_can_hold_is_named_before_an_image_is_made(no_images):
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+    look = Preprocess(size=(2, 2), mean=(0.5,) * 3, std=(0.5,) * 3)
+    with pytest.raises(LabelError, match=r"class 1, '\\ud800'.*labels=\[\.\.\.\]"):
+        audit(model, ["cat"], generator="pocket", class_names=["cat", "\ud800"], preprocess=look,
+              judges=["pocket:judge"])  # fmt: skip
+
+
+def test_labels_that_all_fail_are_refused_at_once(run, make_classifier, no_images):
+    classifier = make_classifier(labels=("x " * 99, "cat", "dog"))
+    with pytest.raises(InputError, match=r"label .x x .*arm .name.*or leave it out"):
+        run(classifier, labels=[0], judges=[])
+
+
 def test_numbers_of_numpy_are_numbers(run, tmp_path):
     tree = run(labels=np.int64(1), arms=["name"], seeds=np.arange(1), samples=np.int64(2),
                lr=np.float32(0.5), steps=np.int64(3), store=tmp_path)  # fmt: skip
@@ -362,10 +485,10 @@ def test_an_audit_of_names_is_resumed_and_failures_retried(tmp_path):
 
 
 def test_class_names_are_not_lost_on_resume(tmp_path, no_images):
-    spec = audit_run.Spec("", "pocket:honest", "pocket", (), (), {}, PLAN, 1, labels=["a"])
-    assert audit_run._sources(spec) is None
+    spec = Spec("", "pocket:honest", "pocket", (), (), {}, PLAN, 1, labels=["a"])
+    assert sources(spec) is None
     spec.labels = None
-    assert audit_run._sources(spec)["model"] == "pocket:honest"
+    assert sources(spec)["model"] == "pocket:honest"
 
 
 def test_a_result_in_memory_needs_no_folder(whole):

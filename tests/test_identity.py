@@ -8,7 +8,8 @@ import json
 import pytest
 import torch
 
-from inversion_kit.audits.identity import fed, sampler
+from inversion_kit import objectives
+from inversion_kit.audits.identity import aim, fed, sampler
 from inversion_kit.classifiers.base import Classifier, as_classifier
 from inversion_kit.generators.base import Generator
 
@@ -93,3 +94,50 @@ def test_a_scheduler_with_infinite_settings_can_be_written():
     told = sampler(as_generator("pocket"))
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert told["scheduler"]["class"].startswith("DPMSolver")
+
+
+CPU = torch.device("cpu")
+
+
+def weighed(weight):
+    def own(logits, target):
+        return weight * torch.nn.functional.cross_entropy(logits, target, reduction="none")
+
+    return own
+
+
+def test_objectives_of_one_name_are_told_by_what_they_give(classifier):
+    told = [aim(weighed(w), classifier, [0, 1], device=CPU) for w in (1.0, 1.0, -1.0, 1.05)]
+    assert told[0]["objective"] == told[2]["objective"] == "own"
+    assert told[0] == told[1]
+    assert len({str(one["objective_gives"]) for one in told}) == 3
+    assert json.loads(json.dumps(told[0], allow_nan=False)) == told[0]
+
+
+def test_what_an_objective_does_to_a_later_label_is_seen(classifier):
+    def odd(logits, target):
+        return objectives.cross_entropy(logits, target) * (1 + (target == 2))
+
+    odd.__name__ = "cross_entropy"
+    plain = objectives.cross_entropy
+    told = {f: [aim(f, classifier, at, device=CPU) for at in ([0], [0, 2])] for f in (odd, plain)}
+    assert told[odd][0] == told[plain][0]
+    assert told[odd][1] != told[plain][1]
+
+
+def test_objectives_of_images_tell_whom_they_ask_and_what_they_give(classifier, make_classifier):
+    other = make_classifier(5, "b")
+    told = aim(objectives.contrast(classifier, other), classifier, [0], device=CPU)
+    assert told["objective_hashes"] == {"b": other.hash}
+    twin = objectives.OfImages(lambda images, logits, target: 0 * target + 1.0, told["objective"])
+    assert aim(twin, classifier, [0], device=CPU)["objective_gives"] == [1.0] * 8
+
+
+def test_chance_in_an_objective_is_no_difference(classifier):
+    def noisy(logits, target):
+        return objectives.margin(logits, target) + torch.rand(len(target))
+
+    before = torch.get_rng_state()
+    told = [aim(noisy, classifier, [0], device=CPU) for _ in range(2)]
+    assert told[0] == told[1]
+    assert torch.equal(torch.get_rng_state(), before)

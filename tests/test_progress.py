@@ -54,3 +54,11 @@ def test_disabled_is_silent(capsys):
         shown.set_postfix_str("x")
         shown.update()
     assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_time_the_note_says_it_all(tick):
+    out = io.StringIO()
+    shown = Lines(total=10, desc="audit", every=0, timed=False, file=out)
+    shown.set_postfix_str("4 s of the budget left")
+    shown.update()
+    assert out.getvalue() == "audit: 1/10, 4 s of the budget left\n"

@@ -60,3 +60,16 @@ def test_the_control_has_no_token():
 
 def test_the_placeholder_survives_a_lowercasing_tokenizer():
     assert PLACEHOLDER.lower() == PLACEHOLDER
+
+
+def test_arms_that_do_not_name_the_class_take_no_name():
+    assert check_templates("a {token}", named=False) == ("a {token}",)
+    with pytest.raises(InputError, match=r"holds \{name\}.* arms=\['token\+name'\]"):
+        check_templates(["a {token}", "a {token} {name}"], named=False)
+
+
+def test_the_placeholder_itself_and_what_no_tokenizer_reads_are_refused():
+    with pytest.raises(InputError, match=f"once.*nor {PLACEHOLDER}; for example 'a photo of a {{t"):
+        check_templates([f"a {PLACEHOLDER} {{token}}"])
+    with pytest.raises(InputError, match="lone surrogate"):
+        check_templates(["a {token} \ud800"])

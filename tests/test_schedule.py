@@ -67,6 +67,88 @@ def test_a_label_of_which_all_failed_is_the_least_known():
     assert made[6].label_index == 2
 
 
+COSTS = {"name": 1.0, "token+name": 3.0, "token": 5.0, "shuffled": 40.0}
+
+
+def planned(budget, *, workers=1, known=(), guess=COSTS, cost=None, labels=6, arms=ARMS, seeds=3):
+    """Make units on a fake clock with some workers, each of which may have one unit waiting.
+
+    Gives what was made, in order of their ends, and when the last one ended.
+    """
+    now, cost, done, free = [0.0], cost or guess, list(known), [0.0] * workers
+    going = []  # (end, unit)
+    made = Estimate(dict.fromkeys(arms, 1), guess, guess)
+    waiting = within(units(labels, arms, seeds), arms, list(range(seeds)), samples=16,
+                     budget=budget, results=lambda: done, guess=made, workers=lambda: workers,
+                     clock=lambda: now[0])  # fmt: skip
+    while True:
+        while len(going) < 2 * workers:
+            unit = next(waiting, None)
+            if unit is None:
+                break
+            first = free.index(min(free))
+            free[first] = max(now[0], free[first]) + cost[unit.arm]
+            going.append((free[first], unit))
+        if not going:
+            return [one.unit for one in done[len(known) :]], now[0]
+        going.sort(key=lambda one: one[0])
+        now[0], unit = going.pop(0)
+        done.append(Outcome(unit, "done", cost[unit.arm], 0.5))
+
+
+def test_a_budget_goes_arm_by_arm_over_all_labels_the_control_last():
+    made, _ = planned(6 * (1 + 5 + 3 + 40))
+    first = [unit for unit in made if unit.seed == 0]
+    arms = ["name", "token", "token+name", "shuffled"]
+    assert first == [Unit(k, arm, 0) for arm in arms for k in range(6)]
+
+
+def test_every_label_gets_its_token_before_any_label_gets_more():
+    made, ended = planned(60)
+    assert ended <= 60
+    assert {unit.label_index for unit in made if unit.arm == "token"} == set(range(6))
+
+
+def test_an_arm_that_no_longer_fits_leaves_its_time_to_those_that_do():
+    made, ended = planned(6 * 9 + 39)  # too little for one control
+    assert 6 * 9 + 34 < ended <= 6 * 9 + 39
+    assert {unit.arm for unit in made} == {"name", "token+name", "token"}
+    assert max(unit.seed for unit in made if unit.arm == "token") > 0
+
+
+def test_the_first_of_an_arm_is_priced_between_least_and_most():
+    def first(budget):
+        guess = Estimate({"token": 3}, {"token": 4.0}, {"token": 100.0})
+        return next(within(units(1, ["token"], 3), ["token"], [0, 1, 2], samples=16, guess=guess,
+                           budget=budget, results=lambda: [], clock=lambda: 0.0), None)  # fmt: skip
+
+    assert first(19.9) is None
+    assert first(20.1) == Unit(0, "token", 0)
+
+
+def test_units_under_way_are_waited_for_and_nothing_is_begun_behind_a_full_queue():
+    known = [Outcome(Unit(99, "token", 0), "done", 10.0, 0.5)]
+    given = {"known": known, "guess": {"token": 10.0}, "arms": ["token"], "labels": 40, "seeds": 1}
+    made, ended = planned(20, workers=8, **given)
+    assert (len(made), ended) == (16, 20.0)
+    made, ended = planned(29, workers=8, **given)
+    assert (len(made), ended) == (16, 20.0)
+
+
+def test_units_that_end_sooner_than_expected_make_room_for_more():
+    made, ended = planned(50, workers=4, guess={"token": 40.0}, cost={"token": 5.0},
+                          arms=["token"], labels=40, seeds=1)  # fmt: skip
+    assert len(made) == 40
+    assert ended == 50.0
+
+
+def test_no_units_take_no_time(bench):  # noqa: F811 - the fixture
+    found = estimate(bench, [], budget=60)
+    assert found.seconds == (0, 0)
+    assert found.fits == (0, 0)
+    assert "0 units" in str(found)
+
+
 def test_it_stops_in_time_and_fills_up_with_what_is_cheap():
     made, ended = play(25, [0.5] * 3)
     assert ended <= 25

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
+from inversion_kit.audits import units
 from inversion_kit.audits.units import Bench, make, make_and_store, stored
-from inversion_kit.errors import StoreError
+from inversion_kit.errors import InputError, StoreError
 from inversion_kit.search.optimise import TEST, noise_seeds
+from inversion_kit.storage import unit_files
 from inversion_kit.storage.audit_store import AuditStore, Unit
 from tests.test_search_state import PLAN
 
@@ -130,3 +133,60 @@ def test_what_the_store_raises_is_no_units_failure(bench, store, part):
     with pytest.raises(StoreError):
         make_and_store(bench, store, Unit(1, "token", 0))
     assert not any((store.path / "failed").iterdir())
+
+
+@pytest.mark.parametrize("colour", [(0.5, 0.5, 0.5), (1.0, 0.0, 0.0)], ids=["grey", "red"])
+def test_images_of_any_one_colour_fail(bench, store, monkeypatch, colour):
+    flat = torch.tensor(colour)[:, None, None].expand(3, 8, 8)
+    monkeypatch.setattr(
+        units, "sample", lambda _generator, texts, **named: flat.expand(len(texts), 3, 8, 8)
+    )
+    outcome = make_and_store(bench, store, Unit(1, "name", 0))
+    assert outcome.status == "failed"
+    assert "one colour" in outcome.reason
+
+
+def test_a_unit_that_another_worker_commits_meanwhile_is_done(bench, store, monkeypatch):
+    unit, saved = Unit(1, "token", 0), AuditStore.save_checkpoint
+    groups = make(bench, unit)
+
+    def late(self, *given):
+        self.commit(unit, groups, {"seconds": 3.0})  # by the twin, which clears all checkpoints
+        shutil.rmtree(self.path / "working")
+        (self.path / "working").write_text("in the way")
+        saved(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AuditStore, "save_checkpoint", late)
+        outcome = make_and_store(bench, store, unit)
+    assert (outcome.status, outcome.seconds) == ("done", 3.0)
+    assert outcome == stored(store, unit)
+    assert not any((store.path / "failed").iterdir())
+
+
+def test_what_is_stored_is_told_without_its_images(bench, store):
+    unit = Unit(1, "name", 0)
+    outcome = make_and_store(bench, store, unit)
+    read = []
+    with pytest.MonkeyPatch.context() as patch:
+        whole = unit_files.read_array
+        patch.setattr(
+            unit_files, "read_array", lambda *given: (read.append(given[2]), whole(*given))[1]
+        )
+        assert stored(store, unit).success == outcome.success
+    assert read == ["probability"]
+
+
+@pytest.mark.parametrize(
+    ("label", "arm", "says"),
+    [
+        ("x " * 150, "name", r"label .x x .*arm .name.: .*tokens.*labels=\[.*or leave it"),
+        ("a <ik-class> b", "name", "holds '<ik-class>', which stands for the class token"),
+        ("a <ik-class> b", "token+name", "holds '<ik-class>', which stands for the class token"),
+    ],
+)
+def test_a_label_that_its_prompts_cannot_hold_is_named(bench, label, arm, says):
+    bench.classifier.labels = (label, *bench.classifier.labels[1:])
+    with pytest.raises(InputError, match=says):
+        make(bench, Unit(0, arm, 0))
+    bench.check_prompts(Unit(0, "token", 0))  # its name is not in there

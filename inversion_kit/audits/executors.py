@@ -4,82 +4,48 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
+from inversion_kit.audits.spec import Spec, written_again
 from inversion_kit.audits.units import Bench, Outcome, make_and_store, stored
-from inversion_kit.classifiers.base import as_classifier
-from inversion_kit.generators.base import as_generator
-from inversion_kit.search.search import Plan
+from inversion_kit.errors import InputError, StoreError
+from inversion_kit.storage.audit_folder import PLAN
 from inversion_kit.storage.audit_store import AuditStore, Unit
-
-
-@dataclass
-class Spec:
-    """What a worker is told: sources of the models, not the loaded models where they have a name.
-
-    Parameters
-    ----------
-    key
-        Equal specs have equal keys: a worker loads the models of a key once.
-    """
-
-    key: str
-    model: Any
-    generator: Any
-    judges: Sequence[Any]
-    views: Sequence[str]
-    templates: dict[str, tuple[str, ...]]
-    plan: Plan
-    samples: int
-    labels: Sequence[str] | None = None
-    preprocess: Any = None
-    loaded: Bench | None = field(default=None, repr=False)
-
-    def load(self) -> Bench:
-        """The loaded models; the same ones when asked again."""
-        if self.loaded is None:
-            self.loaded = Bench(
-                classifier=as_classifier(
-                    self.model, preprocess=self.preprocess, labels=self.labels
-                ),
-                generator=as_generator(self.generator),
-                judges=[as_classifier(judge) for judge in self.judges],
-                views=self.views,
-                templates=self.templates,
-                plan=self.plan,
-                samples=self.samples,
-            )
-        return self.loaded
-
-    @property
-    def named(self) -> bool:
-        """Whether all models have names, by which any machine can load them."""
-        models = (self.model, self.generator, *self.judges)
-        return all(x is None or isinstance(x, str) for x in models)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "loaded": None}
 
 
 class Executor(Protocol):
     """Makes units and says what became of each, in any order."""
 
-    def run(self, spec: Spec, store: AuditStore, units: Iterable[Unit]) -> Iterator[Outcome]:
-        """Take units from the iterable as workers are free; commit each; yield outcomes."""
+    @property
+    def width(self) -> int:
+        """How many units are made at a time."""
+        ...
+
+    def run(
+        self, spec: Spec, store: AuditStore, units: Iterable[Unit | None]
+    ) -> Generator[Outcome, None, None]:
+        """Take units from the iterable as workers are free; commit each; yield outcomes.
+
+        None from the iterable: none as long as those under way are not done.
+        """
         ...
 
 
 class InProcess:
     """One unit after the other, here."""
 
-    def run(self, spec: Spec, store: AuditStore, units: Iterable[Unit]) -> Iterator[Outcome]:
+    width = 1
+
+    def run(
+        self, spec: Spec, store: AuditStore, units: Iterable[Unit | None]
+    ) -> Generator[Outcome, None, None]:
         """See `Executor`."""
-        for unit in units:
+        for unit in filter(None, units):
             yield make_and_store(spec.load(), store, unit)
 
 
@@ -90,31 +56,44 @@ class Dask:
     path. A unit whose worker dies is made again elsewhere, from its checkpoint; one whose workers
     die more often than dask's ``distributed.scheduler.allowed-failures`` counts as failed.
 
-    Models that have names are loaded by each worker; model objects are sent to each worker once,
-    through the scheduler, which keeps them: give large models by name.
+    Models that have names are loaded by each worker, which must get the weights, settings and
+    libraries of the audit's plan; model objects are sent to each worker once, through the
+    scheduler, which keeps them: give large models by name.
+
+    Where it ends early, by an interrupt or an error, units that workers have begun are finished
+    first, so that nobody writes to a folder that is no longer locked.
     """
 
     def __init__(self, client: Any) -> None:
         self.client = client
 
-    def run(self, spec: Spec, store: AuditStore, units: Iterable[Unit]) -> Iterator[Outcome]:
+    @property
+    def width(self) -> int:
+        """One unit a worker; workers may come and go."""
+        return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+
+    def run(
+        self, spec: Spec, store: AuditStore, units: Iterable[Unit | None]
+    ) -> Generator[Outcome, None, None]:
         """See `Executor`."""
-        from distributed import KilledWorker, as_completed
+        from distributed import Event, KilledWorker, as_completed
 
         waiting = iter(units)
         path = str(Path(store.path).resolve())
         told = self._tell(spec)
+        stop = Event(client=self.client)
         going: dict[Any, Unit] = {}
         queue = as_completed(raise_errors=False)
 
         def fill() -> None:
-            """Two tasks a worker are under way; workers may come and go."""
-            width = 2 * max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
-            for unit in itertools.islice(waiting, max(0, width - len(going))):
+            """Two tasks a worker are under way."""
+            for unit in itertools.islice(waiting, max(0, 2 * self.width - len(going))):
+                if unit is None:
+                    break
                 submit(unit)
 
         def submit(unit: Unit) -> None:
-            future = self.client.submit(_on_worker, told, path, unit, pure=False)
+            future = self.client.submit(_on_worker, told, path, unit, stop, pure=False)
             going[future] = unit
             queue.add(future)
 
@@ -137,8 +116,28 @@ class Dask:
                     yield Outcome(unit, "failed", 0.0, reason=f"{type(error).__name__}: {error}")
                 fill()
         finally:
+            if going:
+                self._end(stop, list(going))
+
+    def _end(self, stop: Any, going: list[Any]) -> None:
+        """Let nothing begin any more, and wait for what has begun."""
+        from distributed import wait
+
+        try:
+            warnings.warn(
+                "the workers finish the units that they have begun, and the folder is locked until "
+                "then; interrupt again to leave at once",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        finally:
             with contextlib.suppress(Exception):  # of a cluster that is gone
-                self.client.cancel(list(going))
+                stop.set()
+                try:
+                    wait(going)
+                finally:
+                    self.client.cancel(going)
+                stop.clear()  # the scheduler forgets it
 
     def _tell(self, spec: Spec) -> Any:
         """What each task gets: the spec, or where it holds objects a task that gives it.
@@ -163,12 +162,42 @@ def _told(spec: Spec) -> Spec:
     return spec
 
 
-def _on_worker(spec: Spec, path: str, unit: Unit) -> Outcome:
+def _on_worker(spec: Spec, path: str, unit: Unit, stop: Any) -> Outcome | None:
+    """Make a unit; None where ``stop`` was set before it was begun."""
     with _at_work:
+        if stop.is_set():
+            return None
+        store = _seen_here(path)
         if spec.key not in _on_this_worker:
             _on_this_worker.clear()
-            _on_this_worker[spec.key] = spec.load()
-        store = AuditStore(path)
+            _on_this_worker[spec.key] = _checked(spec, store)
         if store.state(unit) == "done":  # by a worker that died before it could say so
             return stored(store, unit)
         return make_and_store(_on_this_worker[spec.key], store, unit)
+
+
+def _seen_here(path: str) -> AuditStore:
+    """The audit's folder as this worker sees it."""
+    if not (Path(path) / PLAN).is_file():
+        raise StoreError(
+            f"path={path!r}: the worker on host {socket.gethostname()!r} does not see the audit's "
+            "folder. With client= the folder must be at the same path on all machines: give "
+            "store= a folder that they share"
+        )
+    return AuditStore(path)
+
+
+def _checked(spec: Spec, store: AuditStore) -> Bench:
+    """The models as this worker loads them, where they are those of the audit."""
+    bench = spec.load()
+    try:
+        differing = store.differences(written_again(spec, store.plan))
+    except InputError as error:
+        differing = [str(error)]
+    if differing:
+        raise InputError(
+            f"the worker on host {socket.gethostname()!r} has other models, settings or libraries "
+            f"than the audit in path={str(store.path)!r}; make them the same there, or leave that "
+            f"worker out. They differ in {'; '.join(differing)}"
+        )
+    return bench

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,9 +17,12 @@ from torch.nn import functional as F
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.preprocess import Preprocess
 from inversion_kit.generators.base import Generator
+from inversion_kit.objectives import Objective, OfImages, bind, describe
 
 _PLACES = 64
 """Values of a prepared image by which a preprocessing that is a function is told."""
+_LOSSES = 8
+"""Losses by which an objective is told."""
 
 
 def fed(classifier: Classifier) -> dict[str, Any]:
@@ -63,17 +66,56 @@ def sampler(generator: Generator) -> dict[str, Any]:
 
 
 @torch.no_grad()
+def aim(
+    objective: Objective, classifier: Classifier, targets: Sequence[int], *, device: torch.device
+) -> dict[str, Any]:
+    """What a token is trained for: the objective's name and its loss of fixed logits and images.
+
+    The losses are told to two decimals, those of the first `_LOSSES` targets in turn.
+
+    Examples
+    --------
+    >>> from inversion_kit.classifiers.base import as_classifier
+    >>> from inversion_kit.objectives import margin
+    >>> told = aim(margin, as_classifier("pocket:honest"), [14], device=torch.device("cpu"))
+    >>> told["objective"], len(told["objective_gives"])
+    ('margin', 8)
+    """
+    fixed = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(_LOSSES, len(classifier.labels), generator=fixed)
+    images = _images(_LOSSES)
+    target = torch.tensor([targets[i % len(targets)] for i in range(_LOSSES)])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # of an objective with chance in it
+        loss = bind(objective, images.to(device))(logits.to(device), target.to(device))
+    told: dict[str, Any] = {"objective": describe(objective), "objective_gives": _rounded(loss)}
+    if isinstance(objective, OfImages):
+        told["objective_hashes"] = {one.name: one.hash for one in objective.others}
+    return told
+
+
+@torch.no_grad()
 def _gives(classifier: Classifier) -> list[Any]:
     """Shape and some values of what a fixed image becomes; its type where that is no tensor."""
     with torch.random.fork_rng():
         torch.manual_seed(0)  # of a preprocessing with chance in it
-        coarse = torch.rand(1, 3, 8, 10, generator=torch.Generator().manual_seed(0))
-        given: Any = classifier.prepared(F.interpolate(coarse, (48, 60)))
+        given: Any = classifier.prepared(_images(1))
     if not isinstance(given, Tensor):
         return [type(given).__name__]
-    flat = given.detach().double().cpu().flatten()
+    flat = given.flatten()
     at = torch.linspace(0, flat.numel() - 1, min(_PLACES, flat.numel())).long()
-    return [list(given.shape), _plain([round(value, 2) + 0.0 for value in flat[at].tolist()])]
+    return [list(given.shape), _rounded(flat[at.to(flat.device)])]
+
+
+def _images(n: int) -> Tensor:
+    """The same images ``(n, 3, 48, 60)`` whenever asked."""
+    coarse = torch.rand(n, 3, 8, 10, generator=torch.Generator().manual_seed(0))
+    return F.interpolate(coarse, (48, 60))
+
+
+def _rounded(values: Tensor) -> Any:
+    """Values to two decimals: the rounding of another machine is no difference."""
+    return _plain([round(value, 2) + 0.0 for value in values.detach().double().cpu().tolist()])
 
 
 def _plain(value: Any) -> Any:

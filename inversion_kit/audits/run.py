@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,18 +17,23 @@ from typing import Any
 import xarray as xr
 from torch import Tensor
 
-from inversion_kit.audits import identity
-from inversion_kit.audits.executors import Dask, Executor, InProcess, Spec
-from inversion_kit.audits.schedule import Estimate, estimate, in_order, seconds_of, within
+from inversion_kit.audits.executors import Dask, Executor, InProcess
+from inversion_kit.audits.schedule import (
+    Estimate,
+    clock,
+    estimate,
+    in_order,
+    seconds_of,
+    within,
+)
+from inversion_kit.audits.spec import Spec, spec_of, templates_of, written, written_again
 from inversion_kit.audits.units import Bench, Outcome, stored
 from inversion_kit.classifiers.views import VIEWS, check_views
-from inversion_kit.errors import InputError, StoreError
+from inversion_kit.errors import InputError, LabelError
 from inversion_kit.generators.gradients import GradientPolicy, as_policy
-from inversion_kit.generators.prompts import NAME_FREE, WITH_NAME, check_templates
-from inversion_kit.generators.token_file import layout_json
-from inversion_kit.objectives import Objective, OfImages, describe
+from inversion_kit.generators.prompts import NAME_FREE, check_templates, in_utf8
+from inversion_kit.objectives import Objective
 from inversion_kit.progress import bar
-from inversion_kit.search import datasets
 from inversion_kit.search.arguments import (
     check_judges,
     check_method,
@@ -35,16 +41,12 @@ from inversion_kit.search.arguments import (
     check_seeds,
     rehearse,
 )
-from inversion_kit.search.search import Plan
-from inversion_kit.storage.audit_folder import PLAN, AuditFolder
+from inversion_kit.storage import unit_files
+from inversion_kit.storage.audit_folder import PLAN
 from inversion_kit.storage.audit_store import ARMS, AuditStore, Unit
 from inversion_kit.storage.store import open as open_result
 
 __all__ = ["ARMS", "audit", "resume"]
-
-_PLAN = (
-    "steps", "batch", "lr", "stop_at", "check_every", "patience", "validation", "restarts",
-)  # fmt: skip
 
 
 def audit(
@@ -106,14 +108,17 @@ def audit(
     store
         Folder; None keeps the result in memory alone.
     client
-        A `dask.distributed.Client`; None makes units here, one after the other.
+        A `dask.distributed.Client`; None makes units here, one after the other. All its workers
+        must see the folder at the same path.
     budget
-        Seconds, or a text such as ``"15min"``: one seed of every label first, then the labels
-        whose success is known least, until the time is up.
+        Seconds, or a text such as ``"15min"``: one seed of every label first, arm by arm and the
+        control last, then the labels whose success is known least. A unit is begun where it is
+        expected to end in time; one that takes longer is finished.
     dry_run
-        Time one step on this machine and return an `Estimate` of the whole; nothing is stored.
+        Time one step on this machine and return an `Estimate` of what the folder lacks; nothing
+        is stored.
     prompts
-        Templates of the arms ``"token"`` and ``"shuffled"``; with ``{token}``.
+        Templates of the arms ``"token"`` and ``"shuffled"``; with ``{token}``, without ``{name}``.
     preprocess, class_names
         For a bare ``nn.Module``: ``preprocess`` and ``labels`` of `as_classifier`.
     steps, batch, lr, gradient, stop_at, check_every, patience, restarts, validation, samples
@@ -122,7 +127,7 @@ def audit(
         See `inversion_kit.invert`; the queries are those of each unit's search, and judges, views
         and final images are asked beside them.
     progress
-        Show labels done, time left and success so far.
+        Show labels done, time left and success so far, earlier runs on the folder included.
 
     Returns
     -------
@@ -159,34 +164,35 @@ def audit(
         seeds = range(seeds)
     chosen_seeds = check_seeds(seeds, "seeds")
     chosen_arms = _check_arms(arms)
-    free = check_templates(NAME_FREE if prompts is None else prompts)
-    templates = {"token": free, "shuffled": free, "token+name": WITH_NAME}
+    free = check_templates(NAME_FREE if prompts is None else prompts, named=False)
     if isinstance(judges, str) or not isinstance(judges, Iterable):
         raise InputError(f"judges={judges!r}: expected a sequence; give [{judges!r}]")
     spec = Spec(
         key="", model=model, generator=generator, judges=tuple(judges), views=check_views(views),
-        templates={arm: templates[arm] for arm in chosen_arms if arm != "name"},
+        templates=templates_of(free, chosen_arms),
         plan=plan, samples=int(samples), labels=class_names, preprocess=preprocess,
     )  # fmt: skip
     bench = spec.load()
     spec.plan = bench.plan = check_method(plan, bench.classifier)
-    check_judges(bench.judges, bench.classifier)
     indices = _check_labels(labels, bench)
+    _check_panel(bench)
     _check_units(bench, indices, chosen_arms)
     if set(chosen_arms) - {"name"}:
         rehearse(bench.plan, bench.classifier, indices[0], bench.generator)
-    written = _written(spec, bench, indices, chosen_arms, chosen_seeds, free)
-    spec.key = hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
+    told = written(spec, indices, chosen_arms, chosen_seeds, free)
+    spec.key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     if dry_run:
         units = [Unit(i, arm, s) for i in indices for arm in chosen_arms for s in chosen_seeds]
+        if store is not None and (Path(store) / PLAN).is_file():
+            units = AuditStore.create(store, told).missing()  # it is there: nothing is written
         return estimate(bench, units, budget=limit)
     if store is None:
         with tempfile.TemporaryDirectory(prefix="inversion-kit-") as folder:
-            made = AuditStore.create(Path(folder) / "audit", written)
+            made = AuditStore.create(Path(folder) / "audit", told)
             _run(spec, made, client, limit, progress)
             return open_result(made.path).load()
     _refuse_old(Path(store))
-    made = AuditStore.create(store, written)
+    made = AuditStore.create(store, told)
     _run(spec, made, client, limit, progress)
     return open_result(made.path)
 
@@ -240,109 +246,11 @@ def resume(
             lines = [f"path={str(path)!r}: damaged and set aside:", *aside.values()]
             warnings.warn("\n".join(lines), RuntimeWarning, stacklevel=2)
     spec = spec_of(store)
-    bench = spec.load()
     _refuse_old(store.path)
-    if list(bench.classifier.labels) != store.plan["classes"]:
-        raise InputError(f"path={str(path)!r}: the classifier has other classes now")
-    indices, arms, seeds = list(store.names), store.plan["arms"], store.plan["seeds"]
-    free = store.plan["settings"]["prompts"]
-    AuditStore.create(path, _written(spec, bench, indices, arms, seeds, free))  # or refuse
+    AuditStore.create(path, written_again(spec, store.plan))  # or refuse
     spec.key = hashlib.sha256(json.dumps(store.plan, sort_keys=True).encode()).hexdigest()
     _run(spec, store, client, limit, progress, retry_failed=retry_failed)
     return open_result(store.path)
-
-
-def spec_of(store: AuditFolder) -> Spec:
-    """What the plan of an audit says to load and to do; nothing is loaded yet.
-
-    Raises
-    ------
-    InputError
-        The audit was made of objects, not of models' names alone.
-    StoreError
-        Its settings are not those of an audit.
-    """
-    settings = store.plan["settings"]
-    if not settings.get("sources"):
-        raise InputError(
-            f"path={str(store.path)!r}: this audit was made of objects, not of models' names "
-            "alone; call audit(...) again with the same arguments and this store"
-        )
-    try:
-        sources, prompts = settings["sources"], settings["prompts"]
-        model, generator, judges = sources["model"], sources["generator"], sources["judges"]
-        if not all(isinstance(name, str) for name in [model, *judges, *prompts]):
-            raise TypeError("models and prompts must be text")
-        if not (generator is None or isinstance(generator, str)) or isinstance(judges, str):
-            raise TypeError("generator must be text, judges a list")
-        free = check_templates(prompts)
-        templates = {"token": free, "shuffled": free, "token+name": WITH_NAME}
-        return Spec(
-            key="resumed", model=model, generator=generator, judges=tuple(judges),
-            views=check_views(settings["views"]),
-            templates={arm: templates[arm] for arm in store.plan["arms"] if arm != "name"},
-            plan=check_plan(
-                **{name: settings[name] for name in (*_PLAN, "samples")},
-                gradient=as_policy(settings["gradient"]),
-                start=None, method=settings.get("method", "gradient"),
-                queries=settings.get("queries"), kept=0,
-            ),
-            samples=settings["samples"],
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InputError) as error:
-        raise StoreError(
-            f"path={str(store.path / PLAN)!r}: its settings are not those of an audit: {error!r}"
-        ) from error
-
-
-def _written(
-    spec: Spec, bench: Bench, indices: Sequence[int], arms: Sequence[str], seeds: Sequence[int],
-    prompts: Sequence[str],
-) -> dict[str, Any]:  # fmt: skip
-    """All that makes the units what they are, as the folder keeps it."""
-    classifier, generator = bench.classifier, bench.generator
-    return {
-        "labels": [[i, classifier.labels[i]] for i in indices],
-        "arms": list(arms),
-        "seeds": list(seeds),
-        "classes": list(classifier.labels),
-        "judges": [
-            *([judge.name, "classifier"] for judge in bench.judges),
-            *([view.name, "view"] for view in bench.panel[len(bench.judges) :]),
-        ],
-        "judge_hashes": [judge.hash for judge in bench.panel],
-        "classifier": classifier.name,
-        "classifier_hash": classifier.hash,
-        "generator": generator.name,
-        "generator_hash": generator.hash,
-        "settings": {
-            "prompts": list(prompts), "views": list(spec.views), "samples": spec.samples,
-            **{name: getattr(spec.plan, name) for name in _PLAN},
-            "gradient": spec.plan.gradient.name,
-            "num_inference_steps": generator.num_inference_steps,
-            "guidance_scale": generator.guidance_scale,
-            "token_layout": layout_json(generator.layout),
-            "sources": _sources(spec),
-            **_method(spec.plan),
-            "preprocess": identity.fed(classifier),
-            "preprocess_parity": classifier.parity_told,
-            "judge_preprocess": [identity.fed(judge) for judge in bench.judges],
-            "sampler": identity.sampler(generator),
-        },
-        "versions": datasets.versions(),
-    }  # fmt: skip
-
-
-def _method(plan: Plan) -> dict[str, Any]:
-    """How a plan searches, where it is not by the gradient of the default objective."""
-    told: dict[str, Any] = {}
-    if plan.method != "gradient":
-        told |= {"method": plan.method, "queries": plan.queries}
-    if plan.objective is not None:
-        told |= {"objective": describe(plan.objective)}
-        if isinstance(plan.objective, OfImages):
-            told["objective_hashes"] = {one.name: one.hash for one in plan.objective.others}
-    return told
 
 
 def _refuse_old(path: Path) -> None:
@@ -362,28 +270,32 @@ def _run(
     """Make the units under the folder's lock; an interrupt ends it with what is there."""
     began = time.monotonic()
     arms, seeds = store.plan["arms"], store.plan["seeds"]
-    outcomes: list[Outcome] = []
     executor: Executor = InProcess() if client is None else Dask(client)
     total = len(list(store.units()))
     with store.lock():
         ordered = in_order(store.missing() + (store.failed() if retry_failed else []), arms)
-        queue: Iterable[Unit] = ordered
+        outcomes = _before(store, ordered)
+        queue: Iterable[Unit | None] = ordered
         title = f"audit of {store.plan['classifier']}"
         try:
             if budget is not None and ordered:
-                outcomes += [stored(store, unit) for unit in store.done()]
                 guess = estimate(spec.load(), ordered)
                 queue = within(
                     ordered, arms, seeds, samples=spec.samples, guess=guess,
                     budget=budget - (time.monotonic() - began), results=lambda: outcomes,
+                    workers=lambda: executor.width,
                 )  # fmt: skip
-            before = total - len(ordered)
-            left = Counter(unit.label_index for unit in ordered)
-            with bar(total=total, initial=before, desc=title, disable=not progress) as shown:
-                for outcome in executor.run(spec, store, queue):
+            with (
+                bar(
+                    total=total, initial=total - len(ordered), desc=title, disable=not progress,
+                    timed=budget is None,
+                ) as shown,
+                contextlib.closing(executor.run(spec, store, queue)) as made,
+            ):  # fmt: skip
+                for outcome in made:
                     outcomes.append(outcome)
-                    left[outcome.unit.label_index] -= 1
-                    shown.set_postfix_str(_so_far(outcomes, left, len(store.names)))
+                    over = None if budget is None else budget - (time.monotonic() - began)
+                    shown.set_postfix_str(_so_far(outcomes, store.plan, over))
                     shown.update(1)
         except KeyboardInterrupt:
             missing = len(store.missing())
@@ -394,13 +306,25 @@ def _run(
             )
 
 
-def _so_far(outcomes: Sequence[Outcome], left: Counter[int], labels: int) -> str:
-    """Labels of which nothing is left to do, success so far, failures."""
+def _before(store: AuditStore, ordered: Sequence[Unit]) -> list[Outcome]:
+    """The outcomes of earlier runs on the folder, without those that are made again."""
+    found = [stored(store, unit) for unit in store.done()]
+    for unit in set(store.failed()) - set(ordered):
+        record = store.failures(unit)[-1]
+        found.append(Outcome(unit, "failed", unit_files.seconds(record)))
+    return found
+
+
+def _so_far(outcomes: Sequence[Outcome], plan: dict[str, Any], over: float | None) -> str:
+    """Labels of which all is done, success so far, failures, and what is left of a budget."""
+    done = Counter(o.unit.label_index for o in outcomes if o.status == "done")
+    whole = sum(n == len(plan["arms"]) * len(plan["seeds"]) for n in done.values())
     token = [o.success for o in outcomes if o.unit.arm == "token" and o.status == "done"]
     failed = sum(o.status == "failed" for o in outcomes)
-    parts = [f"{labels - sum(n > 0 for n in left.values())} of {labels} labels"]
+    parts = [f"{whole} of {len(plan['labels'])} labels done"]
     parts += [f"token success {sum(token) / len(token):.0%}"] if token else []
-    parts += [f"{failed} failed"] if failed else []
+    parts += [f"failed units: {failed}"] if failed else []
+    parts += [f"{clock(max(0.0, over))} of the budget left"] if over is not None else []
     return ", ".join(parts)
 
 
@@ -413,8 +337,14 @@ def _check_arms(arms: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_labels(labels: Sequence[int | str] | int | str | None, bench: Bench) -> list[int]:
+    known = bench.classifier.labels
+    if odd := next((label for label in known if not in_utf8(label)), None):
+        raise LabelError(
+            f"class {known.index(odd)}, {odd!r}: it holds what UTF-8 cannot (a lone surrogate), so "
+            "that no file can name it; give names without it, as_classifier(model, labels=[...])"
+        )
     if labels is None:
-        return list(range(len(bench.classifier.labels)))
+        return list(range(len(known)))
     one = isinstance(labels, str) or not isinstance(labels, Iterable)
     asked: list[Any] = [labels] if one else list(labels)  # type: ignore[arg-type]
     found = [bench.classifier.index(label) for label in asked]
@@ -423,21 +353,28 @@ def _check_labels(labels: Sequence[int | str] | int | str | None, bench: Bench) 
     return sorted(found)
 
 
+def _check_panel(bench: Bench) -> None:
+    check_judges(bench.judges, bench.classifier)
+    views = {view.name for view in bench.panel[len(bench.judges) :]}
+    if same := next((judge.name for judge in bench.judges if judge.name in views), None):
+        raise InputError(
+            f"judges: {same!r} has the name of one of the views={list(bench.views)}; give "
+            "as_classifier(judge, name=...)"
+        )
+
+
 def _check_units(bench: Bench, indices: Sequence[int], arms: Sequence[str]) -> None:
-    """What would fail in every unit fails now."""
+    """What would fail in every unit fails now; an odd label fails in its own units alone."""
     if set(arms) - {"name"} and bench.plan.method == "gradient":
         bench.generator.check_gradient(bench.plan.gradient)
     if "shuffled" in arms:
         bench.trained_against(Unit(indices[0], "shuffled", 0))
-    for index in indices:
-        for arm in arms:
-            for prompt in bench.prompts(Unit(index, arm, 0)):
-                bench.generator.check_prompt(prompt)
-
-
-def _sources(spec: Spec) -> dict[str, Any] | None:
-    """The models' names, where they say all: with them the audit goes on from its folder."""
-    own = (spec.labels, spec.preprocess, spec.plan.objective)
-    if not spec.named or any(one is not None for one in own):
-        return None
-    return {"model": spec.model, "generator": spec.generator, "judges": list(spec.judges)}
+    for arm in arms:
+        troubles = []
+        for index in indices:
+            try:
+                bench.check_prompts(Unit(index, arm, 0))
+            except InputError as error:
+                troubles.append(error)
+        if len(troubles) == len(indices):
+            raise troubles[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ _SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 _REPEATS = 5
 _ENOUGH = 4.0
 """Seconds after which a timing is not repeated again."""
+_FIRST = ("name", "token", "token+name", "shuffled")
+"""The arms as a budget gets to them: what shows most first, the control last."""
 
 
 def seconds_of(budget: float | str | None) -> float | None:
@@ -101,7 +104,9 @@ class Estimate:
 def estimate(
     bench: Bench, units: Sequence[Unit], *, budget: float | None = None, seed: int = 0
 ) -> Estimate:
-    """Time an update and a few images, and count from there."""
+    """Time an update and a few images, and count from there; no units take no time."""
+    if not units:
+        return Estimate({}, {}, {}, budget)
     counts: dict[str, int] = {}
     for unit in units:
         counts[unit.arm] = counts.get(unit.arm, 0) + 1
@@ -129,8 +134,8 @@ def estimate(
         next(updates)
         step = _timed(lambda: next(updates))
     checks = 1 + -(-plan.steps // plan.check_every) + plan.restarts
-    words = 512 + 24 * 3 if plan.restarts else 0  # at most, see `probe`
-    words = min(words, len(bench.generator.vocabulary) + 72) if plan.restarts else 0
+    words = min(512, len(bench.generator.vocabulary)) + 24 * 3  # at most, see `probe`
+    words = words if plan.restarts else 0
     final = image * bench.samples
     least = {a: final + (a != "name") * image * plan.validation for a in counts}
     most = {
@@ -156,37 +161,64 @@ def within(
     budget: float,
     results: Callable[[], Sequence[Outcome]],
     guess: Estimate,
+    workers: Callable[[], int] = lambda: 1,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Unit]:
+) -> Iterator[Unit | None]:
     """Units while the time lasts: one seed of every label first, then the uncertain labels.
 
-    After the first seed the next unit is always of the label whose success is known least: the
-    widest 95 % interval over the images of its arms.
+    The first seed goes arm by arm over all labels: every label gets its name, then its token, then
+    the token beside the name, and the control last. The claim about a token needs the control, but
+    a label without any token has nothing to be claimed of. After it the next unit is always of the
+    label whose success is known least: the widest 95 % interval over the images of its arms.
+
+    A unit is begun where it is expected to end in time: after the units that are under way, and
+    with the median cost of the arm's units so far. So the time may be overrun, by one unit a
+    worker at most: one that takes longer than its arm's others. Units of an arm that no longer
+    fits are passed over for those of arms that do.
 
     Parameters
     ----------
     results
-        Gives what came of the units so far.
+        Gives what came of the units so far; units that were handed out and are not in it are
+        under way.
     guess
-        What a unit costs while none of its arm has been made.
+        What a unit costs while none of its arm has been made: the geometric mean of the least and
+        the most.
+    workers
+        How many units are made at a time.
     clock
         Seconds, from any start.
+
+    Yields
+    ------
+    Unit or None
+        None where nothing fits behind the units under way: ask again when one is done.
     """
     began = clock()
     left = in_order(units, arms)
+    ends: dict[Unit, float] = {}  # of the units under way, as expected
     while left:
-        done = results()
-        unit = _next(left, seeds, done, samples)
-        took = [o.seconds for o in done if o.unit.arm == unit.arm]
-        cost = float(np.median(took)) if took else guess.least[unit.arm]
-        if clock() - began + cost > budget:
-            affordable = [u for u in left if u.arm == "name" and u != unit]
-            if unit.arm == "name" or not affordable or clock() - began >= budget:
-                return
-            left = affordable
-            continue
-        left.remove(unit)
-        yield unit
+        done, now = results(), clock()
+        ends = {u: max(now, end) for u, end in ends.items() if u not in {o.unit for o in done}}
+        width = workers()
+        start = sorted(ends.values())[-width] if len(ends) >= width else now
+        cost = {arm: _cost(arm, done, guess) for arm in arms}
+        fitting = [u for u in left if start + cost[u.arm] - began <= budget]
+        if fitting:
+            unit = _next(fitting, seeds, done, samples)
+            left.remove(unit)
+            ends[unit] = start + cost[unit.arm]
+            yield unit
+        elif ends:
+            yield None
+        else:
+            return
+
+
+def _cost(arm: str, done: Sequence[Outcome], guess: Estimate) -> float:
+    """Seconds that a unit of an arm is expected to take."""
+    took = [o.seconds for o in done if o.unit.arm == arm]
+    return float(np.median(took)) if took else math.sqrt(guess.least[arm] * guess.most[arm])
 
 
 def _next(
@@ -194,7 +226,7 @@ def _next(
 ) -> Unit:
     first = [u for u in left if u.seed == seeds[0]]
     if first:
-        return first[0]
+        return min(first, key=lambda u: _FIRST.index(u.arm))
 
     def width(label: int) -> float:
         wide = 0.0

@@ -11,20 +11,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from inversion_kit import schema
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.controls import shuffled
 from inversion_kit.classifiers.preprocess import whole_bytes
 from inversion_kit.classifiers.views import View
-from inversion_kit.errors import NumericalError
+from inversion_kit.errors import InputError, NumericalError, SchemaError
 from inversion_kit.generators.base import Generator
-from inversion_kit.generators.class_token import ClassToken
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.prompts import NAME_ONLY, fill
 from inversion_kit.search import datasets
 from inversion_kit.search.arguments import METHODS
 from inversion_kit.search.optimise import TEST, noise_seeds, sample
 from inversion_kit.search.search import Found, Plan
 from inversion_kit.search.search_state import pack, unpack
-from inversion_kit.storage import unit_files
+from inversion_kit.storage import durable, unit_files
 from inversion_kit.storage.audit_store import AuditStore, Unit
 
 
@@ -69,6 +70,31 @@ class Bench:
             return [NAME_ONLY.format(name=name)]
         return [fill(template, name=name) for template in self.templates[unit.arm]]
 
+    def check_prompts(self, unit: Unit) -> None:
+        """Refuse a unit whose prompts the generator would not read as they are meant.
+
+        Raises
+        ------
+        InputError
+            They are too long, or the label in them holds the placeholder.
+        """
+        label = self.classifier.labels[unit.label_index]
+        where = f"label {label!r:.60}, arm {unit.arm!r}"
+        advice = "give the class another name, as_classifier(model, labels=[...]), or leave it out"
+        for prompt in self.prompts(unit):
+            marks = sum(prompt.count(mark) for mark in {PLACEHOLDER, self.generator.spelling})
+            if marks != (unit.arm != "name"):
+                raise InputError(
+                    f"{where}: its name holds {PLACEHOLDER!r}, which stands for the class token; "
+                    f"{advice}"
+                )
+            try:
+                self.generator.check_prompt(prompt)
+            except InputError as error:
+                if unit.arm in ("token", "shuffled"):  # no fault of the name
+                    raise
+                raise InputError(f"{where}: {error}, or {advice}") from error
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -99,9 +125,12 @@ def make(
 
     Raises
     ------
+    InputError
+        The generator does not read the prompts as they are meant.
     NumericalError
         Values are not finite, or every final image is of one colour.
     """
+    bench.check_prompts(unit)
     groups: dict[str, xr.Dataset] = {}
     prompts, token = bench.prompts(unit), None
     trained = bench.trained_against(unit)
@@ -120,7 +149,7 @@ def make(
     seeds = noise_seeds(unit.seed, TEST, 0, bench.samples)
     texts = [prompts[i % len(prompts)] for i in range(bench.samples)]
     made = whole_bytes(sample(bench.generator, texts, seeds=seeds, token=token))  # as stored
-    flat = (made.amax((1, 2, 3)) - made.amin((1, 2, 3))) < 1 / 255
+    flat = (made.amax((2, 3)) - made.amin((2, 3))) < 1 / 255  # each channel of its own
     if flat.all():
         raise NumericalError("every final image is of one colour; was a safety checker at work?")
     final = datasets.samples(made, bench.classifier, prompts=texts, seeds=seeds)
@@ -137,7 +166,8 @@ def make(
 def make_and_store(bench: Bench, store: AuditStore, unit: Unit) -> Outcome:
     """Make a unit, from its checkpoint where there is one, and commit it or why it failed.
 
-    Whatever the models raise is recorded; what the store raises is not caught.
+    Whatever the models raise is recorded; what the store raises is not caught, unless another
+    worker has committed the unit meanwhile and cleared its checkpoints away.
     """
     began = time.monotonic()
     past, before = past_of(store, unit)
@@ -163,6 +193,8 @@ def make_and_store(bench: Bench, store: AuditStore, unit: Unit) -> Outcome:
         groups = make(bench, unit, watch=watch, past=past)
     except Exception as error:
         if error in trouble:
+            if store.state(unit) == "done":
+                return stored(store, unit)
             raise
         store.fail(unit, error, spent())
         return Outcome(unit, "failed", spent(), reason=f"{type(error).__name__}: {error}")
@@ -174,7 +206,8 @@ def make_and_store(bench: Bench, store: AuditStore, unit: Unit) -> Outcome:
         "seconds": round(spent(), 3),
     }
     store.commit(unit, groups, attributes)
-    return Outcome(unit, "done", spent(), _success(unit, groups))
+    probability = groups["samples"]["probability"].values
+    return Outcome(unit, "done", spent(), _success(unit, probability))
 
 
 def past_of(store: AuditStore, unit: Unit) -> tuple[Found | None, float]:
@@ -192,11 +225,17 @@ def past_of(store: AuditStore, unit: Unit) -> tuple[Found | None, float]:
 
 
 def stored(store: AuditStore, unit: Unit) -> Outcome:
-    """The outcome of a unit that is done already."""
-    groups, attributes = store.load(unit)
-    return Outcome(unit, "done", float(attributes["seconds"]), _success(unit, groups))
+    """The outcome of a unit that is done already; its images are not read."""
+    folder = store.folder(unit)
+    table = unit_files.read_table(folder, durable.manifest(folder))
+    attributes, texts = unit_files.read_texts(folder)
+    group, name = "samples", "probability"
+    found = table.get(group, {}).get(name)
+    if found is None or (found.dims, found.kind) != schema.UNIT[group][name]:
+        raise SchemaError(f"path={str(folder)!r}: it holds no {name} of {group}")
+    probability = unit_files.read_array(folder, group, name, found, texts, (slice(None),) * 2)
+    return Outcome(unit, "done", unit_files.seconds(attributes), _success(unit, probability))
 
 
-def _success(unit: Unit, groups: dict[str, xr.Dataset]) -> float:
-    probability = groups["samples"]["probability"].values
+def _success(unit: Unit, probability: np.ndarray) -> float:
     return float((probability.argmax(1) == unit.label_index).mean())

@@ -17,13 +17,21 @@ NAME_ONLY = "a photo of a {name}"
 """The control without a token."""
 
 
-def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
+def check_templates(templates: Sequence[str], *, named: bool = True) -> tuple[str, ...]:
     """The templates as a tuple, each holding ``{token}`` once and nothing but ``{name}`` beside.
+
+    Parameters
+    ----------
+    templates
+        One or several.
+    named
+        Whether ``{name}`` is allowed: not in an audit's arms that must not name the class.
 
     Raises
     ------
     InputError
-        A template has no ``{token}``, several, or an unknown field.
+        A template has no ``{token}``, several, an unknown field, a ``{name}`` that is not
+        allowed, or what UTF-8 cannot hold.
 
     Examples
     --------
@@ -44,12 +52,36 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
             fields = [f"{field}{':' if spec else ''}{how or ''}" for _, field, spec, how in parts]
         except (ValueError, TypeError) as error:
             raise InputError(f"prompts: {template!r} cannot be read ({error})") from error
-        if fields.count("token") != 1 or set(fields) - {"token", "name"}:
+        unknown = set(fields) - {"token", "name"}
+        if fields.count("token") != 1 or unknown or PLACEHOLDER in template:
             raise InputError(
                 f"prompts: {template!r} must hold {{token}} once, may hold {{name}}, and nothing "
-                "else in braces; for example 'a photo of a {token}'"
+                f"else in braces nor {PLACEHOLDER}; for example 'a photo of a {{token}}'"
             )
+        if not named and "name" in fields:
+            raise InputError(
+                f"prompts: {template!r} holds {{name}}, but they are those of the arms 'token' and "
+                "'shuffled', which do not name the class; leave it out, or use "
+                "arms=['token+name'], the token beside the name"
+            )
+        if not in_utf8(template):
+            raise InputError(f"prompts: {template!r} holds what UTF-8 cannot (a lone surrogate)")
     return tuple(templates)
+
+
+def in_utf8(text: str) -> bool:
+    r"""Whether UTF-8 can hold a text, as tokenizers and files want it: no lone surrogates.
+
+    Examples
+    --------
+    >>> in_utf8("chat"), in_utf8("\ud800")
+    (True, False)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fill(template: str, *, name: str) -> str:
