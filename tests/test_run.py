@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import inversion_kit
+from inversion_kit.audits.executors import Spec
 from inversion_kit.audits.identity import sampler
 from inversion_kit.classifiers.base import Classifier, Preprocess, as_classifier
 from inversion_kit.errors import InputError, LabelError, NumericalError
@@ -88,6 +89,10 @@ def test_a_classifier_given_by_name_goes_where_the_generator_is(
     for given, one in ((HONEST, named), ([HONEST], ensemble), (own, own)):
         follow(elsewhere, given, one)
     places = [next(one.model.parameters()).device.type for one in (named, ensemble, own)]
+    assert places == ["meta", "meta", "cpu"]
+    bench = Spec("", HONEST, elsewhere, [HONEST, own], (), {}, None, samples=1).load()
+    audited = [bench.classifier, *bench.judges]
+    places = [next(one.model.parameters()).device.type for one in audited]
     assert places == ["meta", "meta", "cpu"]
 
 
