@@ -23,6 +23,7 @@ from inversion_kit.analysis.audits import attention, audit_sentences
 from inversion_kit.cli import app
 from inversion_kit.errors import InputError
 from inversion_kit.reports import audit_report, gates, html_report
+from inversion_kit.reports.audit_matrix import matrices
 from inversion_kit.reports.audit_table import numbers
 from inversion_kit.reports.report_parts import visible
 from inversion_kit.reports.sprites import sheet
@@ -260,6 +261,27 @@ def test_other_audits(make: Callable[[], xr.DataTree]) -> None:
     assert not re.search(r"\bnan\b", page.text, re.IGNORECASE)
     found, _ = json.JSONDecoder(parse_constant=pytest.fail).raw_decode(page.data)
     assert found["labels"]
+
+
+def test_the_matrix_says_what_it_draws() -> None:
+    few = synthetic_audit(outcomes=OUTCOMES, samples=16)
+    html = audit_report.to_html(few)
+    page = Page(html)
+    frames = [a for _, a in page.elements if a.get("class") == "own-cells"]
+    assert [(a["d"] or "").count("M") for a in frames] == [5, 5, 5]
+    assert len(re.findall(r'<a href="#label-0"><text[^>]*>1 sky</text>', html)) == 3
+    assert "Columns that are no row: 0 orange" in page.text
+    assert "The area of a square" in page.text
+    found = matrices(few, "token")["changes"]
+    assert found[0]["value"] in (-1, 1)
+    assert "The largest differences" in page.text
+    many = Page(audit_report.to_html(synthetic_audit(
+        labels=61, seeds=1, samples=2, size=2, steps=1, outcomes=OUTCOMES
+    )))  # fmt: skip
+    for wrong in ("area of a square", "framed", "Point at a square", "hollow"):
+        assert wrong not in many.text
+    for right in ("from top to bottom the 61 labels", "orange is less", "The largest differences"):
+        assert right in many.text
 
 
 def test_findings_are_shown_where_they_are() -> None:

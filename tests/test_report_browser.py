@@ -236,7 +236,7 @@ def test_the_slider_of_a_run_moves_pictures_and_cursor(watched: Any, tmp_path: P
     strip = page.locator(".strip").first
     sources = "all => all.map(e => e.src)"
     column = strip.locator("td.at img").evaluate_all(sources)
-    assert len(column) == 4
+    assert len(column) == 6
     assert page.locator(".player .screen").first.locator("img").evaluate_all(sources) == column
     ticks = strip.locator("th[data-updates]").evaluate_all("all => all.map(e => e.dataset.x)")
     cursor = page.locator("#chart-1 line.cursor")

@@ -10,14 +10,15 @@ import xarray as xr
 from inversion_kit.analysis.audits import confusion, confusion_difference, reads
 from inversion_kit.pictures import data_address, image_of
 
-_CELL, _SQUARES = 14, 60
+_CELL, _SQUARES, _CHANGES = 14, 60, 20
 
 
 def matrices(tree: xr.DataTree, arm: str) -> dict[str, Any]:
     """Matrices of the name prompts, of the tokens and of their difference.
 
     Up to 60 columns each cell is a square whose area is the share; more become a picture of one
-    pixel a cell.
+    pixel a cell. ``others`` are the columns of classes that were not asked for, ``changes`` the
+    largest entries of the difference.
 
     Examples
     --------
@@ -45,7 +46,16 @@ def matrices(tree: xr.DataTree, arm: str) -> dict[str, Any]:
     columns = np.flatnonzero(used)
     small = max(len(columns), len(labels)) <= _SQUARES
     draw = _squares if small else _pixels
+    asked = set(index.tolist())
+    signed = [values for _, values, less in made if less]
     return {
+        "others": [{"index": int(c), "name": classes[c]} for c in columns if c not in asked],
+        "diagonal": [(row, int(np.flatnonzero(columns == c)[0])) for row, c in enumerate(index)],
+        "changes": [
+            {"at": int(i), "label": labels[i], "class": classes[c], "value": float(values[i, c])}
+            for values in signed
+            for i, c in _largest(values)
+        ],
         "small": small,
         "cell": _CELL,
         "rows": [{"at": i, "index": int(index[i]), "label": n} for i, n in enumerate(labels)],
@@ -55,6 +65,14 @@ def matrices(tree: xr.DataTree, arm: str) -> dict[str, Any]:
             for title, values, signed in made
         ],
     }
+
+
+def _largest(values: np.ndarray) -> list[tuple[int, int]]:
+    """Places of the largest entries, of either sign."""
+    size = np.abs(np.nan_to_num(values))
+    order = np.argsort(-size, axis=None, kind="stable")[:_CHANGES]
+    places = zip(*np.unravel_index(order, size.shape), strict=True)
+    return [(int(i), int(c)) for i, c in places if size[i, c] > 0]
 
 
 def _squares(values: np.ndarray, columns: np.ndarray, index: np.ndarray) -> dict[str, Any]:

@@ -349,9 +349,11 @@ def _image(pixels: np.ndarray, detail: Detail) -> dict[str, Any]:
     image = image_of(pixels)
     if max(image.size) > detail.pixels:
         image.thumbnail((detail.pixels, detail.pixels), Image.Resampling.LANCZOS)
-    how = {"kind": "WEBP", "quality": detail.quality} if detail.quality else {}
+    lossy = detail.quality > 0
     return {
-        "src": data_address(image, **how),
+        "src": data_address(image, "WEBP", quality=detail.quality)
+        if lossy
+        else data_address(image),
         "width": image.width,
         "height": image.height,
         "small": max(pixels.shape[:2]) < 96,

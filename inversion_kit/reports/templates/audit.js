@@ -109,7 +109,7 @@
   for (const part of all(".readout, .folds")) part.hidden = false;
   const cells = one(".matrices");
   if (cells) {
-    const says = one("#cell");
+    const says = one("#cell"); // none above a picture of pixels
     cells.addEventListener("pointerover", (event) => {
       const title = event.target.closest("rect[data-at]")?.querySelector("title");
       if (title) says.textContent = title.textContent;
