@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import subprocess
 import sys
 from pathlib import Path
@@ -397,14 +398,77 @@ def test_very_many_points_go_through_jupyter_scatter(tree: xr.DataTree):
     n = audit_map.MOST + 1
     points = many(tree, n)
     panel = explore(tree, points=points).panels[0]
-    scatter = panel.map.scatter
-    assert len(scatter.widget.points) == n
-    scatter.widget.selection = [3, 40]
+    drawn = panel.map.scatter
+    widget = drawn.scatter.widget
+    assert len(widget.points) == n
+    assert not widget.axes
+    verdicts = points["verdict"].values[drawn.shown]
+    assert (verdicts[0], verdicts[-1]) == ("not read as the label", "not confirmed")
+    assert "are left out" not in drawn.note.value
+    chosen = drawn.shown[[3, 40]]
+    widget.selection = [3, 40]
     samples = tree["samples"]
-    for item, point in zip(panel.gallery.groups[0]["items"], (3, 40), strict=True):
+    for item, point in zip(panel.gallery.groups[0]["items"], chosen, strict=True):
         one = points.isel(point=point)
         for name, at in zip(("label", "arm", "seed", "sample"), item["key"], strict=True):
             assert samples[name].values[at] == one[name].values
+    card = panel.map.card(int(drawn.shown[7]))
+    widget.hovering = 7
+    assert card["src"] in drawn.beside.value
+    assert all(html.escape(line) in drawn.beside.value for line in card["lines"])
+
+
+def test_jupyter_scatter_follows_the_table_and_its_own_choices(tree: xr.DataTree):
+    pytest.importorskip("jscatter")
+    tokens = project(tree, method="pca")
+    tokens = tokens.isel(point=np.flatnonzero(tokens["space"].values == "token"))
+    points = xr.concat([many(tree, audit_map.MOST), tokens], "point", combine_attrs="override")
+    points = points.assign_coords(point=np.arange(points.sizes["point"]))
+    view = explore(tree, points=points)
+    panel = view.panels[0]
+    drawn = panel.map.scatter
+    view.table.selected = "green"
+    lit = drawn.shown[drawn.scatter.widget.selection]
+    assert set(points["label"].values[lit]) == {"green"}
+    assert panel.gallery.title == "green"  # what is lit is not chosen
+    drawn.picker.chosen = {"colour": "arm", "space": "token"}
+    assert len(drawn.scatter.widget.points) == tokens.sizes["point"] == 5 * 3 * 2
+    drawn.scatter.widget.selection = [0]
+    assert panel.gallery.title == "1 image"
+
+
+def test_all_images_of_a_large_audit_are_drawn_or_the_rest_is_named(
+    tree: xr.DataTree, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("jscatter")
+    monkeypatch.setattr(audit_map, "MOST", 300)
+    images = 5 * 4 * 2 * 8
+    drawn = explore(tree).panels[0].map.scatter
+    assert len(drawn.scatter.widget.points) == images
+    monkeypatch.setattr(audit_map, "MANY", 310)
+    assert "10 images are left out by chance" in explore(tree).panels[0].map.scatter.note.value
+    monkeypatch.setitem(sys.modules, "jscatter", None)
+    shown = explore(tree).panels[0].map
+    assert len(shown.shown) == 300
+    assert "20 images are left out by chance" in shown.widget.note
+    assert "inversion-kit[scatter]" in shown.widget.note
+
+
+def test_a_tab_that_takes_time_says_so_at_once(tree: xr.DataTree):
+    panel = explore(tree).panels[0]
+    seen: list[str] = []
+    panel.stage.observe(
+        lambda change: seen.extend(getattr(w, "value", "") for w in change["new"]), "children"
+    )
+    for tab, words in (("matrix", "Drawing the matrix …"), ("search", "Drawing the search …")):
+        panel.tabs.chosen = {"tab": tab}
+        assert words in seen[0]
+        assert words not in str([getattr(w, "value", "") for w in panel.stage.children])
+        panel.tabs.chosen = {"tab": "map"}
+        seen.clear()
+        panel.tabs.chosen = {"tab": tab}
+        assert words not in "".join(seen)  # it is there
+        seen.clear()
 
 
 def test_without_jupyter_scatter_very_many_points_say_what_to_install(

@@ -613,6 +613,50 @@ def test_ten_thousand_points_stay_fluid(notebook: Any) -> None:
     assert book.faults == []
 
 
+def test_very_many_points_show_the_image_under_the_pointer(notebook: Any) -> None:
+    pytest.importorskip("jscatter")
+    book = notebook(
+        "from inversion_kit.widgets import audit_map\naudit_map.MOST = 100\n"
+        "audit = synthetic_audit(labels=4, size=16, outcomes=('meaning', 'trick', 'failure'))\n"
+        "view = ik.explore(audit)\nview"
+    )
+    page = book.run(".ik-gallery .tile img")
+    canvas = page.locator(".ik-view canvas").first
+    canvas.wait_for()
+    canvas.scroll_into_view_if_needed()
+    beside = page.locator(".ik-beside img")
+    box = canvas.bounding_box()
+    for step in range(1600):
+        x, y = 0.1 + 0.8 * (step % 40) / 40, 0.02 + 0.96 * (step // 40) / 40
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        if beside.count():
+            break
+    beside.wait_for()
+    page.wait_for_timeout(1500)
+    assert beside.evaluate("e => e.naturalWidth") == 16
+    code = "drawn = view.panels[0].map.scatter\n"
+    code += "cards = [drawn.card(int(point)) for point in drawn.shown]\n"
+    code += "cards = [[card['lines'], card['src']] for card in cards]\n"
+    known = json.loads(book.add(code + "import json; print(json.dumps(cards))"))
+    shown = page.locator(".ik-beside div").all_inner_texts()
+    assert [shown, beside.get_attribute("src")] in known
+    assert book.faults == []
+
+
+def test_the_strip_begins_at_the_frame_that_is_shown(notebook: Any) -> None:
+    book = notebook("ik.explore(synthetic_run(size=8, checks=24, steps=60, seeds=1))")
+    page = book.run(".ik-player .frame")
+    strip = page.locator(".ik-player .strip")
+    eventually(page, lambda: strip.evaluate(SEEN), True)
+    assert strip.evaluate("e => e.scrollWidth > 1.5 * e.clientWidth")
+    assert book.faults == []
+
+
+SEEN = """strip => {
+    const frame = strip.querySelector('[aria-selected="true"]').getBoundingClientRect();
+    const box = strip.getBoundingClientRect();
+    return frame.left >= box.left - 1 && frame.right <= box.right + 1;
+}"""
 HOVER = """async () => {
     const stage = document.querySelector(".ik-map .stage"), tip = stage.querySelector(".tip");
     const box = stage.getBoundingClientRect(), images = [], rings = [], seen = new Set();

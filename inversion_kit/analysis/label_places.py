@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 
 def label_places(
-    x: np.ndarray, y: np.ndarray, label: np.ndarray, wide: Mapping[str | int, float], high: float
+    x: np.ndarray, y: np.ndarray, label: np.ndarray, wide: Mapping[Any, float], high: float
 ) -> list[int]:
     """For each label one of its own points: the nearest to all others, where its name fits.
 

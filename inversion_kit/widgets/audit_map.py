@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,16 @@ from inversion_kit.errors import InputError
 from inversion_kit.figures.style import COLOURS, SYMBOLS
 from inversion_kit.widgets.audit_images import AuditImages, Key, arm_words
 from inversion_kit.widgets.elements import PointMap
+from inversion_kit.widgets.scatter_map import ScatterMap
 
 MOST = 10_000
 """Points up to which the canvas is used."""
+MANY = 200_000
+"""Images that are placed for jupyter-scatter at most."""
 _PAIRS = len(COLOURS) * len(SYMBOLS)
 _COLOURINGS = [["verdict", "verdict"], ["label", "label"], ["arm", "arm"]]
 _SPACES = [["image", "images"], ["token", "class tokens"]]
+_INSTALL = "pip install 'inversion-kit[scatter]'"
 
 
 class AuditMap:
@@ -32,7 +37,7 @@ class AuditMap:
         The audit's.
     points
         From `project`; computed when the map is first opened where not given: PCA at once, UMAP
-        when it is asked for.
+        when it is asked for. More than `MOST` go through jupyter-scatter.
     """
 
     def __init__(self, images: AuditImages, *, points: xr.Dataset | None = None) -> None:
@@ -45,15 +50,22 @@ class AuditMap:
         self.shown = np.zeros(0, int)
         self.lit: int | None = None
         self._heard: Callable[[list[Key]], None] = lambda keys: None
-        self.many = False
         self.opened = False
-        self.scatter: Any = None
+        self.scatter: ScatterMap | None = None
+        there = importlib.util.find_spec("jscatter") is not None
         if points is not None:
             self._check(points)
             self.many = points.sizes["point"] > MOST
-            if self.many:
-                self.widget = _scatter(self, points)
-                return
+            if self.many and not there:
+                raise InputError(
+                    f"points: {points.sizes['point']} points, and more than {MOST} need "
+                    f"jupyter-scatter: {_INSTALL}, or place fewer with project(audit, most=10_000)"
+                )
+        else:
+            self.many = there and int((images.top[0] >= 0).sum()) > MOST
+        if self.many:
+            self.widget = ipywidgets.VBox([])
+            return
         self.widget = PointMap(picked={"colour": "verdict", "space": "image", "method": "pca"})
         self.widget.on_msg(self._answer)
         self.widget.observe(self._chosen, "chosen")
@@ -65,14 +77,25 @@ class AuditMap:
 
     def open(self) -> None:
         """Draw for the first time."""
-        if not self.opened and not self.many:
-            self.opened = True
+        if self.opened:
+            return
+        self.opened = True
+        if not self.many:
             self._draw()
+            return
+        self.scatter = ScatterMap(
+            self.points, lambda colour: _order(colour, self), self.card, self.choose
+        )
+        self.scatter.draw()
+        self.light(self.lit)
+        self.widget.children = [self.scatter.widget]
 
     def light(self, label: int | None) -> None:
         """Bring one label's points forward."""
         self.lit = label
-        if self.opened and not self.many:
+        if self.scatter is not None:
+            self.scatter.light(None if label is None else self.images.labels[label])
+        elif self.opened and not self.many:
             with self.widget.hold_sync():
                 self.widget.chosen = []
                 self.widget.bright = self._bright()
@@ -87,12 +110,13 @@ class AuditMap:
         """The projection that is drawn."""
         if self.given is not None:
             return self.given
-        method = self.widget.picked["method"]
+        method: Any = "pca" if self.many else self.widget.picked["method"]
         if method not in self.known:
+            most = MANY if self.many else MOST
             if method == "umap":
                 self.widget.busy = "Placing the images by UMAP: this takes from seconds to minutes"
             try:
-                self.known[method] = project(self.images.tree, method=method)
+                self.known[method] = project(self.images.tree, method=method, most=most)
             finally:
                 self.widget.busy = ""
         return self.known[method]
@@ -123,6 +147,10 @@ class AuditMap:
         of = "the classifier's features" if picked["space"] == "image" else "the embeddings"
         note = f"{len(at)} points, {method} of {of}; near points are alike, axes have no unit. "
         note += "Draw around points to see their images; Ctrl and wheel to zoom."
+        left = points.attrs["left_out"]
+        if left and picked["space"] == "image":
+            note += f" {left} images are left out by chance; with jupyter-scatter all are drawn: "
+            note += f"{_INSTALL}."
         if len(known) > _PAIRS:
             note += " Colours and symbols repeat."
         if not len(at):
@@ -205,37 +233,3 @@ def _square(at: np.ndarray) -> np.ndarray:
     low, high = at.min(0), at.max(0)
     scaled: np.ndarray = ((at - low) / np.where(high > low, high - low, 1)).astype(np.float32)
     return scaled
-
-
-def _scatter(owner: AuditMap, points: xr.Dataset) -> Any:
-    """The same by jupyter-scatter: WebGL, for very many points; the hovered image is beside it."""
-    try:
-        import jscatter
-    except ImportError as error:
-        raise InputError(
-            f"points: {points.sizes['point']} points, and more than {MOST} need jupyter-scatter: "
-            "pip install 'inversion-kit[scatter]', or place fewer with project(audit, most=10_000)"
-        ) from error
-    images = np.flatnonzero(points["space"].values.astype(str) == "image")
-    at = _square(np.stack([points["x"].values[images], points["y"].values[images]], -1))
-    verdict = points["verdict"].values.astype(str)[images]
-    known = [v for v in VERDICTS if (verdict == v).any()]
-    frame = {"x": at[:, 0], "y": at[:, 1], "verdict": verdict}
-    import pandas as pd
-
-    data = pd.DataFrame(frame)
-    data["verdict"] = data["verdict"].astype(pd.CategoricalDtype(known))
-    scatter = jscatter.Scatter(data=data, x="x", y="y", height=440)
-    scatter.color(by="verdict", map=dict(zip(known, COLOURS, strict=False)))
-    scatter.legend(True)
-    owner.scatter = scatter
-
-    def chosen(change: Any) -> None:
-        owner.choose([int(images[i]) for i in change["new"]])
-
-    scatter.widget.observe(chosen, "selection")
-    note = ipywidgets.HTML(
-        f'<p class="ik quiet">{len(images)} points. Hold Shift and draw around points to see their '
-        "images.</p>"
-    )
-    return ipywidgets.VBox([scatter.widget, note])

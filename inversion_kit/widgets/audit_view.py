@@ -160,10 +160,13 @@ class AuditPanel:
             self.map.open()
         elif tab == "matrix":
             if self.matrix is None:
+                self.stage.children = [heading("Drawing the matrix …", "", small=True)]
                 self.matrix = AuditMatrix(self.images, self.arm, self.show_cell)
             self.stage.children = [self.matrix.widget]
         else:
             past = self._searches[1]
+            if not past:
+                self.stage.children = [heading("Drawing the search …", "", small=True)]
             self.stage.children = self._search()
             if past is not self._searches[1]:
                 for widget in past:  # once they are off the page: a drawn figure still answers

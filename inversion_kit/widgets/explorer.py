@@ -35,7 +35,8 @@ def explore(
     points
         Where the images lie, from `inversion_kit.analysis.projection.project`; computed when the
         map is opened where not given. More than 10,000 are drawn by jupyter-scatter, which the
-        extra ``scatter`` installs.
+        extra ``scatter`` installs; without it 10,000 images of an audit are placed, and the map
+        says how many are left out.
 
     Returns
     -------

@@ -35,6 +35,13 @@ function render({ model, el }) {
     timer = setInterval(() => (at() >= frames().length - 1 ? halt() : go(at() + 1)), 450);
   }
 
+  // Where the strip has a width only later, as when its place is just being made.
+  const centre = () => {
+    const chosen = strip.children[at()];
+    if (chosen) strip.scrollLeft = chosen.offsetLeft - strip.clientWidth / 2 + chosen.offsetWidth / 2;
+  };
+  const watch = new ResizeObserver(centre);
+  watch.observe(strip);
   const end = follow(model, {
     "choices chosen": () => picks.replaceChildren(...model.get("choices").map(([key, label, options]) =>
       choice(label, options, model.get("chosen")[key], (value) => {
@@ -59,8 +66,7 @@ function render({ model, el }) {
       const frame = all[i];
       says.textContent = frame.title;
       for (const [k, child] of [...strip.children].entries()) child.setAttribute("aria-selected", k === i);
-      const chosen = strip.children[i];
-      if (chosen) strip.scrollLeft = chosen.offsetLeft - strip.clientWidth / 2 + chosen.offsetWidth / 2;
+      centre();
       now.src = frame.src;
       now.className = model.get("small") ? "now small" : "now";
       now.alt = `${frame.title}: ${percent(frame.p)}`;
@@ -75,6 +81,6 @@ function render({ model, el }) {
       }));
     },
   });
-  return () => { halt(); end(); };
+  return () => { halt(); watch.disconnect(); end(); };
 }
 export default { render };
