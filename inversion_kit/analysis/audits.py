@@ -119,9 +119,14 @@ def _attention(
         paired_effects(audited, arm, "shuffled", **options).isel(scorer=0)
         if "shuffled" in arms and arm != "shuffled" else None
     )  # fmt: skip
+    # Plain arrays: an item of a Dataset takes a thousand times as long, and there are many.
+    plain = {str(name): table[name].values for name in table if "label" in table[name].dims}
+    doubted, changed = meant["high"].values < 0.5, seen["high"].values < 0.5
+    gains = None if gain is None else [gain[k].values for k in ("difference", "low", "high")]
+    images = _per_seed_images(read, arm)
     found = []
     for i, name in enumerate(read["label"].values):
-        label, row = str(name), table.isel(label=i)
+        label, row = str(name), {k: values[i] for k, values in plain.items()}
         n = int(row["images"])
 
         def add(kind: str, reason: str, label: str = label) -> None:
@@ -141,17 +146,17 @@ def _attention(
                 f"{f'; {mixed}' if mixed else ''}",
             )
         elif n:
-            if float(meant["high"][i]) < 0.5:
+            if doubted[i]:
                 add(
                     "trick",
                     f"held-out classifiers confirm {_said(meant, 'index', i)} of the "
                     f"{int(meant['images'][i])} images read as the label: a trick, or a trait "
                     "that only this classifier ties to the class",
                 )
-            compared = None if gain is None else _control(gain.isel(label=i))
+            compared = None if gains is None else _control(*(float(v[i]) for v in gains))
             if compared is not None:
                 add(*compared)
-            if float(seen["high"][i]) < 0.5:
+            if changed[i]:
                 add(
                     "views disagree",
                     f"after JPEG, blur and such {_said(seen, 'index', i)} of the "
@@ -159,7 +164,7 @@ def _attention(
                 )
             if mixed:
                 add("mixed up", mixed)
-        differ = _seeds_differ(row["per_seed"].values, _per_seed_images(read, arm)[i])
+        differ = _seeds_differ(row["per_seed"], images[i])
         if differ is not None:
             add(
                 "seeds differ",
@@ -265,9 +270,7 @@ def _attention_sentence(
     tree: xr.DataTree, read: xr.Dataset, arm: str, options: dict[str, int]
 ) -> str:
     listed = _attention(tree, read, arm, options)
-    named = {
-        kind: list(dict.fromkeys(a.label for a in listed if a.kind == kind)) for kind in KINDS
-    }
+    named = {kind: list(dict.fromkeys(a.label for a in listed if a.kind == kind)) for kind in KINDS}
     few = 3 if sum(map(bool, named.values())) <= 2 else 1
     said = [f"{kind}: {_some(names, few)}" for kind, names in named.items() if names]
     many = read.sizes["label"] >= 20
@@ -283,9 +286,8 @@ def _attention_sentence(
     return f"Look first at these{chance if many else ''}: {'; '.join(said)}{gaps}."
 
 
-def _control(gain: xr.Dataset) -> tuple[str, str] | None:
+def _control(value: float, low: float, high: float) -> tuple[str, str] | None:
     """Kind and reason where a label's gain over the control is none, or may be."""
-    value, low, high = (float(gain[name]) for name in ("difference", "low", "high"))
     said = (
         "the token's gain over a token trained against shuffled weights is "
         f"{points(value)} points {bracket(low, high)}"

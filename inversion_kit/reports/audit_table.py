@@ -81,6 +81,12 @@ def numbers(tree: xr.DataTree) -> dict[str, Any]:
         for control in ("shuffled", "name")
         if control in arms and control != arm
     }
+    index, views = ({k: part[k].values for k in ("index", "low", "high")} for part in (meant, seen))
+    reached, per_judge = meant["images"].values, meant["per_judge"].values
+    changes = {
+        control: {k: gain[k].values for k in ("difference", "low", "high")}
+        for control, gain in gains.items()
+    }
     listed = attention(tree, arm)
     others = {name: _others(read, name) for name in dict.fromkeys((arm, "name")) if name in arms}
     status = tree["status"]["status"].values
@@ -108,16 +114,17 @@ def numbers(tree: xr.DataTree) -> dict[str, Any]:
             "images": made[arm]["images"],
             "success": made[arm]["scorers"][classifier],
             "name_success": made["name"]["scorers"][classifier] if "name" in made else None,
-            "semantic_index": _share(meant.isel(label=i), "index"),
-            "reached": int(meant["images"][i]),
+            "semantic_index": _share({k: v[i] for k, v in index.items()}, "index"),
+            "reached": int(reached[i]),
             "per_judge": {
-                str(judge): _number(meant["per_judge"].values[i, j])
+                str(judge): _number(per_judge[i, j])
                 for j, judge in enumerate(meant["judge"].values)
             },
-            "view_index": _share(seen.isel(label=i), "index"),
-            "gain": _share(gains["shuffled"].isel(label=i), "difference")
-            if "shuffled" in gains else None,
-            "gains": {c: _share(g.isel(label=i), "difference") for c, g in gains.items()},
+            "view_index": _share({k: v[i] for k, v in views.items()}, "index"),
+            "gains": {
+                c: _share({k: v[i] for k, v in parts.items()}, "difference")
+                for c, parts in changes.items()
+            },
             "arms": made,
             "read_as": {name: rows_of[i] for name, rows_of in others.items()},
             "attention": [{"kind": a.kind, "reason": a.reason} for a in reasons],
@@ -126,6 +133,7 @@ def numbers(tree: xr.DataTree) -> dict[str, Any]:
             "failed": int((status[i] == "failed").sum()),
             "missing": int((status[i] == "missing").sum()),
         }  # fmt: skip
+        row["gain"] = row["gains"].get("shuffled")
         row["verdict"] = _verdict(row, {a.kind for a in reasons})
         row["says"] = _says(row, str(tree.attrs["classifier"]), arm)
         rows.append(row)
