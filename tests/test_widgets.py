@@ -151,8 +151,16 @@ def test_what_nobody_sees_is_written_out_as_in_the_report():
 def test_findings_of_the_result_stand_in_the_table(tree: xr.DataTree):
     labels = tree["samples"]["label"].values
     low = np.where(labels[:, None] == "green", 0.1, -0.1) * np.ones((1, 2))
+    dims, said = ("label", "factor"), np.full(low.shape, "confirmed", dtype=object)
     tree["findings"] = xr.Dataset(
-        {"low": (("label", "factor"), low), "high": (("label", "factor"), np.full_like(low, 0.5))},
+        {
+            "effect": (dims, low + 0.2),
+            "low": (dims, low),
+            "high": (dims, np.full_like(low, 0.5)),
+            "p": (dims, np.full_like(low, 0.01)),
+            "verdict": (dims, said),
+            "confirmation": (dims, said),
+        },
         {"label": labels, "factor": ["yellow", "round"]},
     )
     rows = {row["label"]: row["findings"]["says"] for row in explore(tree).table.rows}
