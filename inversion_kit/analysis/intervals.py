@@ -59,7 +59,7 @@ def wilson(hits: np.ndarray | float, n: np.ndarray | int) -> tuple[np.ndarray, n
 
 def newcombe(
     both: np.ndarray, first: np.ndarray, second: np.ndarray, neither: np.ndarray,
-    limits: Sequence[tuple[np.ndarray, np.ndarray]] | None = None,
+    limits: Sequence[tuple[np.ndarray, np.ndarray]] = (),
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Newcombe 1998, method 10: 95 % interval of a difference of paired shares.
 
@@ -251,12 +251,14 @@ def difference(ours: np.ndarray, theirs: np.ndarray, *, n_boot: int, seed: int) 
     other, _ = _rows(theirs)
     there = np.isfinite(one) & np.isfinite(other)
     a, b = (one > 0) & there, (other > 0) & there
-    counts = [(x & y & there).sum((1, 2)) for x, y in ((a, b), (a, ~b), (~a, b), (~a, ~b))]
+    both, first, second, neither = (
+        (x & y & there).sum((1, 2)) for x, y in ((a, b), (a, ~b), (~a, b), (~a, ~b))
+    )
     ends = _ratio_ends(a.astype(float) - b, there, n_boot=n_boot, seed=seed)
     runs = [_limits(hit.sum(2), there.sum(2)) for hit in (a, b)]
     value = _ratio((a.astype(float) - b).sum((1, 2)), there.sum((1, 2)))
-    both = newcombe(*counts), newcombe(*counts, limits=runs)
-    return _shaped(value, *wider(ends, *both), outer=outer)
+    scores = [newcombe(both, first, second, neither, limits) for limits in ((), runs)]
+    return _shaped(value, *wider(ends, *scores), outer=outer)
 
 
 def pooled_ratio(part: np.ndarray, whole: np.ndarray, *, n_boot: int, seed: int) -> Interval:
@@ -315,12 +317,14 @@ def pooled_difference(ours: np.ndarray, theirs: np.ndarray, *, n_boot: int, seed
     top, outer = _rows(change.sum(-3))
     bottom, _ = _rows(there.sum(-3))
     ends = _ratio_ends(top, bottom > 0, bottom, n_boot=n_boot, seed=seed)
-    counts = [(there & (ours == a) & (theirs == b)).sum((-3, -2, -1)).reshape(len(top))
-              for a, b in ((1, 1), (1, 0), (0, 1), (0, 0))]  # fmt: skip
+    both, first, second, neither = (
+        (there & (ours == a) & (theirs == b)).sum((-3, -2, -1)).reshape(len(top))
+        for a, b in ((1, 1), (1, 0), (0, 1), (0, 0))
+    )
     runs = [_limits(_searches(there & (hit == 1)), _searches(there)) for hit in (ours, theirs)]
     value = _ratio(top.sum((1, 2)), bottom.sum((1, 2)))
-    both = newcombe(*counts), newcombe(*counts, limits=runs)
-    return _shaped(value, *wider(ends, *both), outer=outer)
+    scores = [newcombe(both, first, second, neither, limits) for limits in ((), runs)]
+    return _shaped(value, *wider(ends, *scores), outer=outer)
 
 
 def wider(*ends: np.ndarray | tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
