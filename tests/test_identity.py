@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from inversion_kit import objectives
-from inversion_kit.audits.identity import aim, fed, sampler
 from inversion_kit.classifiers.base import Classifier, as_classifier
 from inversion_kit.generators.base import Generator
+from inversion_kit.search.identity import aim, fed, sampler
 
 FIELDS = {
     "size": (14, 12), "mean": (0.5, 0.5, 0.4), "std": (0.25, 0.25, 0.2), "crop_pct": 0.9,

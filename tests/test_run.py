@@ -7,12 +7,12 @@ from torch import nn
 
 import inversion_kit
 from inversion_kit.audits.executors import Spec
-from inversion_kit.audits.identity import sampler
 from inversion_kit.classifiers.base import Classifier, Preprocess, as_classifier
 from inversion_kit.errors import InputError, LabelError, NumericalError
 from inversion_kit.generators.base import as_generator
 from inversion_kit.schema import validate
 from inversion_kit.search.arguments import follow
+from inversion_kit.search.identity import sampler
 from inversion_kit.search.run import ARMS, invert
 
 HONEST = "pocket:honest"

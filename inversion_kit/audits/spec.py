@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from inversion_kit.audits import identity
 from inversion_kit.audits.units import Bench
 from inversion_kit.classifiers.base import as_classifier
 from inversion_kit.classifiers.views import check_views
@@ -15,7 +14,7 @@ from inversion_kit.generators.base import as_generator
 from inversion_kit.generators.gradients import as_policy
 from inversion_kit.generators.prompts import WITH_NAME, check_templates
 from inversion_kit.generators.token_file import layout_json
-from inversion_kit.search import datasets
+from inversion_kit.search import datasets, identity
 from inversion_kit.search.arguments import check_plan, follow
 from inversion_kit.search.search import Plan
 from inversion_kit.storage.audit_folder import PLAN, AuditFolder

@@ -11,13 +11,13 @@ import xarray as xr
 from PIL import Image
 from torch import Tensor
 
-from inversion_kit.audits.identity import sampler
 from inversion_kit.errors import InputError
 from inversion_kit.generators.base import Generator, as_generator
 from inversion_kit.generators.class_token import ClassToken
 from inversion_kit.generators.loading import check_whole
 from inversion_kit.generators.prompts import check_templates, fill
 from inversion_kit.generators.token_file import load_token, selected_token
+from inversion_kit.search.identity import sampler
 from inversion_kit.search.optimise import noise_seeds
 
 FREE = 5

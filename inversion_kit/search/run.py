@@ -13,7 +13,6 @@ import xarray as xr
 from torch import Tensor
 
 from inversion_kit import schema
-from inversion_kit.audits.identity import sampler
 from inversion_kit.classifiers.base import IDENTITY, Classifier, as_classifier
 from inversion_kit.generators.base import Generator, as_generator
 from inversion_kit.generators.class_token import ClassToken
@@ -32,6 +31,7 @@ from inversion_kit.search.arguments import (
     follow,
     rehearse,
 )
+from inversion_kit.search.identity import sampler
 from inversion_kit.search.optimise import TEST, noise_seeds, sample
 from inversion_kit.search.search import Found, Plan
 from inversion_kit.search.watching import sample_all, search_all, view_of

@@ -1,4 +1,4 @@
-"""What makes two audits the same beside the weights: how models are fed, and how images are made.
+"""What makes two results the same beside the weights: how models are fed, how images are made.
 
 Every part is JSON, so that the plan of an audit holds it and says what differs.
 """
