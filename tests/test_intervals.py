@@ -56,6 +56,19 @@ def test_one_run_says_nothing_of_other_runs() -> None:
     assert low[0] == low[1] < 11 / 18 < high[0] == high[1]
 
 
+def test_labels_of_one_run_each_are_no_runs_of_each_other() -> None:
+    """Two labels, one run: other noise alone. Two runs of each: four searches."""
+    hits = np.ones((2, 1, 24))
+    hits[0, 0, :3] = 0
+    for pooled in (
+        intervals.pooled_ratio(hits, np.ones_like(hits), **BOOT),
+        intervals.pooled_difference(hits, np.zeros_like(hits), **BOOT),
+    ):
+        assert pooled[1] > 0.75
+    twice = np.concatenate([hits, hits], axis=1)
+    assert intervals.pooled_ratio(twice, np.ones_like(twice), **BOOT)[1] < 0.75
+
+
 def test_many_runs_that_agree_are_worth_their_images() -> None:
     low, high = intervals.over_runs(np.full((1, 40), 16), np.full((1, 40), 32))
     np.testing.assert_allclose((low[0], high[0]), intervals.wilson(640, 1280), atol=0.005)

@@ -695,7 +695,7 @@ def test_stop_reaches_the_busy_kernel_and_keeps_the_result(notebook: Any) -> Non
     says = page.locator(".ik-live .says")
     eventually(page, lambda: says.inner_text()[:1] in "23456789", True, 90)
     assert "left" in says.inner_text()
-    assert page.locator(".ik-live .pictures img").count() == 2
+    eventually(page, page.locator(".ik-live .pictures img").count, 2, 30)  # 4 at a check
     assert page.locator(".ik-live .chart .dot").count() >= 1
     first = page.locator(".ik-live .pictures img").first.get_attribute("src")
     eventually(

@@ -223,7 +223,7 @@ def _success_sentence(read: xr.Dataset, arm: str, options: dict[str, int]) -> st
         if name in read["arm"].values and name != arm and int(images[arm_place(read, name)])
     ]
     runs = int(table["seeds"].max())
-    scope = "from one run a label" if runs == 1 else f"over up to {runs} runs"
+    scope = "for other noise only, from one run" if runs == 1 else f"over up to {runs} runs"
     shown = int((table["low"] > 0.5).sum())
     left = f" ({asked - done} of {asked} labels have none)" if done < asked else ""
     return (

@@ -264,7 +264,7 @@ def difference(ours: np.ndarray, theirs: np.ndarray, *, n_boot: int, seed: int) 
 def pooled_ratio(part: np.ndarray, whole: np.ndarray, *, n_boot: int, seed: int) -> Interval:
     """`ratio` over several rows at once, whose noise is shared: they are resampled together.
 
-    For `over_runs` each row and seed is a run: a search of its own.
+    For `over_runs` each row and seed is a run, a search of its own, where a row has two or more.
 
     Parameters
     ----------
@@ -286,7 +286,7 @@ def pooled_ratio(part: np.ndarray, whole: np.ndarray, *, n_boot: int, seed: int)
     top, outer = _rows(np.where(there, part, 0.0).sum(-3))
     bottom, _ = _rows(np.where(there, whole, 0.0).sum(-3))
     ends = _ratio_ends(top, _rows(there.any(-3))[0] > 0, bottom, n_boot=n_boot, seed=seed)
-    limits = _limits(*(_searches(np.where(there, v, 0.0)) for v in (part, whole)))
+    limits = _pooled_limits(*(np.where(there, v, 0.0) for v in (part, whole)))
     value = _ratio(top.sum((1, 2)), bottom.sum((1, 2)))
     return _shaped(value, *wider(ends, limits), outer=outer)
 
@@ -294,7 +294,7 @@ def pooled_ratio(part: np.ndarray, whole: np.ndarray, *, n_boot: int, seed: int)
 def pooled_difference(ours: np.ndarray, theirs: np.ndarray, *, n_boot: int, seed: int) -> Interval:
     """`difference` over several rows at once, whose noise is shared: they are resampled together.
 
-    For `over_runs` each row and seed is a run: a search of its own.
+    For `over_runs` each row and seed is a run, a search of its own, where a row has two or more.
 
     Parameters
     ----------
@@ -321,7 +321,7 @@ def pooled_difference(ours: np.ndarray, theirs: np.ndarray, *, n_boot: int, seed
         (there & (ours == a) & (theirs == b)).sum((-3, -2, -1)).reshape(len(top))
         for a, b in ((1, 1), (1, 0), (0, 1), (0, 0))
     )
-    runs = [_limits(_searches(there & (hit == 1)), _searches(there)) for hit in (ours, theirs)]
+    runs = [_pooled_limits(there & (hit == 1), there) for hit in (ours, theirs)]
     value = _ratio(top.sum((1, 2)), bottom.sum((1, 2)))
     scores = [newcombe(both, first, second, neither, limits) for limits in ((), runs)]
     return _shaped(value, *wider(ends, *scores), outer=outer)
@@ -351,10 +351,13 @@ def _rows(values: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
     return values.reshape(math.prod(outer), *values.shape[-2:]), outer
 
 
-def _searches(values: np.ndarray) -> np.ndarray:
-    """Sums ``(outer, row x seed)`` of ``(..., row, seed, sample)``."""
-    sums = values.sum(-1)
-    return sums.reshape(math.prod(sums.shape[:-2]), -1)
+def _pooled_limits(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high ``(outer,)`` of the share over all rows of ``(..., row, seed, sample)``."""
+    hit, images = (v.sum(-1).reshape(-1, *v.shape[-3:-1]) for v in (hits, n))
+    every = hit.reshape(len(hit), -1), images.reshape(len(images), -1)
+    repeated = ((images > 0).sum(2) > 1).any(1)
+    runs = np.where(repeated, over_runs(*every), np.nan)
+    return wider(wilson(every[0].sum(1), every[1].sum(1)), (runs[0], runs[1]))
 
 
 def _shaped(*values: np.ndarray, outer: tuple[int, ...]) -> Interval:
