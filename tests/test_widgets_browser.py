@@ -539,7 +539,7 @@ def test_a_cell_of_the_matrix_shows_its_images(notebook: Any) -> None:
     )
     page.mouse.move(*spot)
     hover = page.locator(".js-plotly-plot .hoverlayer .hovertext").first
-    assert hover.text_content() == f"made for {label}, read as {read}: {says}"
+    eventually(page, hover.text_content, f"made for {label}, read as {read}: {says}")
     page.mouse.click(*spot)
     eventually(page, lambda: page.locator(".ik-gallery h3").inner_text(), f"{label} → {read}")
     assert page.locator(".ik-gallery .tile").count() == round(share(says) * 16 / 100)
