@@ -29,8 +29,6 @@ from inversion_kit.analysis import intervals
 
 QUERIES = 4000
 SAMPLES = 32
-AROUND = 2 * SAMPLES + 16
-"""Images that an audit asks a black box about beside the search: final ones, and for its hash."""
 SHARE, ENOUGH, LABELS = 0.8, 6, 8
 
 
@@ -48,7 +46,7 @@ def box_of(classifier: ik.Classifier, *, top: bool) -> ik.Classifier:
 
 def rows_of(tree: xr.DataTree) -> dict[str, dict[str, object]]:
     """Label to what its first seed's token gave, of the labels that are done."""
-    found = {}
+    rows = {}
     for label in tree["samples"]["label"].values[:LABELS]:
         at = {"label": label, "arm": "token", "seed": 0}
         if str(tree["status"]["status"].sel(at).values) != "done":
@@ -63,8 +61,8 @@ def rows_of(tree: xr.DataTree) -> dict[str, dict[str, object]]:
         for who, scores in (("success", one["probability"]), ("judge", judged)):
             hit = (scores.values.argmax(-1) == int(one["label_index"])).astype(float)[None, None]
             row[who] = [float(x.item()) for x in intervals.share(hit, n_boot=2000, seed=0)]
-        found[str(label)] = row
-    return found
+        rows[str(label)] = row
+    return rows
 
 
 def main(
@@ -75,7 +73,7 @@ def main(
 ) -> None:
     """Print a row a label and method, and how often the target was met."""
     honest = ik.as_classifier("pocket:honest")
-    cma = {"method": "cma", "queries": QUERIES - AROUND}
+    cma = {"method": "cma", "queries": QUERIES}
     asked = {
         "gradient": (honest, {}),
         "probabilities": (box_of(honest, top=False), cma),
@@ -120,9 +118,8 @@ def main(
             f"of the gradient's on {(ours >= SHARE * theirs).sum()} of {len(both)} labels "
             f"(target: {ENOUGH} of {LABELS})"
         )
-        settings = json.loads(trees[method].attrs["settings"])
-        if "queries" in settings:
-            print(f"queries: at most {settings['queries'] + AROUND} a label")
+        if queries := json.loads(trees[method].attrs["settings"])["queries"]:
+            print(f"queries: at most {queries} a label")
 
 
 def said(share: list[float]) -> str:

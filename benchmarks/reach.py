@@ -23,24 +23,24 @@ def row(tree: xr.DataTree, at: int) -> dict[str, object]:
     samples = tree["samples"].to_dataset().isel(label=at, seed=0)
     checks = tree["validation"].to_dataset().isel(label=at, seed=0).sel(arm="token")
     target = int(samples["label_index"])
-    found: dict[str, object] = {"label": str(samples["label"].values)}
+    result: dict[str, object] = {"label": str(samples["label"].values)}
     for arm in ("token", "name"):
         one = samples.sel(arm=arm)
-        found[arm] = float((one["probability"].argmax("class") == target).mean())
+        result[arm] = float((one["probability"].argmax("class") == target).mean())
         judged = one["judge_probability"].isel(judge=0)
-        found[f"{arm}_judge"] = float((judged.argmax("class") == target).mean())
+        result[f"{arm}_judge"] = float((judged.argmax("class") == target).mean())
     first = checks["probability"].isel(check=0)
-    found["start"] = float((first.argmax("class") == target).mean())
+    result["start"] = float((first.argmax("class") == target).mean())
     token = tree["token"].to_dataset().isel(label=at, seed=0).sel(arm="token")
     kept = int(token["selected"])
-    found["from"] = str(checks["start"].values[kept])
+    result["from"] = str(checks["start"].values[kept])
     steps = tree["trajectory"]["loss"].isel(label=at, seed=0).sel(arm="token")
-    found["updates"] = int(steps.notnull().sum())
-    begun = checks["step"].values[list(checks["start"].values).index(found["from"])]
-    found["own"] = int(checks["step"].values[kept] - begun)
+    result["updates"] = int(steps.notnull().sum())
+    begun = checks["step"].values[list(checks["start"].values).index(result["from"])]
+    result["own"] = int(checks["step"].values[kept] - begun)
     status = tree["status"]["seconds"].isel(label=at, seed=0)
-    found["seconds"] = float(status.sel(arm="token"))
-    return found
+    result["seconds"] = float(status.sel(arm="token"))
+    return result
 
 
 def main(

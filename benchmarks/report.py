@@ -20,11 +20,13 @@ import numpy as np
 import typer
 from PIL import Image
 
-from inversion_kit.storage.audit_store import AuditStore, Unit
-from inversion_kit.testing import AUDIT_ARMS, synthetic_plan, synthetic_unit
+from inversion_kit.storage.audit_store import AuditStore
+from inversion_kit.storage.units import Unit
+from inversion_kit.testing import synthetic_plan, synthetic_unit
 
-JUDGES = [["judge", "classifier"], *([name, "view"] for name in
-          ("jpeg", "blur", "crop", "noise", "resize"))]  # fmt: skip
+ARMS = ("name", "token+name", "token", "shuffled")
+VIEWS = ("jpeg", "blur", "crop", "noise", "resize")
+JUDGES = [("judge", "classifier"), *((name, "view") for name in VIEWS)]
 MADE, SIZE = 20, 32
 MEASURE = """
 import json, sys, time
@@ -32,9 +34,9 @@ began = time.monotonic()
 import inversion_kit
 path = inversion_kit.report(sys.argv[1], sys.argv[2])
 seconds = time.monotonic() - began
-found = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(json.dumps({"s": seconds, "cpu_s": time.process_time(),
-                  "peak_mb": int(found[0].split()[1]) / 1024, "mb": path.stat().st_size / 1e6}))
+                  "peak_mb": int(peak[0].split()[1]) / 1024, "mb": path.stat().st_size / 1e6}))
 """
 
 
@@ -48,14 +50,13 @@ def picture(rng: np.random.Generator) -> np.ndarray:
 def fill(root: Path, labels: int) -> Path:
     """The folder of an audit in which every unit is there."""
     classes = [f"class number {i}" for i in range(labels)]
-    plan = synthetic_plan(range(labels), classes=classes, arms=AUDIT_ARMS, seeds=[0], judges=JUDGES)
+    plan = synthetic_plan(range(labels), classes=classes, arms=ARMS, seeds=[0], judges=JUDGES)
     store = AuditStore.create(root, plan)
-    for arm in AUDIT_ARMS:
+    names = [name for name, _ in JUDGES]
+    sizes = {"classes": classes, "judges": names, "samples": 8, "checks": 5, "features": 64}
+    for arm in ARMS:
         for label in range(min(MADE, labels)):
-            groups, attributes = synthetic_unit(
-                label, arm, 0, classes=classes, judges=[n for n, _ in JUDGES], samples=8, checks=5,
-                size=SIZE, features=64,
-            )  # fmt: skip
+            groups, attributes = synthetic_unit(label, arm, 0, size=SIZE, **sizes)
             rng = np.random.default_rng((label, len(arm)))
             for group in groups.values():
                 if "image" in group:
@@ -66,10 +67,8 @@ def fill(root: Path, labels: int) -> Path:
             reads[: 4 + label % 5] = np.eye(labels, dtype="f4")[label]
             store.commit(Unit(label, arm, 0), groups, attributes)
         for label in range(MADE, labels):
-            shutil.copytree(
-                store.folder(Unit(label % MADE, arm, 0)), store.folder(Unit(label, arm, 0)),
-                copy_function=os.link,
-            )  # fmt: skip
+            like, unit = Unit(label % MADE, arm, 0), Unit(label, arm, 0)
+            shutil.copytree(store.folder(like), store.folder(unit), copy_function=os.link)
     return store.path
 
 
@@ -84,14 +83,12 @@ def main(
             page = (keep or root) / f"report-{many}.html"
             page.parent.mkdir(parents=True, exist_ok=True)
             path = fill(root / "audit", many)
-            done = subprocess.run(
-                [sys.executable, "-c", MEASURE, str(path), str(page)],
-                stdout=subprocess.PIPE, text=True, check=True,
-            )  # fmt: skip
-            found = json.loads(done.stdout)
+            command = [sys.executable, "-c", MEASURE, str(path), str(page)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            result = json.loads(done.stdout)
             typer.echo(
-                f"{many} labels: {found['s']:.1f} s ({found['cpu_s']:.1f} s of CPU), "
-                f"{found['mb']:.1f} MB, peak memory {found['peak_mb']:.0f} MB"
+                f"{many} labels: {result['s']:.1f} s ({result['cpu_s']:.1f} s of CPU), "
+                f"{result['mb']:.1f} MB, peak memory {result['peak_mb']:.0f} MB"
             )
             text = page.read_text(encoding="utf-8")
             said = text.split("What this page leaves out</h3>")[1].split("</ul>")[0]

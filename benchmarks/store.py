@@ -16,14 +16,15 @@ from typing import Annotated
 
 import typer
 
-from inversion_kit.storage.audit_store import AuditStore, Unit
+from inversion_kit.storage.audit_store import AuditStore
+from inversion_kit.storage.units import Unit
 from inversion_kit.testing import synthetic_plan, synthetic_unit
 
 MEASURE = """
 import json, sys, time
 def peak():
-    found = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
-    return int(found[0].split()[1]) / 1024
+    measured = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    return int(measured[0].split()[1]) / 1024
 path, task = sys.argv[1:]
 began = time.monotonic()
 import inversion_kit
@@ -50,8 +51,8 @@ def measure(path: Path, task: str) -> dict[str, float]:
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(path), task], capture_output=True, text=True, check=True
     )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 def fill(root: Path, labels: int, arms: list[str], seeds: int) -> AuditStore:
@@ -84,18 +85,20 @@ def main(
         size = sum(p.stat().st_size for p in store.path.rglob("*") if p.is_file()) / 2**20
         units = len(store.done())
         typer.echo(f"{labels} labels, {units} units, {size:.0f} MB on disk")
-        found = measure(store.path, "open")
+        measured = measure(store.path, "open")
         typer.echo(
-            f"import {found['import_s']:.2f} s, {found['imported_mb']:.0f} MB; "
-            f"open {found['open_s']:.2f} s ({found['busy_s']:.2f} s of processor time), "
-            f"peak {found['opened_mb']:.0f} MB; "
-            f"first image of a unit {1000 * found['unit_s']:.1f} ms"
+            f"import {measured['import_s']:.2f} s, {measured['imported_mb']:.0f} MB; "
+            f"open {measured['open_s']:.2f} s ({measured['busy_s']:.2f} s of processor time), "
+            f"peak {measured['opened_mb']:.0f} MB; "
+            f"first image of a unit {1000 * measured['unit_s']:.1f} ms"
         )
         if consolidate:
-            found = measure(store.path, str(root / "audit.zarr"))
-            typer.echo(f"consolidate {found['s']:.1f} s, peak {found['mb']:.0f} MB")
-            found = measure(root / "audit.zarr", "open")
-            typer.echo(f"open the zarr {found['open_s']:.2f} s, peak {found['opened_mb']:.0f} MB")
+            measured = measure(store.path, str(root / "audit.zarr"))
+            typer.echo(f"consolidate {measured['s']:.1f} s, peak {measured['mb']:.0f} MB")
+            measured = measure(root / "audit.zarr", "open")
+            typer.echo(
+                f"open the zarr {measured['open_s']:.2f} s, peak {measured['opened_mb']:.0f} MB"
+            )
     finally:
         shutil.rmtree(root)
 

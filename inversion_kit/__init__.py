@@ -3,8 +3,9 @@
 It trains discriminative class tokens (Schwartz et al., ICCV 2023) of a frozen text-to-image
 diffusion pipeline against any image classifier, and keeps everything seen on the way.
 
-The flow, left to right: `classifiers` and `generators` -> `search` (`invert`) and `audits`
-(`audit`) -> an `xarray.DataTree` (`schema`) in `storage` -> `analysis` -> `figures`, `reports`.
+The flow, left to right: `classifiers` and `generators` -> `search` -> `audits` (`invert` and
+`audit`: units of label x arm x seed) -> an `xarray.DataTree` (`schema`) in `storage` -> `analysis`
+-> `figures` -> `reports` and `widgets`.
 """
 
 from __future__ import annotations
@@ -13,18 +14,20 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from inversion_kit.progress import VIEWS
+
 __version__ = "0.1.0"
 
 _HOME = {
-    "invert": "search.run",
+    "invert": "audits.invert",
     "audit": "audits.run",
     "resume": "audits.run",
-    "as_classifier": "classifiers.base",
+    "as_classifier": "classifiers.convert",
     "Classifier": "classifiers.base",
-    "Preprocess": "classifiers.base",
-    "doctor": "classifiers.checkup",
-    "Diagnosis": "classifiers.diagnosis",
-    "as_generator": "generators.base",
+    "Preprocess": "classifiers.preprocess",
+    "doctor": "classifiers.doctor",
+    "Diagnosis": "classifiers.doctor",
+    "as_generator": "generators.convert",
     "Generator": "generators.base",
     "ClassToken": "generators.class_token",
     "save_token": "generators.token_file",
@@ -36,8 +39,8 @@ _HOME = {
     "to_netcdf": "storage.export",
     "export_images": "storage.export",
     "validate": "schema",
-    "success": "analysis.runs",
-    "report": "reports.html_report",
+    "success": "analysis",
+    "report": "reports",
     "explore": "widgets.explorer",
     "InversionError": "errors",
     "InputError": "errors",
@@ -49,16 +52,18 @@ _HOME = {
     "StoreError": "errors",
     "StoreLockedError": "errors",
 }
-_MODULES = frozenset({"analysis", "figures", "objectives", "schema", "testing"})
+_MODULES = frozenset({"analysis", "arms", "figures", "objectives", "schema", "testing"})
 """What users reach as `inversion_kit.figures` and the like, imported when first used too."""
 __all__ = sorted({*_HOME, *_MODULES})
 
 if TYPE_CHECKING:
-    from inversion_kit.analysis.runs import success
+    from inversion_kit.analysis import success
+    from inversion_kit.audits.invert import invert
     from inversion_kit.audits.run import audit, resume
-    from inversion_kit.classifiers.base import Classifier, Preprocess, as_classifier
-    from inversion_kit.classifiers.checkup import doctor
-    from inversion_kit.classifiers.diagnosis import Diagnosis
+    from inversion_kit.classifiers.base import Classifier
+    from inversion_kit.classifiers.convert import as_classifier
+    from inversion_kit.classifiers.doctor import Diagnosis, doctor
+    from inversion_kit.classifiers.preprocess import Preprocess
     from inversion_kit.errors import (
         ClassifierUnavailableError,
         GeneratorUnavailableError,
@@ -70,16 +75,19 @@ if TYPE_CHECKING:
         StoreError,
         StoreLockedError,
     )
-    from inversion_kit.generators.base import Generator, as_generator
+    from inversion_kit.generators.base import Generator
     from inversion_kit.generators.class_token import ClassToken
+    from inversion_kit.generators.convert import as_generator
     from inversion_kit.generators.free_text import generate
     from inversion_kit.generators.token_file import load_token, save_token
-    from inversion_kit.reports.html_report import report
+    from inversion_kit.reports import report
     from inversion_kit.schema import validate
-    from inversion_kit.search.run import invert
     from inversion_kit.storage.export import consolidate, export_images, to_netcdf
     from inversion_kit.storage.store import open, save
     from inversion_kit.widgets.explorer import explore
+
+
+VIEWS["widget"] = lambda: importlib.import_module("inversion_kit.widgets").live_view()
 
 
 def __getattr__(name: str) -> Any:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
+import inspect
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 import inversion_kit
+from inversion_kit.arms import ARMS
 from inversion_kit.errors import InputError, InversionError
+from inversion_kit.settings import Settings, documentation
 
 if TYPE_CHECKING:
-    from inversion_kit.storage.audit_folder import AuditFolder, Unit
+    from inversion_kit.storage.audit_folder import AuditFolder
+    from inversion_kit.storage.units import Unit
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 app = typer.Typer(
     help="Show what an image classifier has learned, honestly.",
@@ -23,139 +31,190 @@ app = typer.Typer(
     add_completion=False,
 )
 
+_Model = Annotated[str, typer.Argument(help="pocket:honest, timm/<name>, a folder, ...")]
 _Out = Annotated[Path, typer.Option(help="Folder for the result and the report.")]
-_Seed = Annotated[list[int], typer.Option(help="Repeat for several seeds.")]
-_Steps = Annotated[int, typer.Option(min=0, help="Optimiser updates in all.")]
-_Prompt = Annotated[
-    list[str] | None, typer.Option(help="Template with {token} and, if wanted, {name}.")
+_Generator = Annotated[
+    str | None,
+    typer.Option(help="pocket, a folder or a hub id; Stable Diffusion 1.5 by default."),
 ]
+_Judge = Annotated[list[str] | None, typer.Option(help="Held-out classifiers.")]
+_Arm = Annotated[list[str] | None, typer.Option(help=f"Some of {', '.join(ARMS)}.")]
+_Seeds = Annotated[int, typer.Option(min=1, help="How many runs: of seed 0, 1, ...")]
+_Seed = Annotated[list[int] | None, typer.Option(help="Which runs, in place of --seeds.")]
+_Budget = Annotated[
+    str | None,
+    typer.Option(help="Time there is, for example 15min; a unit that is begun is finished."),
+]
+_Workers = Annotated[
+    int, typer.Option(min=0, help="Processes of a local dask cluster; 0: this one alone.")
+]
+_Device = Annotated[
+    str | None,
+    typer.Option(help="Where the networks go; the accelerator by default, pocket to the CPU."),
+]
+_Dtype = Annotated[str | None, typer.Option(help="Of the generator: float32, float16 or bfloat16.")]
+
+
+def _with_settings(command: _F) -> _F:
+    """Give a command an option for each of `inversion_kit.settings.Settings`; see its fields."""
+
+    @functools.wraps(command)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        names = [f.name for f in dataclasses.fields(Settings) if f.name in kwargs]
+        own = {name: kwargs.pop(name) for name in names}
+        chosen = {name: value for name, value in own.items() if value is not None}
+        return command(*args, settings=chosen, **kwargs)
+
+    hints = get_type_hints(command, include_extras=True)
+    parameters = [
+        p.replace(annotation=hints[p.name])
+        for p in inspect.signature(command).parameters.values()
+        if p.name != "settings"
+    ]
+    said = documentation()
+    for field in dataclasses.fields(Settings):
+        name = field.metadata["option"]
+        if name == "":
+            continue
+        usual = "" if field.default is None else f" Default: {_plain(field.default)}."
+        option = typer.Option(
+            *([name] if name else []), help=f"{_unmarked(said[field.name])}{usual}"
+        )
+        kind = list[str] if "tuple" in str(field.type) else type(field.default)
+        kind = _KINDS.get(field.name, kind)
+        parameters.append(
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=None,
+                annotation=Annotated[kind | None, option],
+            )
+        )  # fmt: skip
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in parameters}
+    return called  # type: ignore[return-value]
+
+
+_KINDS: dict[str, Any] = {"start": str, "queries": int}
+"""Types of settings whose default is None."""
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _unmarked(doc: str) -> str:
+    """A setting's documentation without its markup."""
+    return doc.replace("`", "").replace('"', "")
 
 
 @app.command()
 def demo(
     label: Annotated[str, typer.Option(help="A traffic sign.")] = "30 km/h speed limit",
     out: _Out = Path("runs/demo"),
-    seed: _Seed = [0],  # noqa: B006 - typer reads the default and copies it
+    seed: _Seed = None,
 ) -> None:
     """Invert a class of the embedded classifier through the embedded generator.
 
-    The token is looked at after every update, so that the report shows each of them.
+    The token is checked after every update, so that the report shows each of them.
     """
     _run(
-        "pocket:honest", label, out, generator="pocket", judges=["pocket:judge"], seed=seed,
-        check_every=1, patience=12, how={},
+        "pocket:honest", label, out, generator="pocket", judges=["pocket:judge"],
+        seeds=seed or 1, check_every=1, patience=12,
     )  # fmt: skip
 
 
 @app.command()
 def doctor(
-    model: Annotated[str, typer.Argument(help="pocket:honest, timm/<name>, a folder, ...")],
+    model: _Model,
     images: Annotated[
         Path | None,
         typer.Option(help="A folder of images, or with a folder a class (name or index)."),
     ] = None,
 ) -> None:
     """Check a classifier in seconds; exit code 1 where something fails."""
-    from inversion_kit.classifiers.checkup import read_folder
+    from inversion_kit.classifiers.doctor import read_folder
 
     try:
         pictures, labels = read_folder(images) if images else (None, None)
-        found = inversion_kit.doctor(model, pictures, labels)
+        diagnosis = inversion_kit.doctor(model, pictures, labels)
     except InversionError as error:
         _fail(error)
-    typer.echo(str(found))
-    if any(check.status == "fail" for check in found.alarms):
+    typer.echo(str(diagnosis))
+    if any(check.status == "fail" for check in diagnosis.alarms):
         raise typer.Exit(1)
 
 
 @app.command()
+@_with_settings
 def invert(
-    model: Annotated[str, typer.Argument(help="pocket:honest, timm/<name>, ...")],
+    model: _Model,
     label: Annotated[str, typer.Argument(help="Class name, part of one, or index.")],
-    generator: Annotated[
-        str | None,
-        typer.Option(help="pocket, a folder or a hub id; Stable Diffusion 1.5 by default."),
-    ] = None,
-    judge: Annotated[list[str] | None, typer.Option(help="Held-out classifiers.")] = None,
-    prompt: _Prompt = None,
+    *,
+    generator: _Generator = None,
+    judge: _Judge = None,
+    arm: _Arm = None,
+    seeds: _Seeds = 1,
+    seed: _Seed = None,
     out: _Out = Path("runs/invert"),
-    seed: _Seed = [0],  # noqa: B006 - typer reads the default and copies it
-    steps: _Steps = 60,
-    method: Annotated[
-        str, typer.Option(help="gradient, or cma: by the classifier's scores alone.")
-    ] = "gradient",
-    queries: Annotated[
-        int | None, typer.Option(help="Images that cma may ask about; 4000 by default.")
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="Where the networks go; the accelerator by default, pocket to the CPU."),
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Of the generator: float32, float16 or bfloat16.")
-    ] = None,
+    device: _Device = None,
+    dtype: _Dtype = None,
+    settings: dict[str, Any],
 ) -> None:
     """Invert one class of a classifier."""
-    asked = {"device": device, "dtype": dtype}
+    try:
+        made = _generator(generator, device, dtype)
+    except InversionError as error:
+        _fail(error)
     _run(
-        model, label, out, generator=generator, judges=judge or [], prompts=prompt, seed=seed,
-        steps=steps, method=method, queries=queries,
-        how={name: value for name, value in asked.items() if value is not None},
+        model, label, out, generator=made, judges=judge or [], arms=arm, seeds=seed or seeds,
+        **settings,
     )  # fmt: skip
 
 
 @app.command()
+@_with_settings
 def audit(
-    model: Annotated[str, typer.Argument(help="pocket:honest, timm/<name>, ...")],
+    model: _Model,
+    *,
     label: Annotated[list[str] | None, typer.Option(help="Labels; all by default.")] = None,
-    generator: Annotated[
-        str | None,
-        typer.Option(help="pocket, a folder or a hub id; Stable Diffusion 1.5 by default."),
-    ] = None,
-    judge: Annotated[list[str] | None, typer.Option(help="Held-out classifiers.")] = None,
-    view: Annotated[list[str] | None, typer.Option(help="Held-out views; all by default.")] = None,
-    arm: Annotated[
-        list[str] | None, typer.Option(help="name, token+name, token, shuffled; all by default.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Repeats of every label and arm.")] = 3,
-    prompt: Annotated[
-        list[str] | None, typer.Option(help="Template with {token}, of the arms without the name.")
-    ] = None,
+    generator: _Generator = None,
+    judge: _Judge = None,
+    arm: _Arm = None,
+    seeds: _Seeds = 3,
+    seed: _Seed = None,
     out: _Out = Path("runs/audit"),
-    budget: Annotated[
-        str | None,
-        typer.Option(help="Time there is, for example 15min; a unit that is begun is finished."),
-    ] = None,
+    budget: _Budget = None,
     dry_run: Annotated[bool, typer.Option(help="Time one step; say how long it takes.")] = False,
-    steps: _Steps = 60,
-    samples: Annotated[int, typer.Option(min=1, help="Final images of a unit.")] = 32,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Processes of a local dask cluster; 0: this one alone.")
-    ] = 0,
+    workers: _Workers = 0,
+    device: _Device = None,
+    dtype: _Dtype = None,
+    settings: dict[str, Any],
 ) -> None:
     """Invert many labels with controls, seeds and judges. Call it again to go on.
 
     Ends with 0 where every unit is done, 1 where some failed or are missing, 2 on bad input.
     """
-    from inversion_kit.classifiers.views import VIEWS
-    from inversion_kit.storage.audit_store import ARMS
+    from inversion_kit.audits.run import AUDITED
 
     try:
         with _cluster(workers) as client:
-            found = inversion_kit.audit(
-                model,
-                label,
-                generator=generator, judges=judge or [],
-                views=tuple(VIEWS) if view is None else view,
-                arms=ARMS if arm is None else arm, seeds=seeds, store=out, budget=budget,
-                dry_run=dry_run, prompts=prompt, steps=steps, samples=samples, client=client,
+            result = inversion_kit.audit(
+                model, label, generator=_generator(generator, device, dtype), judges=judge or [],
+                arms=arm or AUDITED, seeds=seed or seeds, store=out, budget=budget,
+                dry_run=dry_run, client=client, **settings,
             )  # fmt: skip
     except InversionError as error:
         _fail(error)
     if dry_run:
-        typer.echo(str(found))
+        typer.echo(str(result))
     else:
         _say_status(out)
+
+
+def _generator(name: str | None, device: str | None, dtype: str | None) -> Any:
+    """The generator by its name, loaded here where more is asked of it than its name says."""
+    asked = {"device": device, "dtype": dtype}
+    settings = {key: value for key, value in asked.items() if value is not None}
+    return inversion_kit.as_generator(name, **settings) if settings else name
 
 
 @app.command()
@@ -165,10 +224,8 @@ def resume(
     repair: Annotated[
         bool, typer.Option(help="Check every unit; set damaged ones aside and make them again.")
     ] = False,
-    budget: Annotated[str | None, typer.Option(help="Time there is, for example 15min.")] = None,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Processes of a local dask cluster; 0: this one alone.")
-    ] = 0,
+    budget: _Budget = None,
+    workers: _Workers = 0,
 ) -> None:
     """Go on with an audit that was stopped or killed.
 
@@ -182,7 +239,7 @@ def resume(
             with store.lock():
                 aside = store.repair()
             for unit, why in aside.items():
-                typer.echo(f"set aside: {_told(store, unit)}: {why}")
+                typer.echo(f"set aside: {_name(store, unit)}: {why}")
         with _cluster(workers) as client:
             inversion_kit.resume(path, retry_failed=retry_failed, budget=budget, client=client)
     except InversionError as error:
@@ -207,7 +264,7 @@ def status(
         except InversionError as error:
             _fail(error)
         for unit, why in damage.items():
-            typer.echo(f"damaged: {_told(folder, unit)}: {why}")
+            typer.echo(f"damaged: {_name(folder, unit)}: {why}")
         if damage:
             raise typer.Exit(1)
         typer.echo("verified: no unit is damaged")
@@ -242,15 +299,15 @@ def _say_status(path: Path, *, end: bool = True) -> None:
         steps = meta.get("steps")
         where = f"{len(steps) if isinstance(steps, list) else 0} updates"
         at = "begun" if now.running is False else "in work"
-        typer.echo(f"{at}: {_told(folder, unit)}: {where}")
+        typer.echo(f"{at}: {_name(folder, unit)}: {where}")
     for unit, record in failures:
-        typer.echo(f"failed: {_told(folder, unit)}: {record['type']}: {record['message']}")
+        typer.echo(f"failed: {_name(folder, unit)}: {record['type']}: {record['message']}")
     typer.echo(f"audit: {folder.path.resolve()}")
     if end and (now.failed or now.missing):
         raise typer.Exit(1)
 
 
-def _told(folder: AuditFolder, unit: Unit) -> str:
+def _name(folder: AuditFolder, unit: Unit) -> str:
     return f"{folder.names[unit.label_index]}, {unit.arm}, seed {unit.seed}"
 
 
@@ -278,57 +335,51 @@ def _cluster(workers: int) -> Iterator[Any]:
 @app.command()
 def report(
     result: Annotated[
-        Path, typer.Argument(help="A stored run or an audit's folder, for example runs/audit.")
+        Path, typer.Argument(help="A stored result or an audit's folder, for example runs/audit.")
     ],
     out: Annotated[Path, typer.Option(help="The HTML file.")] = Path("report.html"),
     json: Annotated[bool, typer.Option("--json", help="The numbers beside it, as .json.")] = False,
     fail_if: Annotated[
         list[str] | None,
-        typer.Option(help="For CI, of an audit: exit code 1 where a label has semantic_index<0.5."),
+        typer.Option(help="For CI: exit code 1 where a label has semantic_index<0.5."),
     ] = None,
     max_mb: Annotated[float, typer.Option(help="The most megabytes of the HTML file.")] = 25.0,
 ) -> None:
-    """Write the self-contained HTML report of a stored run or audit.
+    """Write the self-contained HTML report of a stored result.
 
     Ends with 0, with 1 where a label fails a gate, with 2 on bad input.
     """
-    from inversion_kit.reports.gates import check_gates
-    from inversion_kit.reports.html_report import write_json
+    from inversion_kit.analysis import check_gates, numbers, reads
+    from inversion_kit.reports import write_json, write_report
 
     try:
         tree = inversion_kit.open(result)
-        found = check_gates(fail_if or [], tree)
-        typer.echo(f"report: {inversion_kit.report(tree, out, max_mb=max_mb).resolve()}")
+        read = reads(tree)
+        data = numbers(tree, read=read)
+        verdicts = check_gates(fail_if or [], data)
+        page = write_report(tree, out, data, read=read, max_mb=max_mb)
+        typer.echo(f"report: {page.resolve()}")
         if json:
-            typer.echo(f"numbers: {write_json(tree, out.with_suffix('.json')).resolve()}")
+            typer.echo(f"numbers: {write_json(data, out.with_suffix('.json')).resolve()}")
     except InversionError as error:
         _fail(error)
-    for verdict in found:
+    for verdict in verdicts:
         for line in verdict.lines():
             typer.echo(line)
-    if any(verdict.failing for verdict in found):
+    if any(verdict.failing for verdict in verdicts):
         raise typer.Exit(1)
 
 
-def _run(
-    model: str,
-    label: str,
-    out: Path,
-    *,
-    generator: str | None,
-    how: dict[str, str],
-    **settings: Any,
-) -> None:
-    from inversion_kit.analysis.runs import summary_sentences
+def _run(model: str, label: str, out: Path, **arguments: Any) -> None:
+    from inversion_kit.analysis import sentences
 
     try:
-        made = inversion_kit.as_generator(generator, **how) if how else generator
-        tree = inversion_kit.invert(model, label, generator=made, **settings)
+        tree = inversion_kit.invert(model, label, **arguments)
         stored = inversion_kit.save(tree, out / "run.zarr", overwrite=True)
         page = inversion_kit.report(tree, out / "report.html")
     except InversionError as error:
         _fail(error)
-    for sentence in summary_sentences(tree):
+    for sentence in sentences(tree):
         typer.echo(sentence)
     typer.echo(f"result: {stored.resolve()}")
     typer.echo(f"report: {page.resolve()}")

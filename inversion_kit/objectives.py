@@ -1,10 +1,10 @@
-"""Objectives: what a token is trained for, a loss an image from logits and target.
+"""Objectives: what a token is trained for, one loss per image from logits and target.
 
-An objective is a plain function ``(logits, target) -> loss``: logits ``(n, class)``, target class
-indices ``(n,)``, loss ``(n,)``, lower is better. A function of your own serves as well. Those that
-must see the images too (another classifier, a neuron) are made by `contrast`, `feature` and
-`neuron`; `bind` turns any objective into the plain function for given images, and checks what it
-gives. A training loop has one line for all of them::
+An objective is a plain function ``(logits, target) -> loss``: logits float ``(n, class)``, target
+class indices int64 ``(n,)``, loss float ``(n,)``, lower is better. A function of your own serves
+as well. Those that must see the images too (another classifier, a neuron) are made by `contrast`,
+`feature` and `neuron`; `bind` turns any objective into the plain function for given images, and
+checks what it gives. A training loop has one line for all of them::
 
     loss = bind(objective, images)(classifier.logits(images), target).mean()
 """
@@ -23,7 +23,7 @@ from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError, LabelError, NumericalError, nearest
 
 Plain: TypeAlias = Callable[[Tensor, Tensor], Tensor]
-"""From logits ``(n, class)`` and target ``(n,)`` to a loss an image ``(n,)``."""
+"""From logits ``(n, class)`` and target ``(n,)`` to one loss per image ``(n,)``."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,17 @@ class OfImages:
     Parameters
     ----------
     of
-        From images ``(n, 3, y, x)`` in [0, 1], logits and target to a loss an image.
+        From images ``(n, 3, y, x)`` in [0, 1], logits and target to one loss per image.
     name
         What messages and results call it.
     others
         Classifiers that it asks, beside the one that is searched against.
+
+    Examples
+    --------
+    >>> dark = OfImages(lambda images, logits, target: images.mean((1, 2, 3)), "dark")
+    >>> bind(dark, torch.zeros(2, 3, 8, 8))(torch.zeros(2, 4), torch.tensor([0, 3]))
+    tensor([0., 0.])
     """
 
     of: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -45,7 +51,13 @@ class OfImages:
     others: tuple[Classifier, ...] = ()
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Refuse: there are no images here."""
+        """Refuse: there are no images here.
+
+        Raises
+        ------
+        InputError
+            Always; it says to use `bind`.
+        """
         raise InputError(
             f"objective: {self.name} needs the images too; call "
             "objectives.bind(objective, images)(logits, target)"
@@ -58,6 +70,18 @@ Objective: TypeAlias = Plain | OfImages
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """Minus the log-probability of the target (Schwartz et al. 2023, equation 3): the default.
 
+    Parameters
+    ----------
+    logits
+        Float ``(n, class)``.
+    target
+        Class indices, int64 ``(n,)``.
+
+    Returns
+    -------
+    Tensor
+        Loss ``(n,)``, at least 0: nats.
+
     Examples
     --------
     >>> cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3]))
@@ -69,6 +93,18 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """Minus the log of the target's own sigmoid: the default of a multi-label head.
 
+    Parameters
+    ----------
+    logits
+        Float ``(n, class)``.
+    target
+        Class indices, int64 ``(n,)``.
+
+    Returns
+    -------
+    Tensor
+        Loss ``(n,)``, at least 0: nats.
+
     Examples
     --------
     >>> binary_cross_entropy(torch.zeros(1, 4), torch.tensor([2]))
@@ -79,6 +115,23 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 def margin(logits: Tensor, target: Tensor) -> Tensor:
     """The best other logit minus the target's; below 0 the target is on top.
+
+    Parameters
+    ----------
+    logits
+        Float ``(n, class)``.
+    target
+        Class indices, int64 ``(n,)``.
+
+    Returns
+    -------
+    Tensor
+        Loss ``(n,)``, of any sign.
+
+    Raises
+    ------
+    InputError
+        There is only one class.
 
     Examples
     --------
@@ -93,6 +146,18 @@ def margin(logits: Tensor, target: Tensor) -> Tensor:
 
 def activation(logits: Tensor, target: Tensor) -> Tensor:
     """Minus the target's logit, whatever the other classes say.
+
+    Parameters
+    ----------
+    logits
+        Float ``(n, class)``.
+    target
+        Class indices, int64 ``(n,)``.
+
+    Returns
+    -------
+    Tensor
+        Loss ``(n,)``, of any sign.
 
     Examples
     --------
@@ -128,6 +193,17 @@ def contrast(classifier: Classifier, other: Classifier, *, weight: float = 1.0) 
         The one that shall not agree; its label names may be in another order.
     weight
         Of the second part, at least 0.
+
+    Returns
+    -------
+    OfImages
+        Its loss is at least 0. Where the second classifier lacks the target's label, it raises
+        `LabelError`.
+
+    Raises
+    ------
+    InputError
+        ``weight`` is below 0.
 
     Examples
     --------
@@ -167,6 +243,18 @@ def contrast(classifier: Classifier, other: Classifier, *, weight: float = 1.0) 
 def feature(classifier: Classifier, unit: int) -> OfImages:
     """Minus one number of the classifier's embedding, whatever the target is.
 
+    Parameters
+    ----------
+    classifier
+        Whose `Classifier.features` are read.
+    unit
+        Index into the embedding, from 0.
+
+    Raises
+    ------
+    InputError
+        The classifier offers no features; on the first use, there is no such unit.
+
     Examples
     --------
     >>> from inversion_kit import as_classifier
@@ -194,11 +282,18 @@ def neuron(classifier: Classifier, layer: str, unit: int) -> OfImages:
 
     Parameters
     ----------
+    classifier
+        The network's owner.
     layer
         Name of a module in ``classifier.model.named_modules()``. Its output is
         ``(n, channel, ...)``.
     unit
-        Index of the channel.
+        Index of the channel, from 0.
+
+    Raises
+    ------
+    InputError
+        There is no such layer; on the first use, there is no such channel.
 
     Examples
     --------
@@ -220,7 +315,7 @@ def neuron(classifier: Classifier, layer: str, unit: int) -> OfImages:
         finally:
             hook.remove()
         if not seen or not isinstance(seen[-1], Tensor) or len(seen[-1]) != len(images):
-            raise InputError(f"layer={layer!r}: it gives no tensor with one row an image")
+            raise InputError(f"layer={layer!r}: it gives no tensor with one row per image")
         return -_unit_of(seen[-1], unit, f"layer {layer!r}")
 
     return OfImages(of, f"neuron({layer!r}, {unit})", (classifier,))
@@ -228,6 +323,16 @@ def neuron(classifier: Classifier, layer: str, unit: int) -> OfImages:
 
 def weighted(*parts: tuple[float, Objective]) -> Objective:
     """The weighted sum of objectives, itself one.
+
+    Parameters
+    ----------
+    *parts
+        Pairs of a weight and an objective, of any kind.
+
+    Raises
+    ------
+    InputError
+        There are no parts, or one is no such pair.
 
     Examples
     --------
@@ -242,10 +347,11 @@ def weighted(*parts: tuple[float, Objective]) -> Objective:
             raise InputError(f"parts: {part!r} is no (weight, objective)")
 
     def plain(logits: Tensor, target: Tensor) -> Tensor:
-        return _total([weight * part(logits, target) for weight, part in parts])
+        return torch.stack([weight * part(logits, target) for weight, part in parts]).sum(0)
 
     def of(images: Tensor, logits: Tensor, target: Tensor) -> Tensor:
-        return _total([weight * bind(part, images)(logits, target) for weight, part in parts])
+        losses = [weight * bind(part, images)(logits, target) for weight, part in parts]
+        return torch.stack(losses).sum(0)
 
     name = " + ".join(f"{weight:g} * {describe(part)}" for weight, part in parts)
     seeing = [part for _, part in parts if isinstance(part, OfImages)]
@@ -281,9 +387,15 @@ def bind(objective: Objective, images: Tensor) -> Plain:
     Raises
     ------
     InputError
-        The objective is no function, or gives something else than one loss an image.
+        The objective is no function; on the first use, it gives something else than one loss per
+        image, or a loss without a gradient where the logits have one.
     NumericalError
-        A loss is not finite.
+        On the first use: a loss is not finite.
+
+    Examples
+    --------
+    >>> bind(margin, torch.rand(1, 3, 8, 8))(torch.tensor([[1.0, 5.0]]), torch.tensor([1]))
+    tensor([-4.])
     """
     if not callable(objective):
         raise InputError(
@@ -299,7 +411,7 @@ def bind(objective: Objective, images: Tensor) -> Plain:
         if not isinstance(loss, Tensor) or loss.shape != (len(logits),):
             came = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise InputError(
-                f"objective: gave {came} for {len(logits)} images; expected one loss an image, "
+                f"objective: gave {came} for {len(logits)} images; expected one loss per image, "
                 f"({len(logits)},): leave out the mean over the batch"
             )
         if not torch.isfinite(loss).all():
@@ -313,10 +425,6 @@ def bind(objective: Objective, images: Tensor) -> Plain:
 
 def _of_target(logits: Tensor, target: Tensor) -> Tensor:
     return logits.gather(1, target[:, None])[:, 0]
-
-
-def _total(losses: list[Tensor]) -> Tensor:
-    return torch.stack(losses).sum(0)
 
 
 def _unit_of(seen: Tensor, unit: int, where: str) -> Tensor:

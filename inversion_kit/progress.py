@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-import numpy as np
-from tqdm.auto import tqdm
+from inversion_kit.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+VIEWS: dict[str, Callable[[], Any]] = {}
+"""What else can show a search, by the name that ``progress`` takes: a function that loads it. The
+package's top fills it, so that nothing below knows of widgets."""
 
 
 class Lines:
@@ -73,6 +79,8 @@ def bar(
 
     Without ``timed`` it says nothing of the time left.
     """
+    from tqdm.auto import tqdm
+
     seen = "ipykernel" in sys.modules or sys.stderr.isatty()
     if disable or seen:
         looks = None if timed else "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
@@ -116,7 +124,62 @@ class Seen:
 
 
 class StopAsked(Exception):  # noqa: N818 - a wish, no error
-    """The user wants the search to end; what was found so far is kept."""
+    """The user wants the search to end; what has been seen so far is kept."""
+
+
+class View(Protocol):
+    """What shows a search while it runs: `Bars`, or one of `VIEWS`."""
+
+    @property
+    def stop(self) -> bool:
+        """Whether the user asked to stop since this was last read."""
+        ...
+
+    def show(self, seen: Seen) -> None:
+        """Draw a step or a check."""
+        ...
+
+    def sampling(self, done: int, total: int, arm: str, stopped: bool) -> None:
+        """Say that final images are made."""
+        ...
+
+    def finish(self, message: str) -> None:
+        """Say how it ended."""
+        ...
+
+
+def view_of(
+    progress: bool | str, *, label: str, classifier: str, total: int, unit: str,
+    seeds: list[int], goal: float,
+) -> Any:  # fmt: skip
+    """The `View` that ``progress`` asks for, a context manager.
+
+    Parameters
+    ----------
+    progress
+        True or False for bars or nothing, or a name in `VIEWS`.
+    label, classifier
+        What is searched.
+    total, unit
+        How many updates, or queries, a run has at most.
+    seeds
+        All runs.
+    goal
+        Held-out probability that ends a run.
+
+    Raises
+    ------
+    InputError
+        There is no such view, or it cannot be drawn here.
+    """
+    if isinstance(progress, bool):
+        return Bars(label=label, total=total, disable=not progress)
+    if progress not in VIEWS:
+        known = ", ".join(["True", "False", *map(repr, VIEWS)])
+        raise InputError(f"progress={progress!r}: must be one of {known}")
+    return VIEWS[progress]()(
+        label=label, classifier=classifier, total=total, unit=unit, seeds=seeds, goal=goal
+    )
 
 
 class Bars:
@@ -138,6 +201,8 @@ class Bars:
 
     def show(self, seen: Seen) -> None:
         """Move the bar of the run."""
+        from tqdm.auto import tqdm
+
         if seen.seed != self.seed:
             self.__exit__()
             self.seed = seen.seed

@@ -1,60 +1,72 @@
 """The shape of a result: what groups, variables, dimensions and attributes a DataTree holds.
 
-=============  ======================================  ===========================================
-group          dims                                    variables
-=============  ======================================  ===========================================
-``/``                                                  attributes only, see `ATTRIBUTES`
-/trajectory    seed, step, sample, class, y, x,        loss, gradient_norm, start, probability,
-               channel                                 image, prompt, noise_seed: the training
-                                                       images of every step; NaN, 0 or "" after
-                                                       the last step of a seed (noise_seed: -1)
-/validation    seed, check, sample, class, y, x,       probability, image on the same held-out
-               channel                                 noise at every check, after ``step`` updates
-                                                       from ``start``: the class appears along
-                                                       ``check``; objective: its mean, where it is
-                                                       not the default one
-/token         seed, check, vector, embed, rank        embedding at every check; selected (the check
-                                                       that was kept), nearest_word, nearest_cosine
-/probe         word                                    log_probability of the label with each
-                                                       vocabulary word in the token's place
-/samples       arm, seed, sample, class, judge,        image, probability, judge_probability,
-               y, x, channel, feature                  prompt, noise_seed, feature on test noise,
-                                                       the same for every arm
-/ledger        seed, entry                             only with ``method="cma"``: what the images
-                                                       that the classifier scored (queries) were
-                                                       spent on: kind ("identity", "check", "probe",
-                                                       "generation", "samples"), step, queries so
-                                                       far, score, best held-out score so far
-=============  ======================================  ===========================================
+`inversion_kit.invert` and `inversion_kit.audit` give the same shape: every variable of a unit
+stands along ``(label, arm, seed)`` and then along dimensions of its own.
 
+=============  ===========================  =======================================================
+group          own dims                     variables
+=============  ===========================  =======================================================
+/trajectory    step, sample, class,         loss, gradient_norm, start, probability, image, prompt,
+               y, x, channel                noise_seed: the training images of every step
+/validation    check, sample, class,        probability, image on the same held-out noise at every
+               y, x, channel                check, after ``step`` updates from ``start``;
+                                            objective: its mean, where it is not the default one
+/token         check, vector, embed, rank   embedding at every check; selected (the check that was
+                                            kept), nearest_word, nearest_cosine
+/probe         rank                         word, log_probability: known words in the token's place,
+                                            best first
+/samples       sample, class, judge,        image, probability, judge_probability, prompt,
+               y, x, channel, feature       noise_seed, feature on test noise, the same noise for
+                                            every arm; trained_probability, the softmax of what gave
+                                            the gradient: of the control the shuffled copy
+/ledger        entry                        only with ``method="cma"``: what the images that the
+                                            classifier scored (queries) were spent on: kind
+                                            ("identity", "check", "probe", "generation",
+                                            "samples"), step, queries so far, score, best check
+/status                                     status: "done", "failed", "stopped" (searched, without
+                                            final images) or "missing"; reason; seconds
+/projection    point                        only where it was made (`inversion_kit.analysis.project`
+                                            with ``store``): where images and tokens lie
+/findings      finding                      only where they were looked for: what the classifier has
+                                            tied to a class
+=============  ===========================  =======================================================
+
+An arm without a search has /samples alone. What a unit does not have is filled: NaN, 0, -1 or "".
 With ``method="cma"`` a step of /trajectory is a generation: its loss, images and probabilities are
 those of its best token, its noise that of all of them, and it has no gradient norm (NaN).
 
-An audit (`AUDIT`) holds the same groups with dims label, arm, seed in front of what one unit has
-(`UNIT`), the coordinate ``label_index`` along label, ``judge_kind`` ("classifier" or "view") along
-judge, and /status. Its /samples also holds ``trained_probability``, the softmax of the classifier
-that gave the gradient: the weight-shuffled copy in the arm ``shuffled``; NaN in the arm ``name``.
-
 Images are uint8 RGB. Probabilities are the whole softmax, float32. Every dimension but y, x,
-channel, vector, embed, feature and rank has a coordinate; ``class`` holds the label names.
+channel, vector, embed, feature and rank has a coordinate; ``class`` holds the label names,
+``label_index`` along label their places, ``judge_kind`` along judge "classifier" or "view".
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from inversion_kit.errors import SchemaError
 
-VERSION = 2
+VERSION = 3
+OUTER = ("label", "arm", "seed")
+"""Dimensions in front of every variable of a unit."""
 _PIXELS = ("y", "x", "channel")
+NEUTRAL = "neutral"
+"""Name of the start at the mean of the vocabulary."""
 BARE = (*_PIXELS, "vector", "embed", "feature", "rank")
 """Dimensions without a coordinate."""
+STATES = ("done", "failed", "stopped", "missing")
+"""What can have become of a unit."""
 
-UNIT: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
+Table = dict[str, tuple[tuple[str, ...], str]]
+"""Variable, its own dims and its kind: f4, f8, u1, i8, b1 or str."""
+UNIT: dict[str, Table] = {
     "trajectory": {
         "loss": (("step",), "f4"),
         "gradient_norm": (("step",), "f4"),
@@ -91,63 +103,66 @@ UNIT: dict[str, dict[str, tuple[tuple[str, ...], str]]] = {
         "noise_seed": (("sample",), "i8"),
         "feature": (("sample", "feature"), "f4"),
     },
+    "ledger": {
+        "kind": (("entry",), "str"),
+        "step": (("entry",), "i8"),
+        "queries": (("entry",), "i8"),
+        "score": (("entry",), "f4"),
+        "best": (("entry",), "f4"),
+    },
+    "status": {
+        "status": ((), "str"),
+        "reason": ((), "str"),
+        "seconds": ((), "f4"),
+    },
 }
-"""One unit (label x arm x seed): group, variable, its dims and its kind: f4, u1, i8 or str.
-
-A unit of an arm without a token (``name``) has ``samples`` alone."""
+"""One unit (label x arm x seed): group, variable, its own dims and its kind."""
+WHOLE: dict[str, Table] = {
+    "projection": {
+        "space": (("point",), "str"),
+        "x": (("point",), "f4"),
+        "y": (("point",), "f4"),
+        "of_label": (("point",), "str"),
+        "of_arm": (("point",), "str"),
+        "of_seed": (("point",), "i8"),
+        "of_sample": (("point",), "i8"),
+        "verdict": (("point",), "str"),
+        "read_as": (("point",), "str"),
+    },
+    "findings": {
+        "of_label": (("finding",), "str"),
+        "direction": (("finding",), "str"),
+        "cue": (("finding",), "str"),
+        "lens": (("finding",), "str"),
+        "effect": (("finding",), "f4"),
+        "low": (("finding",), "f4"),
+        "high": (("finding",), "f4"),
+        "sources": (("finding",), "i8"),
+        "of": (("finding",), "i8"),
+        "placebo": (("finding",), "f4"),
+        "confirmed": (("finding",), "b1"),
+        "verdict": (("finding",), "str"),
+        "sentence": (("finding",), "str"),
+    },
+}
+"""Groups of a result as a whole, without a unit's dimensions, and only where they were made."""
+SEARCHED = ("trajectory", "validation", "token", "probe")
+"""Groups that only a unit with a search has."""
+STORED = tuple(group for group in UNIT if group != "status")
+"""Groups that the files of a unit may hold."""
 FILL: dict[str, Any] = {"f4": np.nan, "u1": 0, "i8": -1, "str": ""}
 """What stands where a unit has nothing: after its last step, or where it is missing."""
-OUTER = ("label", "arm", "seed")
-"""Dimensions that an audit adds in front of every variable of a unit."""
-STATUS: dict[str, tuple[tuple[str, ...], str]] = {
-    "status": (OUTER, "str"),
-    "reason": (OUTER, "str"),
-    "seconds": (OUTER, "f4"),
-}
-"""Group ``/status`` of an audit: "done", "failed" (with the reason) or "missing"; seconds spent."""
-
-
-def _in_run(group: str, name: str, dims: tuple[str, ...]) -> tuple[str, ...]:
-    """Dims of a unit's variable in a run: seed in front, arm too among the samples."""
-    if group != "samples" or name == "noise_seed":
-        return ("seed", *dims)
-    return ("judge", "arm", "seed", *dims[1:]) if "judge" in dims else ("arm", "seed", *dims)
-
-
-GROUPS = {
-    group: {name: (_in_run(group, name, dims), kind) for name, (dims, kind) in table.items()}
-    for group, table in UNIT.items()
-}
-"""A run (`inversion_kit.invert`): group, variable, its dims and its kind."""
-GROUPS["probe"] = {"log_probability": (("seed", "word"), "f4")}
-del GROUPS["samples"]["trained_probability"]
-GROUPS["ledger"] = {
-    "kind": (("seed", "entry"), "str"),
-    "step": (("seed", "entry"), "i8"),
-    "queries": (("seed", "entry"), "i8"),
-    "score": (("seed", "entry"), "f4"),
-    "best": (("seed", "entry"), "f4"),
-}
-AUDIT = {
-    group: {name: ((*OUTER, *dims), kind) for name, (dims, kind) in table.items()}
-    for group, table in UNIT.items()
-}
-"""An audit (`inversion_kit.audit`): the same for label, arm and seed at once."""
-AUDIT["status"] = STATUS
 OPTIONAL = {
     ("validation", "objective"),
     ("samples", "feature"),
     ("samples", "judge_probability"),
     ("samples", "trained_probability"),
 }
-OPTIONAL_GROUPS = {"ledger"}
+OPTIONAL_GROUPS = {"ledger", *WHOLE}
 """Groups that some results have no use for."""
 
 ATTRIBUTES: dict[str, type] = {
     "schema_version": int,
-    "kind": str,
-    "label": str,
-    "label_index": int,
     "classifier": str,
     "classifier_hash": str,
     "generator": str,
@@ -159,62 +174,125 @@ ATTRIBUTES: dict[str, type] = {
     "created": str,
     "seconds": float,
 }
-"""Root attributes of a run and their types; judges, judge_hashes, settings and versions are JSON.
-A run also has ``objective``, what it was trained for, and ``preprocess_parity``: JSON of the
-largest difference between our preprocessing and the library's own path, measured, in levels of 255,
-or of why there is none; an audit has it among its settings. A run with ``method="cma"`` has
-``queries`` too: the images that the classifier has scored in all.
-An audit has the same but ``label`` and ``label_index``, which are along its dimension label."""
+"""Root attributes and their types. ``judges`` (names along judge, views among them),
+``judge_hashes``, ``settings`` and ``versions`` are JSON. Settings are those of
+`inversion_kit.settings.Settings`, and what else makes the result what it is: sources of the models,
+sampler, token layout, preprocessing and its measured parity, the objective. Where the user stopped
+it, ``stopped`` says after what."""
 
 
-def build(
-    groups: dict[str, xr.Dataset], attributes: dict[str, Any], *, kind: str = "run"
-) -> xr.DataTree:
-    """Put the groups and attributes of a run or an audit together and validate them."""
+def build(groups: dict[str, xr.Dataset], attributes: dict[str, Any]) -> xr.DataTree:
+    """Put the groups and attributes of a result together and validate them."""
     tree = xr.DataTree.from_dict({f"/{name}": data for name, data in groups.items()})
-    tree.attrs = {"schema_version": VERSION, "kind": kind, **attributes}
+    tree.attrs = {"schema_version": VERSION, **attributes}
     return validate(tree)
 
 
 def validate(tree: xr.DataTree) -> xr.DataTree:
-    """Return the tree where it is a valid run or audit. Pixels are not read.
+    """Return a valid result with label, arm and seed as dimensions. Pixels are not read.
+
+    Parameters
+    ----------
+    tree
+        A result, or what ``sel`` or ``isel`` left of one: a label, arm or seed that was picked
+        by itself becomes a dimension of length 1 again.
 
     Raises
     ------
     SchemaError
         With every fault found, one a line.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> validate(synthetic().sel(label="sky"))["samples"].sizes["label"]
+    1
     """
-    audit = tree.attrs.get("kind") == "audit"
-    faults = [*_attribute_faults(tree.attrs, audit)]
-    for group, variables in (AUDIT if audit else GROUPS).items():
-        if group not in tree.children:
-            if group not in OPTIONAL_GROUPS:
-                faults.append(f"/{group}: missing")
-            continue
-        faults += _group_faults(group, tree[group].to_dataset(inherit=False), variables)
+    faults = [*_attribute_faults(tree.attrs)]
     if not faults:
-        faults += [
-            *_class_faults(tree, AUDIT if audit else GROUPS),
-            *(_label_faults(tree) if audit else _run_faults(tree)),
-        ]
+        tree = _with_outer(tree)
+        faults += [fault for group in UNIT for fault in _unit_group_faults(tree, group)]
+        for group in WHOLE:
+            if group in tree.children:
+                data = tree[group].to_dataset(inherit=False)
+                faults += group_faults(group, data.variables, WHOLE[group])
+                faults += bare_faults(group, data)
+    if not faults:
+        faults += [*_class_faults(tree), *_outer_faults(tree), *_noise_faults(tree)]
+        if "ledger" in tree.children:
+            faults += _ledger_faults(tree["ledger"].to_dataset(inherit=False))
     if faults:
         raise SchemaError("not a valid inversion_kit result:\n" + "\n".join(faults))
     return tree
 
 
-def _attribute_faults(attributes: Any, audit: bool) -> list[str]:
+def is_result(tree: xr.DataTree) -> bool:
+    """Whether a DataTree says that it is a result of this library.
+
+    Examples
+    --------
+    >>> is_result(xr.DataTree())
+    False
+    """
+    return (
+        tree.attrs.get("schema_version") == VERSION
+        and "classifier_hash" in tree.attrs
+        and "samples" in tree.children
+    )
+
+
+def group_faults(
+    group: str, variables: Mapping[Any, Any], table: Table, outer: tuple[str, ...] = ()
+) -> list[str]:
+    """A line for everything in which a group is not as its table has it.
+
+    Parameters
+    ----------
+    variables
+        By name, each with its ``dims`` and ``dtype``: those of a dataset, for example.
+    outer
+        Dimensions in front of each variable's own: `OUTER`, or none of one unit alone.
+    """
+    faults = []
+    for name, (dims, kind) in table.items():
+        if name not in variables:
+            if (group, name) not in OPTIONAL:
+                faults.append(f"/{group}/{name}: missing")
+            continue
+        found = variables[name]
+        if found.dims != (*outer, *dims):
+            faults.append(f"/{group}/{name}: dims {found.dims}, expected {(*outer, *dims)}")
+        fits = found.dtype.kind in "OUT" if kind == "str" else found.dtype == np.dtype(kind)
+        if not fits:
+            faults.append(f"/{group}/{name}: dtype {found.dtype}, expected {kind}")
+    return faults
+
+
+def bare_faults(group: str, data: xr.Dataset) -> list[str]:
+    """A line for every dimension that should have a coordinate and has none."""
+    bare = {str(d) for d in data.dims} - set(BARE) - set(data.coords)
+    return [f"/{group}: dimension {d} has no coordinate" for d in sorted(bare)]
+
+
+def version_fault(version: Any) -> str | None:
+    """What to do about a result of another version; None of this one, or where none is given."""
+    if version is None or version == VERSION:
+        return None
+    return (
+        f"schema_version {version}: this version reads {VERSION}; make the result again, or open "
+        "it with the inversion_kit that wrote it"
+    )
+
+
+def _attribute_faults(attributes: Any) -> list[str]:
+    if fault := version_fault(attributes.get("schema_version")):
+        return [fault]
     faults = []
     for name, kind in ATTRIBUTES.items():
-        if audit and name in ("label", "label_index"):
-            continue
         value = attributes.get(name)
         numbers = (int, np.integer) if kind is int else (float, np.floating, int)
         if not isinstance(value, str if kind is str else numbers):
             faults.append(f"attribute {name}: expected {kind.__name__}, found {value!r}")
-    if not faults and attributes["schema_version"] != VERSION:
-        faults.append(f"schema_version {attributes['schema_version']}: this reads {VERSION}")
-    if not faults and attributes["kind"] not in ("run", "audit"):
-        faults.append(f"attribute kind: expected 'run' or 'audit', found {attributes['kind']!r}")
     for name in ("settings", "versions", "judges", "judge_hashes"):
         try:
             json.loads(attributes.get(name, ""))
@@ -223,77 +301,123 @@ def _attribute_faults(attributes: Any, audit: bool) -> list[str]:
     return faults
 
 
-def _group_faults(
-    group: str, data: xr.Dataset, variables: dict[str, tuple[tuple[str, ...], str]]
-) -> list[str]:
-    faults = []
-    for name, (dims, kind) in variables.items():
-        if name not in data:
-            if (group, name) not in OPTIONAL:
-                faults.append(f"/{group}/{name}: missing")
-            continue
-        found = data[name]
-        if found.dims != dims:
-            faults.append(f"/{group}/{name}: dims {found.dims}, expected {dims}")
-        fits = found.dtype.kind in "OUT" if kind == "str" else found.dtype == np.dtype(kind)
-        if not fits:
-            faults.append(f"/{group}/{name}: dtype {found.dtype}, expected {kind}")
-    bare = {str(d) for d in data.dims} - set(BARE) - set(data.coords)
-    faults += [f"/{group}: dimension {d} has no coordinate" for d in sorted(bare)]
-    return faults
+def _unit_group_faults(tree: xr.DataTree, group: str) -> list[str]:
+    if group not in tree.children:
+        return [] if group in OPTIONAL_GROUPS else [f"/{group}: missing"]
+    data = tree[group].to_dataset(inherit=False)
+    return [*group_faults(group, data.variables, UNIT[group], OUTER), *bare_faults(group, data)]
 
 
-def _class_faults(tree: xr.DataTree, groups: Any) -> list[str]:
+def _with_outer(tree: xr.DataTree) -> xr.DataTree:
+    """The tree with dimensions that a selection took away; as it is where none is."""
+    found = {name: tree[name].to_dataset(inherit=False) for name in tree.children}
+    gone = {name for name, data in found.items() if name in UNIT and set(OUTER) - set(data.dims)}
+    if not gone:
+        return tree
+    for name in gone:
+        data = found[name]
+        kept = [dim for dim in OUTER if dim in data.coords]
+        held: dict[str, Any] = {
+            str(n): (v.dims, v.values) for n, v in data.coords.items() if n not in UNIT[name]
+        }
+        held |= {dim: (dim, np.atleast_1d(data[dim].values)) for dim in kept}
+        if "label_index" in data.coords:
+            held["label_index"] = ("label", np.atleast_1d(data["label_index"].values))
+        for n, variable in data.variables.items():  # /samples/feature is a coordinate to xarray
+            dims = UNIT[name][str(n)][0] if n in UNIT[name] else ()
+            if n not in UNIT[name] or not set(variable.dims) <= {*kept, *dims}:
+                continue
+            restored = (*kept, *(dim for dim in dims if dim in variable.dims))
+            variable = variable.transpose(*(d for d in restored if d in variable.dims))
+            if not variable._in_memory:
+                array = indexing.LazilyIndexedArray(_Restored(variable, restored))
+                held[str(n)] = xr.Variable(restored, array)
+            else:
+                held[str(n)] = variable.set_dims(restored)
+        found[name] = xr.Dataset(held).set_coords([n for n in held if n in data.coords])
+    made = xr.DataTree.from_dict({f"/{name}": data for name, data in found.items()})
+    made.attrs = dict(tree.attrs)
+    return made
+
+
+class _Restored(BackendArray):
+    """A variable on disk with dimensions of length 1 that it had before a selection."""
+
+    def __init__(self, variable: xr.Variable, dims: tuple[str, ...]) -> None:
+        self.variable, self.dims = variable, dims
+        self.shape = tuple(variable.sizes.get(dim, 1) for dim in dims)
+        self.dtype = variable.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        both = list(zip(self.dims, key, strict=True))
+        values = self.variable[{d: k for d, k in both if d in self.variable.dims}].values
+        axis = 0
+        for dim, k in both:
+            if isinstance(k, int | np.integer):
+                continue
+            if dim not in self.variable.dims:
+                values = np.expand_dims(values, axis)[(slice(None),) * axis + (k,)]
+            axis += 1
+        return values
+
+
+def _class_faults(tree: xr.DataTree) -> list[str]:
     names = tree["samples"]["class"].values
     return [
         f"/{group}: class names differ from those of /samples"
-        for group in groups
+        for group in UNIT
         if group in tree.children
         if "class" in tree[group].dims and not np.array_equal(tree[group]["class"].values, names)
     ]
 
 
-def _run_faults(tree: xr.DataTree) -> list[str]:
-    faults = []
+def _outer_faults(tree: xr.DataTree) -> Iterator[str]:
+    """Labels, arms and seeds are the same in every group, and labels are classes."""
     names = tree["samples"]["class"].values
-    label, index = tree.attrs["label"], tree.attrs["label_index"]
-    if not 0 <= index < len(names) or names[index] != label:
-        faults.append(f"label {label!r} is not class {index}")
-    for group in ("trajectory", "validation"):
-        if not np.array_equal(tree[group]["seed"].values, tree["samples"]["seed"].values):
-            faults.append(f"/{group}: seeds differ from those of /samples")
-    if "ledger" in tree.children:
-        faults += _ledger_faults(tree["ledger"].to_dataset(inherit=False))
-    noise = [set(tree[g]["noise_seed"].values.ravel().tolist()) for g in
-             ("trajectory", "validation", "samples")]  # fmt: skip
-    if noise[1] & noise[2] or (noise[0] - {-1}) & (noise[1] | noise[2]):
-        faults.append("noise seeds of training, validation and samples overlap")
-    return faults
-
-
-def _ledger_faults(data: xr.Dataset) -> list[str]:
-    """Queries only grow, and a seed's entries end where the filling up begins."""
-    faults = []
-    for seed, row in zip(data["seed"].values, data["queries"].values, strict=True):
-        used = row[: len(row) - np.argmax(row[::-1] >= 0)]
-        if not len(used) or used.min() < 0 or (np.diff(used) <= 0).any():
-            faults.append(f"/ledger/queries: those of seed {seed} do not grow")
-    return faults
-
-
-def _label_faults(tree: xr.DataTree) -> list[str]:
-    faults = []
-    names = tree["samples"]["class"].values
-    for group in AUDIT:
-        data = tree[group].to_dataset()
+    for group in UNIT:
+        if group not in tree.children:
+            continue
+        data = tree[group].to_dataset(inherit=False)
         if "label_index" not in data.coords or data["label_index"].dims != ("label",):
-            faults.append(f"/{group}: no coordinate label_index along label")
+            yield f"/{group}: no coordinate label_index along label"
             continue
         at = data["label_index"].values
         inside = (at >= 0) & (at < len(names))
         if not inside.all() or not np.array_equal(names[at], data["label"].values):
-            faults.append(f"/{group}: labels are not the classes at their label_index")
+            yield f"/{group}: labels are not the classes at their label_index"
         for dim in OUTER:
             if not np.array_equal(data[dim].values, tree["samples"][dim].values):
-                faults.append(f"/{group}: {dim} differs from that of /samples")
-    return faults
+                yield f"/{group}: {dim} differs from that of /samples"
+
+
+def _noise_faults(tree: xr.DataTree) -> list[str]:
+    """Training, validation and samples share no noise; only results in memory are looked at."""
+    seeds = [
+        tree[group]["noise_seed"].variable for group in ("trajectory", "validation", "samples")
+    ]
+    if not all(variable._in_memory for variable in seeds):
+        return []  # each unit's own were checked when it was stored
+    return noise_faults(*(variable.values for variable in seeds))
+
+
+def noise_faults(train: np.ndarray, held_out: np.ndarray, test: np.ndarray) -> list[str]:
+    """A line where noise seeds of training, validation and final samples overlap; -1 is none."""
+    a, b, c = ({int(v) for v in np.unique(part)} - {-1} for part in (train, held_out, test))
+    return ["noise seeds of training, validation and samples overlap"] if a & b or a & c or b & c \
+        else []  # fmt: skip
+
+
+def _ledger_faults(data: xr.Dataset) -> Iterator[str]:
+    """Queries only grow, and a unit's entries end where the filling up begins."""
+    queries = data["queries"].values
+    for place in np.ndindex(queries.shape[:3]):
+        row = queries[place]
+        used = row[row >= 0]
+        if (row[: len(used)] < 0).any() or (np.diff(used) <= 0).any():
+            where = ", ".join(str(data[d].values[i]) for d, i in zip(OUTER, place, strict=True))
+            yield f"/ledger/queries: those of {where} do not grow"

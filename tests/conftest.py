@@ -21,7 +21,8 @@ from diffusers import (
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from inversion_kit.classifiers.base import Classifier, Preprocess
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.preprocess import Preprocess
 from inversion_kit.generators.base import Generator
 
 torch.set_num_threads(1)

@@ -22,6 +22,6 @@ def peak() -> Iterator[list[float]]:
 
 
 def _high_water() -> float:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) / 1024
+    line = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert line
+    return int(line[1]) / 1024

@@ -1,21 +1,31 @@
-"""The classifier contract: labels, what it makes of a model, and what is refused."""
+"""The classifier contract: labels, what it makes of a model, ensembles, and what is refused."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import timm
 import torch
 from torch import nn
 
-from inversion_kit.classifiers.base import Classifier, Preprocess, as_classifier
-from inversion_kit.classifiers.preprocess import whole_bytes
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.controls import shuffled
+from inversion_kit.classifiers.convert import as_classifier
+from inversion_kit.classifiers.ensemble import Ensemble
+from inversion_kit.classifiers.preprocess import Preprocess, whole_bytes
+from inversion_kit.classifiers.views import View
 from inversion_kit.errors import InputError, LabelError, NumericalError
+
+LOOK = Preprocess(size=(4, 4))
 
 
 def scores(count: int) -> nn.Module:
     """A network from any image to ``count`` logits."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, count))
+
+
+def flat(wide: int, size: int = 4) -> nn.Module:
+    """A network of images of one size alone, with random weights."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * size * size, wide))
 
 
 class Constant(nn.Module):
@@ -27,6 +37,9 @@ class Constant(nn.Module):
 
     def forward(self, images):
         return self.answer
+
+
+# --- images and models --------------------------------------------------------------------------
 
 
 def test_the_gradient_passes_through_resize_rounding_and_clamp():
@@ -51,11 +64,61 @@ def test_the_model_is_frozen_and_in_eval_mode():
     assert torch.equal(classifier.logits(images), classifier.logits(images))
 
 
+def test_weights_in_half_precision_get_images_of_their_kind():
+    classifier = as_classifier(flat(2).bfloat16(), preprocess=LOOK)
+    assert classifier.logits(torch.rand(2, 3, 9, 9)).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("images", "came"),
+    [
+        (torch.zeros(1, 3, 12, 12, dtype=torch.uint8), r"uint8 \(1, 3, 12, 12\)"),
+        (torch.zeros(1, 12, 12, 3), r"float32 \(1, 12, 12, 3\)"),
+        (torch.zeros(3, 12, 12), r"float32 \(3, 12, 12\)"),
+    ],
+)
+def test_images_of_another_kind_are_refused(classifier, images, came):
+    with pytest.raises(InputError, match=f"images: {came}; expected float"):
+        classifier.logits(images)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        (torch.tensor([[0.0, torch.nan]]), NumericalError, "'c'"),
+        (torch.tensor([[0.0, torch.inf]]), NumericalError, "'c'"),
+        (torch.zeros(1, 3), InputError, r"expected logits \(1, 2\)"),
+        (torch.zeros(2), InputError, r"expected logits \(1, 2\)"),
+        ({"logits": 0}, InputError, r"expected logits \(1, 2\)"),
+    ],
+)
+def test_an_output_that_is_not_finite_or_does_not_fit_the_labels_is_an_error(answer, error, says):
+    classifier = Classifier(Constant(answer), Preprocess(), ["a", "b"], name="c")
+    with pytest.raises(error, match=says):
+        classifier.logits(torch.rand(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize("cut", ["model", "preprocess"])
+def test_a_gradient_that_is_cut_is_an_error(cut):
+    model = flat(2)
+    given = {
+        "model": (lambda images: model(images).detach(), LOOK),
+        "preprocess": (model, lambda images: LOOK(images).detach()),
+    }[cut]
+    classifier = as_classifier(given[0], preprocess=given[1], labels=["a", "b"])
+    with pytest.raises(InputError, match="no gradient comes back"):
+        classifier.logits(torch.rand(1, 3, 4, 4, requires_grad=True))
+    assert classifier.logits(torch.rand(1, 3, 4, 4)).shape == (1, 2)
+
+
+# --- labels -------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("label", "index"),
     [(0, 0), (3, 3), ("cat", 0), ("dog", 1), ("big", 2), ("STOP", 3), ("BIG", 2)],
 )
-def test_a_label_is_found_by_index_name_or_unique_part(classifier, label, index):
+def test_a_label_is_known_by_index_name_or_unique_part(classifier, label, index):
     assert classifier.index(label) == index
 
 
@@ -88,29 +151,15 @@ def test_a_text_of_digits_is_a_name_where_there_is_one_and_an_index_else(make_cl
         signs.index("2")
 
 
-def test_a_part_is_found_in_capitals_too_and_of_several_the_nearest_come_first():
-    names = ["bullfrog, Rana catesbeiana", "education", "cattle", "vacation", "Persian Cat",
-             "cat's cradle", "Egyptian cat"]  # fmt: skip
-    classifier = Classifier(scores(7), Preprocess(), names, name="c")
+def test_a_part_is_known_in_capitals_too_and_of_several_the_nearest_come_first(make_classifier):
+    names = ("bullfrog, Rana catesbeiana", "education", "cattle", "vacation", "Persian Cat")
+    classifier = make_classifier(labels=(*names, "cat's cradle", "Egyptian cat"))
     assert classifier.index("persian") == 4
     assert classifier.index("CRADLE") == 5
     with pytest.raises(
         LabelError, match=r"several: 'Persian Cat', \"cat's .*, 'Egyptian cat', 'ca"
     ):
         classifier.index("cat")
-
-
-def test_two_classes_of_one_name_are_refused():
-    with pytest.raises(
-        LabelError, match=r"'a' names more than one class; .* 'a \(0\)' and 'a \(\d\)'"
-    ):
-        Classifier(scores(3), Preprocess(), ["a", "b", "a"], name="c")
-
-
-def test_one_name_alone_is_refused():
-    with pytest.raises(InputError, match=r"'a' alone has 100 % .*labels=\['a', 'something else'\]"):
-        Classifier(scores(1), Preprocess(), ["a"], name="c")
-    assert Classifier(scores(1), Preprocess(), ["a"], name="c", head="sigmoid").labels == ("a",)
 
 
 @pytest.mark.parametrize(
@@ -124,10 +173,9 @@ def test_one_name_alone_is_refused():
     ids=["id2label", "id2label of a file", "array", "generator"],
 )
 def test_label_names_come_in_many_kinds(labels):
-    look = Preprocess(size=(4, 4))
-    made = as_classifier(scores(3), preprocess=look, labels=labels())
+    made = as_classifier(scores(3), preprocess=LOOK, labels=labels())
     assert made.labels == ("cat", "dog", "cow")
-    assert Classifier(scores(3), look, labels(), name="c").labels == ("cat", "dog", "cow")
+    assert Classifier(scores(3), LOOK, labels(), name="c").labels == ("cat", "dog", "cow")
 
 
 @pytest.mark.parametrize(
@@ -140,76 +188,50 @@ def test_label_names_come_in_many_kinds(labels):
         (3, "labels=3: expected a list"),
         ([], "there are none"),
         ({}, "there are none"),
+        (["a", "b", "a"], r"'a' names more than one class; .* 'a \(0\)' and 'a \(\d\)'"),
     ],
 )
-def test_label_names_without_an_order_are_refused(labels, says):
+def test_label_names_without_an_order_or_twice_are_refused(labels, says):
     with pytest.raises(InputError, match=says):
-        as_classifier(scores(3), preprocess=Preprocess(size=(4, 4)), labels=labels)
+        as_classifier(scores(3), preprocess=LOOK, labels=labels)
     with pytest.raises(InputError, match=says):
         Classifier(scores(3), Preprocess(), labels, name="c")
 
 
-@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
-def test_values_that_are_not_finite_are_an_error(bad):
-    model = Constant(torch.tensor([[0.0, bad]]))
-    classifier = Classifier(model, Preprocess(), ["a", "b"], name="broken")
-    with pytest.raises(NumericalError, match="'broken'"):
-        classifier.logits(torch.rand(1, 3, 4, 4))
+def test_one_name_alone_is_refused():
+    with pytest.raises(InputError, match=r"'a' alone has 100 % .*labels=\['a', 'something else'\]"):
+        Classifier(scores(1), Preprocess(), ["a"], name="c")
+    assert Classifier(scores(1), Preprocess(), ["a"], name="c", head="sigmoid").labels == ("a",)
 
 
-@pytest.mark.parametrize("answer", [torch.zeros(1, 3), torch.zeros(2), {"logits": 0}])
-def test_an_output_that_does_not_fit_the_labels_is_an_error(answer):
-    classifier = Classifier(Constant(answer), Preprocess(), ["a", "b"], name="c")
-    with pytest.raises(InputError, match=r"expected logits \(1, 2\)"):
-        classifier.logits(torch.rand(1, 3, 4, 4))
+# --- what as_classifier makes -------------------------------------------------------------------
 
 
-def test_a_classifier_passes_through(classifier):
+def test_a_classifier_passes_through_and_is_renamed_where_asked(classifier):
     assert as_classifier(classifier) is classifier
+    other = as_classifier(classifier, name="judge 2")
+    assert (other.name, classifier.name) == ("judge 2", "tiny")
+    assert other.hash == classifier.hash
+    with pytest.raises(InputError, match="a Classifier already"):
+        as_classifier(classifier, labels=["a", "b"])
 
 
-def test_a_timm_model_says_how_images_are_prepared():
-    model = timm.create_model("test_resnet", pretrained=False, num_classes=3)
-    classifier = as_classifier(model)
-    config = model.pretrained_cfg
-    assert classifier.preprocess.size == tuple(config["input_size"][1:])
-    assert classifier.preprocess.mean == tuple(config["mean"])
-    assert classifier.labels == ("class 0", "class 1", "class 2")
-    images = torch.rand(2, 3, 16, 16)
-    assert classifier.logits(images).shape == (2, 3)
-    assert classifier.features(images).shape == (2, model.num_features)
-
-
-def test_a_bare_module_needs_its_preprocessing_told():
-    with pytest.raises(InputError, match="pass preprocess=Preprocess"):
+def test_a_bare_module_or_function_needs_its_preprocessing():
+    with pytest.raises(InputError, match=r"give as_classifier\(model, preprocess=Preprocess\("):
         as_classifier(scores(2))
-    classifier = as_classifier(scores(2), preprocess=Preprocess(size=(4, 4)))
+    with pytest.raises(InputError, match=r"as_classifier\(function, .*black_box=True if"):
+        as_classifier(lambda x: x)
+    classifier = as_classifier(scores(2), preprocess=LOOK)
     assert classifier.labels == ("class 0", "class 1")
     assert classifier.features(torch.rand(1, 3, 4, 4)) is None
-
-
-def test_given_labels_are_used():
-    classifier = as_classifier(scores(2), preprocess=Preprocess(), labels=["no", "yes"])
-    assert classifier.labels == ("no", "yes")
+    named = as_classifier(scores(2), preprocess=Preprocess(), labels=["no", "yes"])
+    assert named.labels == ("no", "yes")
 
 
 @pytest.mark.parametrize("model", ["resnet18", 3, "pocket:nothing", "timm/no-such-model"])
 def test_what_is_no_classifier_is_refused(model):
     with pytest.raises(InputError, match="model="):
         as_classifier(model)
-
-
-def test_the_hash_is_of_the_weights(make_classifier):
-    assert make_classifier(seed=2).hash == make_classifier(seed=2).hash
-    assert make_classifier(seed=2).hash != make_classifier(seed=3).hash
-
-
-def flat(wide: int, size: int = 4) -> nn.Module:
-    """A network of images of one size alone, with random weights."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * size * size, wide))
-
-
-LOOK = Preprocess(size=(4, 4))
 
 
 def test_a_single_output_is_a_yes_and_a_no():
@@ -228,15 +250,14 @@ def test_a_single_output_is_a_yes_and_a_no():
 
 def test_outputs_are_counted_where_the_preprocessing_is_a_function_too():
     """Its size is not known: a model that takes another than is tried is read at its first use."""
-    binary = as_classifier(scores(1), preprocess=lambda x: x, labels=["no", "yes"])
-    assert binary.head == "binary"
+    given = {"preprocess": lambda x: x, "labels": ["no", "yes"]}
+    assert as_classifier(scores(1), **given).head == "binary"
     with pytest.raises(InputError, match="2 names for 4 outputs"):
-        as_classifier(scores(4), preprocess=lambda x: x, labels=["a", "b"])
-    later = as_classifier(flat(1), preprocess=lambda x: x, labels=["no", "yes"])
+        as_classifier(scores(4), **given)
     with pytest.raises(InputError, match="or head='binary' for one logit of no and yes"):
-        later.logits(torch.rand(3, 3, 4, 4))
-    told = as_classifier(flat(1), preprocess=lambda x: x, labels=["no", "yes"], head="binary")
-    assert told.logits(torch.rand(3, 3, 4, 4)).shape == (3, 2)
+        as_classifier(flat(1), **given).logits(torch.rand(3, 3, 4, 4))
+    declared = as_classifier(flat(1), **given, head="binary")
+    assert declared.logits(torch.rand(3, 3, 4, 4)).shape == (3, 2)
 
 
 def test_a_multi_label_head_gives_each_label_its_own_probability():
@@ -258,80 +279,53 @@ def test_a_model_with_its_own_softmax_is_read_as_probabilities():
 
 
 @pytest.mark.parametrize(
-    ("images", "came"),
+    ("model", "settings", "says"),
     [
-        (torch.zeros(1, 3, 12, 12, dtype=torch.uint8), r"uint8 \(1, 3, 12, 12\)"),
-        (torch.zeros(1, 12, 12, 3), r"float32 \(1, 12, 12, 3\)"),
-        (torch.zeros(3, 12, 12), r"float32 \(3, 12, 12\)"),
+        (flat(3), {"head": "hinge"}, "head='hinge'"),
+        (flat(3), {"labels": "cat"}, "labels='cat': expected a list"),
+        (flat(3), {"labels": ["a", "b"]}, "2 names for 3 outputs"),
+        (flat(3), {"head": "binary"}, "3 names for 3 outputs|3 names for one logit"),
+        (flat(3), {"preprocess": 3}, "preprocess=3"),
+        (flat(3), {"preprocess": Preprocess(size=(5, 5))}, "check the size in as_classifier"),
+        (Constant({"logits": 0}), {}, "lambda x: model"),
+        (Constant(torch.zeros(1, 2, 2)), {}, r"gave \(1, 2, 2\)"),
     ],
 )
-def test_images_of_another_kind_are_refused(classifier, images, came):
-    with pytest.raises(InputError, match=f"images: {came}; expected float"):
-        classifier.logits(images)
-
-
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({"head": "hinge"}, "head='hinge'"),
-        ({"labels": "cat"}, "labels='cat': expected a list"),
-        ({"labels": ["a", "b"]}, "2 names for 3 outputs"),
-        ({"head": "binary"}, "3 names for 3 outputs|3 names for one logit"),
-        ({"preprocess": 3}, "preprocess=3"),
-        ({"preprocess": Preprocess(size=(5, 5))}, "check the size in preprocess="),
-    ],
-)
-def test_settings_that_do_not_fit_are_refused_before_any_work(settings, says):
+def test_what_does_not_fit_is_refused_before_any_work(model, settings, says):
     with pytest.raises(InputError, match=says):
-        as_classifier(flat(3), **({"preprocess": LOOK} | settings))
+        as_classifier(model, **({"preprocess": LOOK} | settings))
 
 
-def test_a_model_that_gives_no_logits_is_refused_before_any_work():
-    with pytest.raises(InputError, match="lambda x: model"):
-        as_classifier(Constant({"logits": 0}), preprocess=LOOK)
-    with pytest.raises(InputError, match=r"gave \(1, 2, 2\)"):
-        as_classifier(Constant(torch.zeros(1, 2, 2)), preprocess=LOOK)
+# --- what tells one classifier from another -----------------------------------------------------
 
 
-@pytest.mark.parametrize("cut", ["model", "preprocess"])
-def test_a_gradient_that_is_cut_is_an_error(cut):
-    model = flat(2)
-
-    def blind(images):
-        return model(images).detach()
-
-    given = {"model": (blind, LOOK), "preprocess": (model, lambda x: LOOK(x).detach())}[cut]
-    classifier = as_classifier(given[0], preprocess=given[1], labels=["a", "b"])
-    with pytest.raises(InputError, match="no gradient comes back"):
-        classifier.logits(torch.rand(1, 3, 4, 4, requires_grad=True))
-    assert classifier.logits(torch.rand(1, 3, 4, 4)).shape == (1, 2)
+def test_the_hash_is_of_the_weights(make_classifier):
+    assert make_classifier(seed=2).hash == make_classifier(seed=2).hash
+    assert make_classifier(seed=2).hash != make_classifier(seed=3).hash
 
 
-def test_a_function_needs_its_preprocessing_told():
-    with pytest.raises(InputError, match="black_box=True if"):
-        as_classifier(lambda x: x)
-
-
-def test_a_function_is_a_classifier_and_its_hash_is_of_its_answers():
+def test_the_hash_of_a_function_is_of_its_answers_or_of_the_weights_it_belongs_to():
     model = flat(2)
     a, b = (as_classifier(f, preprocess=LOOK) for f in (lambda x: model(x), lambda x: -model(x)))
-    again = as_classifier(lambda x: model(x), preprocess=LOOK)
-    assert a.hash == again.hash
+    assert a.asks_for_hash
+    assert a.hash == as_classifier(lambda x: model(x), preprocess=LOOK).hash
     assert a.hash != b.hash
+    assert not a.asks_for_hash
     before = as_classifier(model.forward, preprocess=LOOK).hash
     with torch.no_grad():
         model[1].weight += 1
     assert before != as_classifier(model.forward, preprocess=LOOK).hash
 
 
-def test_weights_in_half_precision_get_images_of_their_kind():
-    classifier = as_classifier(flat(2).bfloat16(), preprocess=LOOK)
-    logits = classifier.logits(torch.rand(2, 3, 9, 9))
-    assert logits.dtype == torch.float32
+# --- ensembles ----------------------------------------------------------------------------------
 
 
-def test_an_ensemble_gives_the_mean_of_the_probabilities(make_classifier):
-    members = [make_classifier(seed=seed, name=f"m{seed}") for seed in (2, 3)]
+@pytest.fixture
+def members(make_classifier):
+    return [make_classifier(seed=seed, name=f"m{seed}") for seed in (2, 3)]
+
+
+def test_an_ensemble_gives_the_mean_of_the_probabilities(members):
     ensemble = as_classifier(members)
     images = torch.rand(3, 3, 16, 16, requires_grad=True)
     logits = ensemble.logits(images)
@@ -341,8 +335,30 @@ def test_an_ensemble_gives_the_mean_of_the_probabilities(make_classifier):
     assert images.grad.abs().sum() > 0
     assert ensemble.name == "m2 + m3"
     assert ensemble.labels == members[0].labels
-    assert ensemble.hash == as_classifier(members).hash
+    assert ensemble.hash == as_classifier(members, name="other").hash
     assert ensemble.hash != as_classifier(members[:1]).hash
+
+
+def test_an_ensemble_speaks_for_its_members(members):
+    ensemble = Ensemble(members)
+    assert ensemble.preprocess_facts() == {
+        "head": "softmax",
+        "members": [member.preprocess_facts() for member in members],
+    }
+    assert ensemble.parity_facts() == {
+        "levels of 255": None,
+        "why": "not every member comes with a library's own path",
+    }
+    shipped = [as_classifier(f"pocket:{name}") for name in ("honest", "judge")]
+    assert Ensemble(shipped).parity == max(member.parity for member in shipped)
+    assert Ensemble(shipped).parity_facts()["compared with"] == "timm"
+    images = torch.rand(2, 3, 16, 16)
+    other = shuffled(ensemble, 0)
+    assert not torch.allclose(other.logits(images), ensemble.logits(images))
+    assert [member.hash for member in other.members] != [member.hash for member in members]
+    flipped = View(ensemble, "blur")
+    assert torch.equal(flipped.logits(images), ensemble.logits(flipped.view(images)))
+    assert torch.equal(ensemble.logits(images), Ensemble(members).logits(images))
 
 
 @pytest.mark.parametrize("head", [None, "sigmoid"])
@@ -352,15 +368,16 @@ def test_an_ensemble_of_confident_members_keeps_finite_scores_and_gradients(head
         for member in members:
             member.model[1].weight *= 1000
     images = torch.rand(4, 3, 4, 4, requires_grad=True)
-    logits = as_classifier(members).logits(images)
+    ensemble = as_classifier(members)
+    logits = ensemble.logits(images)
     each = torch.stack([member.logits(images) for member in members]).double()
+    wanted = each.log_softmax(2).exp().mean(0).log()
     if head:
-        p = each.sigmoid().mean(0)
-        wanted, seen = p.log() - (-each).sigmoid().mean(0).log(), logits.double()
-    else:
-        wanted, seen = each.log_softmax(2).exp().mean(0).log(), logits.double()
+        wanted = each.sigmoid().mean(0).log() - (-each).sigmoid().mean(0).log()
     assert each.std() > 100
-    assert torch.allclose(seen, wanted, rtol=1e-4)
+    assert torch.allclose(logits.double(), wanted, rtol=1e-4)
+    mean = sum(member.probability(member.logits(images)) for member in members) / 2
+    assert torch.allclose(ensemble.probability(logits), mean, atol=1e-5)
     (slope,) = torch.autograd.grad((logits * torch.rand(logits.shape)).sum(), images)
     assert all(one.any() for one in slope)
     assert slope.isfinite().all()
@@ -370,39 +387,20 @@ def test_each_member_of_an_ensemble_gets_images_in_its_own_precision():
     half, whole = flat(2).bfloat16(), flat(2)
     seen = []
     whole.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    ensemble = as_classifier([half, whole], preprocess=LOOK)
     images = torch.rand(2, 3, 4, 4)
-    ensemble.logits(images)
+    as_classifier([half, whole], preprocess=LOOK).logits(images)
     assert torch.equal(seen[-1], LOOK(whole_bytes(images)))
 
 
-def test_an_ensemble_of_multi_label_heads_keeps_its_kind():
-    members = [as_classifier(flat(3), preprocess=LOOK, head="sigmoid") for _ in range(2)]
-    ensemble = as_classifier(members)
-    images = torch.rand(3, 3, 4, 4)
-    wanted = sum(m.logits(images).sigmoid() for m in members) / 2
-    assert torch.allclose(ensemble.probability(ensemble.logits(images)), wanted, atol=1e-5)
-    with pytest.raises(InputError, match="do not mix"):
-        as_classifier([members[0], as_classifier(flat(3), preprocess=LOOK)])
-
-
-def test_an_ensemble_with_a_black_box_gives_no_gradient(classifier):
+def test_members_of_an_ensemble_must_agree(classifier, make_classifier):
     labels = classifier.labels
     box = as_classifier(lambda files: files[:, 0, 0, 0] % 4, black_box=True, labels=labels)
     with pytest.raises(InputError, match='method="cma"'):
         as_classifier([classifier, box]).logits(torch.rand(1, 3, 4, 4, requires_grad=True))
-
-
-def test_members_of_an_ensemble_must_agree_on_the_labels(make_classifier):
     with pytest.raises(InputError, match="other label names"):
         as_classifier([make_classifier(), make_classifier(labels=("a", "b"))])
     with pytest.raises(InputError, match="at least one"):
         as_classifier([])
-
-
-def test_a_classifier_is_renamed_and_otherwise_left_as_it_is(classifier):
-    other = as_classifier(classifier, name="judge 2")
-    assert (other.name, classifier.name) == ("judge 2", "tiny")
-    assert other.hash == classifier.hash
-    with pytest.raises(InputError, match="a Classifier already"):
-        as_classifier(classifier, labels=["a", "b"])
+    single, several = (as_classifier(flat(3), preprocess=LOOK, head=h) for h in (None, "sigmoid"))
+    with pytest.raises(InputError, match="do not mix"):
+        as_classifier([single, several])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from inversion_kit.classifiers.base import as_classifier
 from inversion_kit.classifiers.controls import shuffled
+from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError
 
 

@@ -1,26 +1,25 @@
-"""What a search found as datasets of a unit: every value in its place, no dtype changed."""
+"""What a search history as datasets of a unit: every value in its place, no dtype changed."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 
 from inversion_kit import schema
 from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.search import datasets
-from inversion_kit.search.probe import Probe
-from inversion_kit.search.search import Found, search
+from inversion_kit.search.history import History, Probe
+from inversion_kit.search.search import search
 from inversion_kit.storage import unit_files
 from tests.conftest import LABELS
-from tests.test_search_state import PLAN
+from tests.test_search_state import SETTINGS
 
 
 @pytest.fixture(scope="module")
-def found(classifier, generator):
+def history(classifier, generator):
     """A search that asked the probe and restarted."""
-    return search(classifier, generator, 1, [f"photo of {PLACEHOLDER}"], PLAN, seed=0)
+    return search(classifier, generator, 1, [f"photo of {PLACEHOLDER}"], SETTINGS, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +29,18 @@ def sampled(classifier):
     return images, datasets.samples(images, classifier, prompts=list("abcde"), seeds=range(5))
 
 
-def groups_of(found, classifier, generator, sampled):
+def groups_of(history, classifier, generator, sampled):
     return {
-        "trajectory": datasets.trajectory(found, classifier.labels),
-        "validation": datasets.validation(found, classifier.labels),
-        "token": datasets.token(found, generator),
-        "probe": datasets.probe(found),
+        "trajectory": datasets.trajectory(history, classifier.labels),
+        "validation": datasets.validation(history, classifier.labels),
+        "token": datasets.token(history, generator),
+        "probe": datasets.probe(history),
         "samples": sampled[1].assign(noise_seed=("sample", np.arange(5, dtype="i8"))),
     }
 
 
-def test_the_groups_are_those_of_a_unit(found, classifier, generator, sampled, tmp_path):
-    groups = groups_of(found, classifier, generator, sampled)
+def test_the_groups_are_those_of_a_unit(history, classifier, generator, sampled, tmp_path):
+    groups = groups_of(history, classifier, generator, sampled)
     unit_files.validate(groups)
     unit_files.write(tmp_path, "unit", groups, {})
     for group, data in groups.items():
@@ -51,10 +50,10 @@ def test_the_groups_are_those_of_a_unit(found, classifier, generator, sampled, t
             assert kind == "str" or data[name].dtype == np.dtype(kind), (group, name)
 
 
-def test_every_update_is_in_its_place(found):
-    data = datasets.trajectory(found, LABELS)
-    assert data.sizes["step"] == len(found.steps) >= 2
-    for i, step in enumerate(found.steps):
+def test_every_update_is_in_its_place(history):
+    data = datasets.trajectory(history, LABELS)
+    assert data.sizes["step"] == len(history.steps) >= 2
+    for i, step in enumerate(history.steps):
         one = data.isel(step=i)
         assert one["loss"] == np.float32(step.loss)
         assert one["gradient_norm"] == np.float32(step.gradient_norm)
@@ -66,23 +65,23 @@ def test_every_update_is_in_its_place(found):
     assert data["class"].values.tolist() == list(LABELS)
 
 
-def test_every_check_is_in_its_place(found):
-    data = datasets.validation(found, LABELS)
-    assert data["noise_seed"].values.tolist() == found.held_out
-    for i, look in enumerate(found.looks):
+def test_every_check_is_in_its_place(history):
+    data = datasets.validation(history, LABELS)
+    assert data["noise_seed"].values.tolist() == history.held_out
+    for i, check in enumerate(history.checks):
         one = data.isel(check=i)
-        assert (int(one["step"]), str(one["start"].values)) == (look.step, look.start)
-        np.testing.assert_array_equal(one["probability"], look.check.probability)
-        np.testing.assert_array_equal(one["image"], look.check.images.permute(0, 2, 3, 1))
+        assert (int(one["step"]), str(one["start"].values)) == (check.step, check.start)
+        np.testing.assert_array_equal(one["probability"], check.probability)
+        np.testing.assert_array_equal(one["image"], check.images.permute(0, 2, 3, 1))
 
 
-def test_the_selected_token_and_its_nearest_words(found, generator):
-    data = datasets.token(found, generator)
-    for i, look in enumerate(found.looks):
-        np.testing.assert_array_equal(data["embedding"][i], look.check.token)
-    scores = [look.score for look in found.looks]
+def test_the_selected_token_and_its_nearest_words(history, generator):
+    data = datasets.token(history, generator)
+    for i, check in enumerate(history.checks):
+        np.testing.assert_array_equal(data["embedding"][i], check.token)
+    scores = [check.score for check in history.checks]
     assert int(data["selected"]) == scores.index(max(scores))
-    chosen = found.looks[found.selected].check.token[0].numpy()
+    chosen = history.checks[history.selected].token[0].numpy()
     words = {
         word: generator.embedding.weight[row].detach().numpy()
         for word, row in generator.vocabulary.items()
@@ -93,20 +92,19 @@ def test_the_selected_token_and_its_nearest_words(found, generator):
     np.testing.assert_allclose(data["nearest_cosine"], [cosine[w] for w in best], rtol=1e-5)
 
 
-def test_the_probe_keeps_the_best_words_best_first(found):
-    assert found.probe is not None
-    data = datasets.probe(found)
-    assert data["word"].values.tolist() == list(found.probe.words[: datasets.WORDS])
-    many = Found(0, [], probe=Probe(tuple("abcdefghijklmnop"), -np.arange(16.0)))
+def test_the_probe_keeps_the_best_words_best_first(history):
+    assert history.probe is not None
+    data = datasets.probe(history)
+    assert data["word"].values.tolist() == list(history.probe.words[: datasets.WORDS])
+    many = History(0, [], probe=Probe(tuple("abcdefghijklmnop"), -np.arange(16.0)))
     assert datasets.probe(many)["word"].values.tolist() == list("abcdefghij")
     assert datasets.probe(many)["log_probability"].values.tolist() == [-i for i in range(10)]
-    assert datasets.probe(many, most=None).sizes["rank"] == 16
-    none = datasets.probe(Found(0, []))
+    none = datasets.probe(History(0, []))
     assert (none.sizes["rank"], none["log_probability"].dtype) == (0, np.dtype("f4"))
 
 
-def test_a_search_without_an_update_has_empty_arrays_of_the_right_shape(found):
-    none = Found(found.seed, found.held_out, looks=found.looks[:1])
+def test_a_search_without_an_update_has_empty_arrays_of_the_right_shape(history):
+    none = History(history.seed, history.held_out, checks=history.checks[:1])
     data = datasets.trajectory(none, LABELS)
     assert data["probability"].shape == (0, 0, len(LABELS))
     assert data["image"].shape == (0, 0, 0, 0, 3)
@@ -146,37 +144,3 @@ def test_bytes_are_clamped_and_rounded_to_the_nearest():
     assert datasets.to_bytes(image).tolist() == [[[[0, 0, 255], [0, 1, 255]]]]
     whole = torch.arange(6, dtype=torch.uint8).reshape(1, 3, 1, 2)
     assert datasets.to_bytes(whole).tolist() == [[[[0, 2, 4], [1, 3, 5]]]]
-
-
-def test_datasets_of_other_lengths_stand_side_by_side(found):
-    data = datasets.trajectory(found, LABELS)
-    short = data.isel(step=slice(1))
-    both = datasets.along("seed", [7, 3], [short, data])
-    assert both["seed"].values.tolist() == [7, 3]
-    assert both["step"].values.tolist() == data["step"].values.tolist()
-    for name in data.data_vars:
-        assert both[name].dims == ("seed", *data[name].dims)
-        np.testing.assert_array_equal(both[name][1], data[name])
-        np.testing.assert_array_equal(both[name][0, :1], data[name][:1])
-    rest = both.isel(seed=0, step=slice(1, None))
-    assert np.isnan(rest["loss"]).all()
-    assert (rest["noise_seed"] == -1).all()
-    assert not rest["image"].any()
-    assert set(rest["prompt"].values.ravel()) == {""}
-
-
-def test_what_only_some_have_is_left_out():
-    one = xr.Dataset({"loss": ("step", np.ones(1, "f4"))}, {"step": [0]})
-    both = datasets.along("seed", [0, 1], [one, one.assign(more=("step", np.ones(1, "f4")))])
-    assert set(both.data_vars) == {"loss"}
-    both = datasets.along("seed", [0, 1], [one.assign(more=("step", np.ones(1, "f4"))), one])
-    assert set(both.data_vars) == {"loss"}
-
-
-def test_versions_are_those_that_are_installed():
-    import zarr
-
-    found = datasets.versions()
-    assert found["torch"] == torch.__version__.partition("+")[0]
-    assert found["zarr"] == zarr.__version__
-    assert all(found.values())

@@ -12,18 +12,18 @@ import threading
 import pytest
 
 from inversion_kit import audit
-from inversion_kit.audits import executors, run
+from inversion_kit.arms import check_arms
+from inversion_kit.audits import executors, plan, run
 from inversion_kit.audits.executors import InProcess
+from inversion_kit.audits.plan import Task, task_of
 from inversion_kit.audits.schedule import in_order
-from inversion_kit.audits.spec import Spec, spec_of
 from inversion_kit.audits.units import Outcome
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.generators.base import Generator
-from inversion_kit.search import datasets
+from inversion_kit.settings import Settings
 from inversion_kit.storage.audit_store import AuditStore
 from inversion_kit.testing import synthetic_plan, synthetic_unit
 from tests.audits import SMALL, assert_same
-from tests.test_search_state import PLAN
 
 SETTINGS = {**SMALL, "steps": 1, "restarts": 0, "views": ["blur"], "arms": ["name", "token"]}
 
@@ -33,19 +33,26 @@ def quick(make_pipeline):
     return Generator(make_pipeline(), name="tiny", num_inference_steps=2, guidance_scale=2.0)
 
 
-def test_a_spec_travels_without_the_loaded_models(classifier, quick):
-    spec = Spec("k", classifier, quick, (), (), {}, PLAN, 1)
-    assert not spec.named
-    assert spec.load() is spec.load()
-    assert pickle.loads(pickle.dumps(Spec("k", "pocket:honest", None, (), (), {}, PLAN, 1))).named
-    assert spec.__getstate__()["loaded"] is None
+def task_for(model="pocket:honest", generator="pocket", **settings):
+    """One that makes nothing but name prompts, unless it is asked for more."""
+    usual = {"samples": 3, "views": ["blur"], **settings}
+    return Task(model, generator, (), check_arms(["name"]), Settings(**usual), "k")
+
+
+def test_a_task_travels_without_the_loaded_models(classifier, quick):
+    task = task_for(classifier, quick)
+    assert not task.named
+    assert task.load() is task.load()
+    assert task.__getstate__()["_bench"] is None
+    assert pickle.loads(pickle.dumps(task_for())).named
+    assert not task_for(objective=lambda logits, target: target).named  # it may hold a classifier
 
 
 def test_in_process_takes_a_unit_only_when_the_one_before_is_done(classifier, quick, tmp_path):
     audit(classifier, generator=quick, **{**SETTINGS, "arms": ["name"]}, seeds=1, store=tmp_path,
           budget=1e-3)  # fmt: skip
     store = AuditStore(tmp_path)
-    spec = Spec("k", classifier, quick, (), ("blur",), {}, PLAN, 3)
+    task = task_for(classifier, quick)
     seen = []
 
     def units():
@@ -53,65 +60,65 @@ def test_in_process_takes_a_unit_only_when_the_one_before_is_done(classifier, qu
             seen.append(len(store.done()))
             yield unit
 
-    assert [o.status for o in InProcess().run(spec, store, units())] == ["done"] * 4
+    assert [o.status for o in InProcess().run(task, store, units())] == ["done"] * 4
     assert seen == [0, 1, 2, 3]
 
 
 def planned(tmp_path, model="pocket:honest", **given):
-    """The store and the spec of an audit of the pocket of which nothing is made."""
+    """The store and the task of an audit of the pocket of which nothing is made."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "_run", lambda *args, **named: None)
         audit(model, ["stop"], generator="pocket", arms=["name"], views=[], seeds=1, samples=2,
               progress=False, store=tmp_path, **given)  # fmt: skip
-    return AuditStore(tmp_path), spec_of(AuditStore(tmp_path))
+    return AuditStore(tmp_path), task_of(AuditStore(tmp_path))
 
 
 @pytest.fixture
 def fresh(monkeypatch):
     """A worker process that has loaded nothing."""
-    monkeypatch.setattr(executors, "_on_this_worker", {})
+    monkeypatch.setattr(executors, "_loaded", {})
 
 
 def test_a_worker_makes_what_the_plan_says(tmp_path, fresh):
-    store, spec = planned(tmp_path)
+    store, task = planned(tmp_path)
     (unit,) = store.missing()
-    assert executors._on_worker(spec, str(tmp_path), unit, threading.Event()).status == "done"
-    assert executors._on_worker(spec, str(tmp_path), unit, threading.Event()).status == "done"
+    assert executors._on_worker(task, str(tmp_path), unit, threading.Event()).status == "done"
+    assert executors._on_worker(task, str(tmp_path), unit, threading.Event()).status == "done"
     assert store.done() == [unit]
 
 
 def test_a_worker_with_other_weights_or_libraries_is_refused_by_host(tmp_path, fresh, monkeypatch):
-    store, spec = planned(tmp_path)
-    spec.model = "pocket:shortcut"  # what the name stands for on the worker's machine
+    store, task = planned(tmp_path)
+    task.model = "pocket:shortcut"  # what the name stands for on the worker's machine
     host = f"host {socket.gethostname()!r} has other models.*leave that worker out"
     with pytest.raises(InputError, match=f"{host}.*classifier_hash: there"):
-        executors._on_worker(spec, str(tmp_path), store.missing()[0], threading.Event())
-    spec = spec_of(store)
-    monkeypatch.setattr(datasets, "versions", lambda: store.plan["versions"] | {"torch": "1.0"})
+        executors._on_worker(task, str(tmp_path), store.missing()[0], threading.Event())
+    task = task_of(store)
+    monkeypatch.setattr(plan, "versions", lambda: store.plan["versions"] | {"torch": "1.0"})
     with pytest.raises(InputError, match=rf"{host}.*versions\.torch: there .*, here '1\.0'"):
-        executors._on_worker(spec, str(tmp_path), store.missing()[0], threading.Event())
+        executors._on_worker(task, str(tmp_path), store.missing()[0], threading.Event())
     assert len(store.missing()) == 1
-    assert not executors._on_this_worker
+    assert not executors._loaded
 
 
 def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path, fresh):
-    store, spec = planned(tmp_path / "here")
+    store, task = planned(tmp_path / "here")
     with pytest.raises(StoreError, match=r"worker on host .* does not see .*same path.*store="):
-        executors._on_worker(spec, str(tmp_path / "there"), store.missing()[0], threading.Event())
+        executors._on_worker(task, str(tmp_path / "there"), store.missing()[0], threading.Event())
 
 
 def test_a_worker_begins_nothing_once_it_is_stopped(tmp_path, fresh):
-    store, spec = planned(tmp_path)
+    store, task = planned(tmp_path)
     stop = threading.Event()
     stop.set()
-    assert executors._on_worker(spec, str(tmp_path), store.missing()[0], stop) is None
+    assert executors._on_worker(task, str(tmp_path), store.missing()[0], stop) is None
     assert len(store.missing()) == 1
 
 
 begun = threading.Event()
 
 
-def at_work_until_stopped(told, path, unit, stop):
+def at_work_until_stopped(handed, path, unit, stop):
     """In the place of `_on_worker`: every unit but the first is at work until it is to stop."""
     with executors._at_work:
         if stop.is_set():
@@ -127,16 +134,16 @@ def test_what_workers_have_begun_is_finished_before_the_folder_is_free(tmp_path,
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(executors, "_on_worker", at_work_until_stopped)
     begun.clear()
-    plan = synthetic_plan([1], arms=["token"], seeds=range(6))
-    store = AuditStore.create(tmp_path / "audit", plan)
-    spec = Spec("k", "pocket:honest", "pocket", (), (), {}, PLAN, 1)
+    folder_plan = synthetic_plan([1], arms=["token"], seeds=range(6))
+    store = AuditStore.create(tmp_path / "audit", folder_plan)
+    task = task_for()
     with (
         distributed.LocalCluster(
             n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        made = executors.Dask(client).run(spec, store, in_order(store.missing(), ["token"]))
+        made = executors.Dask(client).run(task, store, in_order(store.missing(), ["token"]))
         assert next(made).unit.seed == 0
         assert begun.wait()
         with pytest.warns(RuntimeWarning, match="finish the units that they have begun"):

@@ -13,11 +13,13 @@ from PIL import Image
 
 import inversion_kit
 from inversion_kit.errors import InputError, StoreError
-from inversion_kit.storage import lazy
-from inversion_kit.storage.audit_store import AuditStore, Unit
-from inversion_kit.testing import synthetic_plan, synthetic_run, synthetic_unit
+from inversion_kit.storage import assemble
+from inversion_kit.storage import store as stores
+from inversion_kit.storage.audit_store import AuditStore
+from inversion_kit.storage.units import Unit
+from inversion_kit.testing import synthetic, synthetic_plan, synthetic_unit
+from tests.audits import NAMES, WHOLE, assert_equal
 from tests.killing import kill_at_event
-from tests.test_unit_files import NAMES
 
 JUDGES = [["judge\0", "classifier"], ["../blur", "view"]]
 
@@ -37,21 +39,6 @@ def audit(tmp_path_factory):
         elif i != 5:
             store.commit(unit, *made)
     return store
-
-
-def assert_equal(found, wanted):
-    assert found.attrs == wanted.attrs
-    assert set(found.groups) == set(wanted.groups)
-    for group in wanted.groups[1:]:
-        one, other = found[group].to_dataset(), wanted[group].to_dataset()
-        assert set(one.variables) == set(other.variables), group
-        for name, variable in other.variables.items():
-            assert one[name].dims == variable.dims
-            if variable.dtype.kind in "OUT":
-                assert one[name].values.tolist() == variable.values.tolist(), (group, name)
-            else:
-                assert one[name].dtype == variable.dtype
-                np.testing.assert_array_equal(one[name].values, variable.values)
 
 
 @pytest.mark.parametrize("export", [inversion_kit.consolidate, inversion_kit.to_netcdf])
@@ -77,24 +64,19 @@ def test_what_is_there_is_refused_before_any_work_and_left_alone(audit, tmp_path
     assert os.listdir(tmp_path / "empty") == []
 
 
-def test_a_single_run_becomes_netcdf_too(tmp_path):
-    tree = synthetic_run()
-    run = inversion_kit.save(tree, tmp_path / "run.zarr")
-    found = inversion_kit.open(inversion_kit.to_netcdf(run, tmp_path / "run.nc"))
-    assert_equal(found, tree)
-
-
-def test_an_audit_of_which_nothing_is_there_is_consolidated(tmp_path):
-    store = AuditStore.create(tmp_path / "audit", synthetic_plan())
-    path = inversion_kit.consolidate(store.path, tmp_path / "audit.zarr")
-    assert_equal(inversion_kit.open(path), inversion_kit.open(store.path))
+def test_a_saved_result_becomes_netcdf_too_with_its_other_groups(tmp_path):
+    tree = synthetic(labels=2, method="cma")
+    for name, data in WHOLE.items():
+        tree[name] = xr.DataTree(data)
+    path = inversion_kit.to_netcdf(inversion_kit.save(tree, tmp_path / "a.zarr"), tmp_path / "a.nc")
+    assert_equal(inversion_kit.open(path), tree)
+    again = inversion_kit.save(inversion_kit.open(path), tmp_path / "again.zarr")
+    assert_equal(inversion_kit.open(again), tree)
 
 
 def test_large_arrays_are_cut_into_pieces_that_are_equal(audit, tmp_path, monkeypatch):
-    from inversion_kit.storage import export
-
-    monkeypatch.setattr(export, "_BLOCK", 1000)
-    monkeypatch.setattr(export, "_PIECE", 300)
+    monkeypatch.setattr(stores, "_BLOCK", 1000)
+    monkeypatch.setattr(stores, "_PIECE", 300)
     path = inversion_kit.consolidate(audit.path, tmp_path / "audit.zarr")
     assert_equal(inversion_kit.open(path), inversion_kit.open(audit.path))
     import zarr
@@ -116,23 +98,17 @@ def test_a_damaged_netcdf_file_is_named(audit, tmp_path, harm):
     with pytest.raises(StoreError, match=re.escape(str(path))):
         inversion_kit.open(path)
     path.write_bytes(data)
-    inversion_kit.open(path)
-
-
-def test_other_readers_of_netcdf_read_it(audit, tmp_path):
-    path = inversion_kit.to_netcdf(audit.path, tmp_path / "audit.nc")
-    tree = xr.open_datatree(path, engine="h5netcdf")
-    np.testing.assert_array_equal(
-        tree["samples"]["image"], inversion_kit.open(audit.path)["samples"]["image"]
-    )
-    tree.close()
+    with xr.open_datatree(path, engine="h5netcdf") as other:  # as other readers do
+        np.testing.assert_array_equal(
+            other["samples"]["image"], inversion_kit.open(path)["samples"]["image"]
+        )
 
 
 @pytest.mark.parametrize("export", [inversion_kit.consolidate, inversion_kit.to_netcdf])
 def test_an_audit_of_which_nothing_is_there_is_exported(tmp_path, export):
     store = AuditStore.create(tmp_path / "audit", synthetic_plan())
-    found = inversion_kit.open(export(store.path, tmp_path / "out"))
-    assert_equal(found, inversion_kit.open(store.path))
+    back = inversion_kit.open(export(store.path, tmp_path / "out"))
+    assert_equal(back, inversion_kit.open(store.path))
 
 
 @pytest.mark.parametrize("export", [inversion_kit.consolidate, inversion_kit.to_netcdf])
@@ -140,16 +116,16 @@ def test_no_more_than_a_block_is_read_at_once(audit, tmp_path, monkeypatch, expo
     asked = []
 
     def read(array, key):
-        found = whole(array, key)
-        if (array.group, array.name) == ("trajectory", "image"):
-            asked.append(found.nbytes)
-        return found
+        part = whole(array, key)
+        if array.name == ("trajectory", "image"):
+            asked.append(part.nbytes)
+        return part
 
-    whole = lazy._UnitArray._read
-    monkeypatch.setattr(lazy._UnitArray, "_read", read)
+    whole = assemble._Array._part
+    monkeypatch.setattr(assemble._Array, "_part", read)
     image = inversion_kit.open(audit.path)["trajectory"]["image"]
     unit = image.nbytes // np.prod(image.shape[:3])
-    monkeypatch.setattr("inversion_kit.storage.export._BLOCK", unit - 1)
+    monkeypatch.setattr(stores, "_BLOCK", unit - 1)
     export(audit.path, tmp_path / "out")
     assert max(asked) == unit
 
@@ -212,21 +188,16 @@ def test_hugging_face_reads_the_images(audit, tmp_path, monkeypatch):
             assert row[f"judge_{k}_probability"] == float(read[row["label_index"]])
 
 
-def test_image_files_are_named_by_numbers_alone(audit, tmp_path):
-    folder = inversion_kit.export_images(audit.path, tmp_path / "images")
-    assert os.listdir(tmp_path) == ["images"]
+def test_images_of_a_saved_result_are_exported_and_of_nothing_refused(tmp_path):
+    run = inversion_kit.save(synthetic(seeds=1, samples=2), tmp_path / "run.zarr")
+    folder = inversion_kit.export_images(run, tmp_path / "images")
+    assert sorted(os.listdir(folder / "images")) == [
+        f"000001-{arm}-0-00000{i}.png" for arm in range(3) for i in range(2)
+    ]
     assert sorted(os.listdir(folder)) == ["images", "metadata.parquet"]
-    names = os.listdir(folder / "images")
-    assert all(set(name.removesuffix(".png")) <= set("0123456789-") for name in names)
-    with Image.open(folder / "images" / names[0]) as image:
-        assert (image.mode, image.size) == ("RGB", (4, 4))
-
-
-def test_images_of_a_single_run_or_of_nothing_are_refused(tmp_path):
-    run = inversion_kit.save(synthetic_run(), tmp_path / "run.zarr")
-    with pytest.raises(InputError, match="single run"):
-        inversion_kit.export_images(run, tmp_path / "images")
+    with Image.open(folder / "images" / "000001-0-0-000000.png") as image:
+        assert (image.mode, image.size) == ("RGB", (8, 8))
     store = AuditStore.create(tmp_path / "audit", synthetic_plan())
     with pytest.raises(InputError, match="no unit"):
-        inversion_kit.export_images(store.path, tmp_path / "images")
-    assert not (tmp_path / "images").exists()
+        inversion_kit.export_images(store.path, tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -7,137 +7,130 @@ import json
 import numpy as np
 import pytest
 import torch
-from families import build
+from families import build, result_of
 
-from inversion_kit.errors import InputError
-from inversion_kit.generators.base import as_generator
+import inversion_kit as ik
+from inversion_kit.errors import InputError, LabelError
 from inversion_kit.generators.class_token import ClassToken
-from inversion_kit.generators.free_text import FREE, generate
+from inversion_kit.generators.convert import as_generator
+from inversion_kit.generators.free_text import generate
 from inversion_kit.generators.token_file import save_token, selected_token
-from inversion_kit.schema import validate
-from inversion_kit.search.optimise import noise_seeds
-from inversion_kit.search.run import invert
+from inversion_kit.seeds import FREE, noise_seeds
+from inversion_kit.testing import synthetic
 
-SMALL = {
-    "steps": 1, "batch": 1, "samples": 1, "validation": 1, "restarts": 0, "progress": False,
-}  # fmt: skip
+BIG = "big {token}"
 
 
 @pytest.fixture(scope="module")
-def tree(classifier, generator):
-    return invert(classifier, "dog", generator=generator, seed=(0, 1), **SMALL)
+def tree(generator):
+    return result_of(generator, "dog", "tiger")
 
 
-def pixels(images):
-    return np.stack([np.asarray(image) for image in images])
+@pytest.fixture
+def folder(make_pipeline, tmp_path):
+    make_pipeline().save_pretrained(tmp_path / "pipe")
+    return tmp_path / "pipe"
 
 
-def test_the_images_are_those_of_the_word_at_a_words_own_vector(generator):
-    made = generate(generator.vector_of("cat"), "red {token}", generator=generator, n=3, seed=7)
-    seeds = noise_seeds(7, FREE, 0, 3)
-    want = generator.images(["red cat"] * 3, seeds=seeds).mul(255).round().permute(0, 2, 3, 1)
+def pixels(*given, **settings):
+    return np.stack([np.asarray(image) for image in generate(*given, **settings)])
+
+
+@pytest.mark.parametrize("family", ["tiny", "sdxl"])  # of one text encoder and of two
+def test_the_images_are_those_of_the_word_at_a_words_own_vector(family, generator, tokenizer):
+    if family == "sdxl":
+        generator = as_generator(build("sdxl", tokenizer), num_inference_steps=2)
+    vector = generator.vector_of("cat")
+    made = generate(vector, "red {token}", generator=generator, n=3, seed=7, batch=2)
     assert [image.mode for image in made] == ["RGB"] * 3
-    assert np.abs(pixels(made).astype(float) - want.numpy()).max() <= 1
+    images = generator.images(["red cat"] * 3, seeds=noise_seeds(7, FREE, 0, 3))
+    want = images.mul(255).round().permute(0, 2, 3, 1).numpy()
+    assert np.abs(np.stack(made).astype(float) - want).max() <= 1
 
 
 def test_a_result_its_file_and_its_vector_give_the_same_images(tree, generator, tmp_path):
-    path = save_token(tree, tmp_path / "dog.safetensors", seed=1)
-    vector = selected_token(tree, seed=1)[1]
-    from_tree = pixels(generate(tree, "big {token}", generator=generator, n=2, run=1))
+    path = save_token(tree, tmp_path / "dog.safetensors", run_seed=1)
+    vector = selected_token(tree, run_seed=1).vector
+    from_tree = pixels(tree, BIG, generator=generator, n=2, run_seed=1)
     for token in (path, str(path), vector, vector[0], ClassToken(vector)):
-        made = pixels(generate(token, "big {token}", generator=generator, n=2))
-        assert np.array_equal(made, from_tree)
-    other = pixels(generate(tree, "big {token}", generator=generator, n=2))
-    assert not np.array_equal(other, from_tree)
+        assert np.array_equal(pixels(token, BIG, generator=generator, n=2), from_tree)
+    assert not np.array_equal(pixels(tree, BIG, generator=generator, n=2), from_tree)
 
 
-def test_seed_prompt_and_name_change_the_images(tree, generator):
-    base = pixels(generate(tree, "big {token}", generator=generator, n=2))
-    assert np.array_equal(base, pixels(generate(tree, "big {token}", generator=generator, n=2)))
+def test_seed_prompt_and_name_change_the_images(generator):
+    tree = result_of(generator, "dog")
+    base = pixels(tree, BIG, generator=generator, n=2)
+    assert np.array_equal(base, pixels(tree, BIG, generator=generator, n=2))
     for changed in ({"seed": 1}, {"prompt": "red {token}"}, {"prompt": "big {token} {name}"}):
-        given = {"prompt": "big {token}", **changed}
-        assert not np.array_equal(base, pixels(generate(tree, generator=generator, n=2, **given)))
+        given = {"prompt": BIG, **changed}
+        assert not np.array_equal(base, pixels(tree, generator=generator, n=2, **given))
+    named = pixels(tree, "big {token} {name}", generator=generator, n=2)
+    vector = selected_token(tree).vector
+    assert np.array_equal(named, pixels(vector, "big {token} sky", generator=generator, n=2))
 
 
-def test_a_results_own_generator_is_found_again(classifier, make_pipeline, tmp_path):
-    make_pipeline().save_pretrained(tmp_path / "pipe")
-    own = as_generator(tmp_path / "pipe", num_inference_steps=3, guidance_scale=2.0)
-    tree = invert(classifier, "dog", generator=own, **SMALL)
-    made = pixels(generate(tree, "big {token}", n=1))
-    assert np.array_equal(made, pixels(generate(tree, "big {token}", generator=own, n=1)))
-    tree.attrs["generator_hash"] = "0" * 64
-    with pytest.raises(InputError, match="other weights"):
-        generate(tree, "big {token}", n=1)
+def test_a_results_own_generator_has_its_size_call_and_dtype(classifier, folder):
+    settings = {"height": 16, "width": 32, "call": {"negative_prompt": "big"}}
+    own = as_generator(folder, num_inference_steps=3, dtype="bfloat16", **settings)
+    small = {"steps": 1, "batch": 1, "samples": 1, "validation": 1, "restarts": 0}
+    tree = ik.invert(classifier, "dog", generator=own, progress=False, **small)
+    made = pixels(tree, BIG, n=1)
+    assert made.shape == (1, 16, 32, 3)
+    assert np.array_equal(made, pixels(tree, BIG, generator=own, n=1))
 
 
-def test_a_results_own_generator_has_its_size_call_and_dtype(classifier, make_pipeline, tmp_path):
-    make_pipeline().save_pretrained(tmp_path / "pipe")
-    own = as_generator(
-        tmp_path / "pipe", num_inference_steps=3, height=16, width=32, dtype="bfloat16",
-        call={"negative_prompt": "big"},
-    )  # fmt: skip
-    tree = invert(classifier, "dog", generator=own, **SMALL)
-    (made,) = generate(tree, "big {token}", n=1)
-    assert made.size == (32, 16)
-    assert np.array_equal(made, generate(tree, "big {token}", generator=own, n=1)[0])
-
-
-def test_a_generator_that_cannot_be_made_again_has_to_be_given(classifier, make_pipeline, tmp_path):
-    make_pipeline().save_pretrained(tmp_path / "pipe")
-    own = as_generator(tmp_path / "pipe", num_inference_steps=3)
-    tree = invert(classifier, "dog", generator=own, **SMALL)
-    settings = json.loads(tree.attrs["settings"])
-
+def test_a_generator_that_is_not_there_any_more_has_to_be_given(folder):
+    own = as_generator(folder, num_inference_steps=3, guidance_scale=2.0)
+    assert np.array_equal(
+        pixels(result_of(own, "dog"), BIG, n=1),
+        pixels(result_of(own, "dog"), BIG, generator=own, n=1),
+    )
+    other = result_of(own, "dog")
+    other.attrs["generator_hash"] = "0" * 64
+    with pytest.raises(InputError, match="now has other weights"):
+        generate(other, BIG)
+    facts = json.loads(json.dumps(own.sampler_facts()))
+    facts["scheduler"]["class"] = "EulerDiscreteScheduler"
+    with pytest.raises(InputError, match="now has other settings"):
+        generate(result_of(own, "dog", sampler=facts), BIG)
     own.call["negative_prompt_embeds"] = torch.zeros(1)  # what JSON does not hold
     assert own.source is None
-    settings["sampler"]["scheduler"]["class"] = "EulerDiscreteScheduler"
-    tree.attrs["settings"] = json.dumps(settings)
-    with pytest.raises(InputError, match="now has other settings"):
-        generate(tree, "big {token}", n=1)
-
-    del settings["sampler"], settings["source"], settings["dtype"], settings["device"]
-    tree.attrs["settings"] = json.dumps(settings)
-    validate(tree)
-    with pytest.raises(InputError, match="an earlier version made this result"):
-        generate(tree, "big {token}", n=1)
+    with pytest.raises(InputError, match=r"made with a pipeline object .*; give it again"):
+        generate(result_of(own, "dog"), BIG)
 
 
 def test_numbers_may_be_numpys(generator):
     vector = generator.vector_of("cat")
-    one = generate(vector, generator=generator, n=np.int64(2), seed=np.int32(3), batch=np.int8(1))
-    assert np.array_equal(pixels(one), pixels(generate(vector, generator=generator, n=2, seed=3)))
+    one = pixels(vector, generator=generator, n=np.int64(2), seed=np.int32(3), batch=np.int8(1))
+    assert np.array_equal(one, pixels(vector, generator=generator, n=2, seed=3))
 
 
-def test_a_token_of_two_text_encoders(tokenizer):
-    generator = as_generator(build("sdxl", tokenizer), num_inference_steps=2)
-    vector = generator.vector_of("cat")
-    one = pixels(generate(vector, "red {token}", generator=generator, n=1))
-    seeds = noise_seeds(0, FREE, 0, 1)
-    want = generator.images(["red cat"], seeds=seeds).mul(255).round().permute(0, 2, 3, 1)
-    assert np.abs(one.astype(float) - want.numpy()).max() <= 1
+@pytest.mark.parametrize(
+    ("token", "prompt", "settings", "message"),
+    [
+        (16, "red cat", {}, r"must hold \{token\} once"),
+        (16, ["red {token}"], {}, "expected one text"),
+        (16, BIG, {"n": 0}, "n=0"),
+        (16, BIG, {"batch": 0}, "batch=0"),
+        (16, BIG, {"seed": -1}, "seed=-1"),
+        (16, BIG, {"generator": None}, "generator: needed with a token file or a vector"),
+        (16, BIG, {"label": "sky"}, "of a result alone"),
+        (16, "{token} {name}", {}, r"\{name\} needs a result"),
+        (16, "red " * 12 + "{token}", {}, "tokens, the text encoder reads 12"),
+        (4, BIG, {}, "4 numbers"),
+        (None, BIG, {}, "token: NoneType; expected"),
+    ],
+)
+def test_bad_calls_say_what_to_give(generator, token, prompt, settings, message):
+    given = torch.zeros(token) if token else token
+    with pytest.raises(InputError, match=message):
+        generate(given, prompt, **{"generator": generator, **settings})
 
 
-def test_bad_calls_say_what_to_give(tree, generator):
-    vector = torch.zeros(16)
-    with pytest.raises(InputError, match=r"must hold \{token\} once"):
-        generate(vector, "red cat", generator=generator)
-    with pytest.raises(InputError, match="expected one text"):
-        generate(vector, ["red {token}"], generator=generator)
-    with pytest.raises(InputError, match="n=0"):
-        generate(vector, generator=generator, n=0)
-    with pytest.raises(InputError, match="seed=-1"):
-        generate(vector, generator=generator, seed=-1)
-    with pytest.raises(InputError, match="generator: needed with a token file or a vector"):
-        generate(vector)
-    with pytest.raises(InputError, match=r"\{name\} needs a result"):
-        generate(vector, "{token} {name}", generator=generator)
-    with pytest.raises(InputError, match="token: int; expected"):
-        generate(3, generator=generator)
+def test_a_result_without_such_a_token_or_generator_says_what_it_has(tree, generator):
     with pytest.raises(InputError, match=r"pipeline object \(tiny\); give it again"):
-        generate(tree, "red {token}")
-    with pytest.raises(InputError, match="seed=5: this result holds"):
-        generate(tree, "red {token}", generator=generator, run=5)
-    with pytest.raises(InputError, match="4 numbers"):
-        generate(torch.zeros(4), "red {token}", generator=generator)
-    with pytest.raises(InputError, match="tokens, the text encoder reads 12"):
-        generate(vector, "red " * 12 + "{token}", generator=generator)
+        generate(tree, BIG)
+    with pytest.raises(InputError, match="run_seed=5: this result holds"):
+        generate(tree, BIG, generator=generator, run_seed=5)
+    with pytest.raises(LabelError, match="give one of 'sky', 'green'"):
+        generate(synthetic(labels=2), BIG, generator=generator)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from inversion_kit.storage.hashing import hash_module
+from inversion_kit.hashing import hash_module
 
 
 @pytest.fixture

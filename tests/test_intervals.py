@@ -7,6 +7,8 @@ import pytest
 from scipy.stats import binomtest
 
 from inversion_kit.analysis import intervals
+from inversion_kit.analysis.over_runs import over_runs
+from inversion_kit.wilson import wilson
 
 BOOT = {"n_boot": 500, "seed": 0}
 
@@ -14,11 +16,11 @@ BOOT = {"n_boot": 500, "seed": 0}
 @pytest.mark.parametrize(("k", "n"), [(0, 6), (1, 6), (6, 6), (37, 64)])
 def test_wilson_is_scipys(k: int, n: int) -> None:
     expected = binomtest(k, n).proportion_ci(method="wilson")
-    np.testing.assert_allclose(intervals.wilson(k, n), (expected.low, expected.high), atol=1e-9)
+    np.testing.assert_allclose(wilson(k, n), (expected.low, expected.high), atol=1e-9)
 
 
 def test_wilson_of_nothing_is_unknown() -> None:
-    assert np.isnan(intervals.wilson(np.array([0, 3]), np.array([0, 3]))[0]).tolist() == [1, 0]
+    assert np.isnan(wilson(np.array([0, 3]), np.array([0, 3]))[0]).tolist() == [1, 0]
 
 
 def test_newcombe_covers_the_truth() -> None:
@@ -26,8 +28,8 @@ def test_newcombe_covers_the_truth() -> None:
     base = rng.random((2000, 1, 40))
     ours, theirs = base < 0.7, (base + 0.15 * rng.random(base.shape)) < 0.55
     truth = 0.7 - (0.55 - 0.075)
-    counts = [(x & y).sum((1, 2)) for x, y in
-              ((ours, theirs), (ours, ~theirs), (~ours, theirs), (~ours, ~theirs))]  # fmt: skip
+    sides = ((ours, theirs), (ours, ~theirs), (~ours, theirs), (~ours, ~theirs))
+    counts = [(x & y).sum((1, 2)) for x, y in sides]
     low, high = intervals.newcombe(*counts)
     assert 0.93 <= ((low <= truth) & (truth <= high)).mean() <= 0.99
 
@@ -50,9 +52,9 @@ def test_the_mean_over_runs_is_covered(mean: float, spread: float) -> None:
 
 def test_one_run_says_nothing_of_other_runs() -> None:
     hits, images = np.array([[9, 0], [9, 9]]), np.array([[9, 0], [9, 9]])
-    low, high = intervals.over_runs(hits, images)
+    low, high = over_runs(hits, images)
     assert np.isnan(low).tolist() == np.isnan(high).tolist() == [True, False]
-    low, high = intervals.over_runs(np.array([[3, 8], [8, 3]]), np.array([[9, 9], [9, 9]]))
+    low, high = over_runs(np.array([[3, 8], [8, 3]]), np.array([[9, 9], [9, 9]]))
     assert low[0] == low[1] < 11 / 18 < high[0] == high[1]
 
 
@@ -70,8 +72,8 @@ def test_labels_of_one_run_each_are_no_runs_of_each_other() -> None:
 
 
 def test_many_runs_that_agree_are_worth_their_images() -> None:
-    low, high = intervals.over_runs(np.full((1, 40), 16), np.full((1, 40), 32))
-    np.testing.assert_allclose((low[0], high[0]), intervals.wilson(640, 1280), atol=0.005)
+    low, high = over_runs(np.full((1, 40), 16), np.full((1, 40), 32))
+    np.testing.assert_allclose((low[0], high[0]), wilson(640, 1280), atol=0.005)
 
 
 def with_gaps() -> tuple[np.ndarray, np.ndarray]:
@@ -82,16 +84,17 @@ def with_gaps() -> tuple[np.ndarray, np.ndarray]:
     return row, row[:, [0, 2]]
 
 
+def assert_same(one: intervals.Interval, other: intervals.Interval) -> None:
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_missing_seed_is_as_if_it_were_not_there() -> None:
     gap, cut = with_gaps()
-    for one, other in zip(intervals.share(gap, **BOOT), intervals.share(cut, **BOOT), strict=True):
-        np.testing.assert_array_equal(one, other)
-    for one, other in zip(
-        intervals.difference(gap, 1 - gap, **BOOT),
-        intervals.difference(cut, 1 - cut, **BOOT),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(one, other)
+    assert_same(intervals.share(gap, **BOOT), intervals.share(cut, **BOOT))
+    assert_same(
+        intervals.difference(gap, 1 - gap, **BOOT), intervals.difference(cut, 1 - cut, **BOOT)
+    )
 
 
 def test_a_gap_at_one_end_is_at_that_end() -> None:
@@ -100,10 +103,16 @@ def test_a_gap_at_one_end_is_at_that_end() -> None:
         gap = row.astype(float)
         gap[:, missing] = np.nan
         cut = np.delete(gap, missing, axis=1)
-        for one, other in zip(
-            intervals.share(gap, **BOOT), intervals.share(cut, **BOOT), strict=True
-        ):
-            np.testing.assert_array_equal(one, other)
+        assert_same(intervals.share(gap, **BOOT), intervals.share(cut, **BOOT))
+
+
+def test_a_pool_of_one_row_is_that_row() -> None:
+    gap, _ = with_gaps()
+    whole = np.where(np.isfinite(gap), 1.0, np.nan)
+    alone = [v[0] for v in intervals.share(gap, **BOOT)]
+    assert_same(intervals.pooled_ratio(gap, whole, **BOOT), alone)
+    alone = [v[0] for v in intervals.difference(gap, 1 - gap, **BOOT)]
+    assert_same(intervals.pooled_difference(gap, 1 - gap, **BOOT), alone)
 
 
 def test_rows_do_not_depend_on_each_other() -> None:
@@ -111,8 +120,8 @@ def test_rows_do_not_depend_on_each_other() -> None:
     full = np.ones((1, 3, 7))
     together = intervals.share(np.concatenate([gap, full]), **BOOT)
     for i, row in enumerate((gap, full)):
-        np.testing.assert_array_equal([v[i] for v in together],
-                                      [v[0] for v in intervals.share(row, **BOOT)])  # fmt: skip
+        alone = [v[0] for v in intervals.share(row, **BOOT)]
+        np.testing.assert_array_equal([v[i] for v in together], alone)
 
 
 def test_many_rows_are_done_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +165,7 @@ def test_a_ratio_is_of_the_images_that_count() -> None:
 def test_the_interval_widens_when_seeds_differ() -> None:
     even = np.tile(np.arange(16) < 8, (1, 2, 1)).astype(float)
     split = np.stack([np.ones((1, 16)), np.zeros((1, 16))], axis=1)
-    width = [float((high - low)[0]) for _, low, high in
-             (intervals.share(rows, **BOOT) for rows in (even, split))]  # fmt: skip
+    ends = [intervals.share(rows, **BOOT) for rows in (even, split)]
+    width = [float((high - low)[0]) for _, low, high in ends]
     assert 0.4 < width[0] < 0.5
     assert width[1] == 1

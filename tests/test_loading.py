@@ -11,7 +11,7 @@ from diffusers import StableDiffusionImg2ImgPipeline
 from families import build
 
 from inversion_kit.errors import GeneratorUnavailableError, InputError
-from inversion_kit.generators.base import as_generator
+from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.loading import check_device, check_dtype, load_pipeline
 
 
@@ -19,6 +19,12 @@ from inversion_kit.generators.loading import check_device, check_dtype, load_pip
 def folder(make_pipeline, tmp_path):
     make_pipeline().save_pretrained(tmp_path / "saved")
     return tmp_path / "saved"
+
+
+def listed(folder, **changes):
+    """Change what a folder says that its pipeline is made of."""
+    index = folder / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text("utf-8")), **changes}), "utf-8")
 
 
 def test_a_folder_is_loaded_without_bars_and_theirs_are_left_as_they_were(folder, capfd):
@@ -38,7 +44,7 @@ def test_a_folder_is_loaded_without_bars_and_theirs_are_left_as_they_were(folder
 
 
 @pytest.mark.parametrize("source", [None, "nobody/nothing"])
-def test_an_unloadable_hub_id_is_an_error_that_names_the_way_out(source, monkeypatch, tmp_path):
+def test_an_unloadable_hub_id_is_an_error_that_says_what_to_do(source, monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(GeneratorUnavailableError, match="generator='pocket'") as caught:
         as_generator(source, revision="f00")
@@ -88,19 +94,17 @@ def test_device_and_dtype_are_those_asked_for(folder):
 
 
 def test_what_is_loaded_by_name_goes_to_the_accelerator_and_the_pocket_stays(folder, monkeypatch):
-    found = torch.device("meta")
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: found)
-    assert as_generator(folder).device == found
+    fast = torch.device("meta")
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: fast)
+    assert as_generator(folder).device == fast
     assert as_generator(folder, device="cpu").device == torch.device("cpu")
     assert as_generator("pocket").device == torch.device("cpu")
-    assert as_generator("pocket", device="meta").device == found
+    assert as_generator("pocket", device="meta").device == fast
 
 
 def test_a_safety_checker_is_not_even_loaded(folder):
-    listed = folder / "model_index.json"
-    index = json.loads(listed.read_text("utf-8"))
-    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
-    listed.write_text(json.dumps(index), "utf-8")  # and there is no such folder
+    listed(folder, safety_checker=["stable_diffusion", "StableDiffusionSafetyChecker"])
+    assert not (folder / "safety_checker").exists()
     assert load_pipeline(folder).safety_checker is None
 
 
@@ -113,10 +117,7 @@ def test_pickles_are_not_read(make_pipeline, tmp_path):
 
 @pytest.mark.parametrize("place", ["pipeline", "unet"])
 def test_code_in_a_folder_is_not_run(folder, place, tmp_path):
-    listed = folder / "model_index.json"
-    index = json.loads(listed.read_text("utf-8"))
-    index["_class_name" if place == "pipeline" else place] = ["mine", "Mine"]
-    listed.write_text(json.dumps(index), "utf-8")
+    listed(folder, **{"_class_name" if place == "pipeline" else place: ["mine", "Mine"]})
     code = (folder if place == "pipeline" else folder / place) / "mine.py"
     code.write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass Mine: pass\n", "utf-8")
     with pytest.raises(GeneratorUnavailableError, match="not run"):
@@ -165,32 +166,27 @@ def test_cpu_offload_is_refused(make_pipeline, way):
     elif way == "sequential":
         cpu_offload(pipeline.unet, execution_device="cpu")
     else:
-        pipeline.unet.enable_group_offload(
-            onload_device=torch.device("cpu"), offload_type="leaf_level"
-        )
+        place = torch.device("cpu")
+        pipeline.unet.enable_group_offload(onload_device=place, offload_type="leaf_level")
     with pytest.raises(InputError, match=r"CPU offload of unet.*without enable_\*_offload"):
         as_generator(pipeline)
 
 
 def test_a_pipeline_that_cannot_be_asked_is_refused(make_pipeline, tokenizer):
+    def refuses(message, pipeline, **settings):
+        with pytest.raises(InputError, match=message):
+            as_generator(pipeline, **settings)
+
     pipeline = make_pipeline()
-    with pytest.raises(
-        InputError, match="Img2ImgPipeline does not make an image of a prompt alone"
-    ):
-        as_generator(
-            StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
-        )
-    with pytest.raises(InputError, match="list is no diffusers pipeline"):
-        as_generator(["cat"])
+    other = StableDiffusionImg2ImgPipeline(**pipeline.components, requires_safety_checker=False)
+    refuses("Img2ImgPipeline does not make an image of a prompt alone", other)
+    refuses("list is no diffusers pipeline", ["cat"])
+    refuses("Linear is no diffusers pipeline", torch.nn.Linear(1, 1))
     pipeline.tokenizer = None
-    with pytest.raises(InputError, match="has no tokenizer with a text encoder"):
-        as_generator(pipeline)
+    refuses("has no tokenizer with a text encoder", pipeline)
     flux = build("flux", tokenizer)
-    with pytest.raises(InputError, match="height=6: FluxPipeline makes sizes that 4 divides"):
-        as_generator(flux, height=6)
+    refuses("height=6: FluxPipeline makes sizes that 4 divides", flux, height=6)
     flux.transformer = None
-    with pytest.raises(InputError, match="neither a unet nor a transformer"):
-        as_generator(flux)
+    refuses("neither a unet nor a transformer", flux)
     flux.scheduler = None
-    with pytest.raises(InputError, match="no scheduler"):
-        as_generator(flux)
+    refuses("no scheduler", flux)

@@ -23,8 +23,8 @@ def path(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def notebook(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def outputs(notebook: dict[str, Any]) -> list[dict[str, Any]]:
@@ -33,9 +33,12 @@ def outputs(notebook: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_all_five_stories_are_there() -> None:
     assert [p.stem for p in NOTEBOOKS] == [
-        "01_quickstart", "02_audit_a_classifier", "03_bring_your_own", "04_two_classifiers",
+        "01_quickstart",
+        "02_audit_a_classifier",
+        "03_bring_your_own",
+        "04_two_classifiers",
         "05_tokens_in_free_text",
-    ]  # fmt: skip
+    ]
 
 
 def test_it_was_run_from_top_to_bottom(notebook: dict[str, Any]) -> None:
@@ -59,8 +62,8 @@ def test_it_is_small_and_knows_no_machine(path: Path, notebook: dict[str, Any]) 
         data = output.get("data", {})
         said += [output.get("text", ""), *(data[k] for k in data if k.startswith("text/"))]
     whole = "\n".join("".join(part) for part in said)
-    found = re.search(r"(?<![\w.])/(home|root|tmp|work|Users|usr|private|var)/|[A-Z]:\\", whole)
-    assert found is None, found and whole[found.start() - 40 : found.end() + 40]
+    trace = re.search(r"(?<![\w.])/(home|root|tmp|work|Users|usr|private|var)/|[A-Z]:\\", whole)
+    assert trace is None, trace and whole[trace.start() - 40 : trace.end() + 40]
 
 
 def test_every_result_is_read_in_words(notebook: dict[str, Any]) -> None:

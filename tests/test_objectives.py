@@ -10,7 +10,7 @@ import torch
 
 import inversion_kit
 from inversion_kit import objectives
-from inversion_kit.classifiers.base import as_classifier
+from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError, LabelError, NumericalError
 from inversion_kit.objectives import bind
 
@@ -32,16 +32,9 @@ def test_values_are_those_by_hand():
     assert objectives.activation(LOGITS, TARGET).tolist() == [-1.0, -3.0]
 
 
-@pytest.mark.parametrize(
-    "objective",
-    [
-        objectives.cross_entropy,
-        objectives.binary_cross_entropy,
-        objectives.margin,
-        objectives.activation,
-    ],
-)
-def test_a_step_down_the_gradient_raises_the_target(objective):
+@pytest.mark.parametrize("name", ["cross_entropy", "binary_cross_entropy", "margin", "activation"])
+def test_a_step_down_the_gradient_raises_the_target(name):
+    objective = getattr(objectives, name)
     logits = LOGITS.clone().requires_grad_()
     objective(logits, TARGET).sum().backward()
     assert (logits.grad[[0, 1], TARGET] < 0).all()
@@ -65,12 +58,10 @@ def test_contrast_is_one_yes_and_one_no_with_classes_matched_by_name(make_classi
     images = torch.rand(2, 3, 16, 16, requires_grad=True)
     loss = bind(objectives.contrast(a, b, weight=0.5), images)(a.logits(images), TARGET)
     names = [a.labels[i] for i in TARGET]
-    says = torch.stack([
-        a.probability(a.logits(images))[i, a.index(n)] for i, n in enumerate(names)
-    ])  # fmt: skip
-    agrees = torch.stack([
-        b.probability(b.logits(images))[i, b.index(n)] for i, n in enumerate(names)
-    ])  # fmt: skip
+    says, agrees = (
+        one.probability(one.logits(images))[[0, 1], [one.index(name) for name in names]]
+        for one in (a, b)
+    )
     assert torch.allclose(loss, -says.log() - 0.5 * (1 - agrees).log(), atol=1e-4)
     loss.sum().backward()
     assert images.grad.abs().sum() > 0
@@ -104,8 +95,9 @@ def test_a_unit_or_layer_that_is_not_there_is_named(honest, classifier):
     images, target = torch.rand(1, 3, 32, 32), torch.tensor([0])
     with pytest.raises(InputError, match=r"nearest: 'layer\d'"):
         objectives.neuron(honest, "layer9", 0)
-    with pytest.raises(InputError, match="channels 0 to 191"):
-        bind(objectives.neuron(honest, "layer4", 192), images)(honest.logits(images), target)
+    for wrong in (objectives.neuron(honest, "layer4", 192), objectives.feature(honest, -1)):
+        with pytest.raises(InputError, match="channels 0 to 191"):
+            bind(wrong, images)(honest.logits(images), target)
     with pytest.raises(InputError, match="offers no features"):
         objectives.feature(classifier, 0)
 
@@ -155,10 +147,7 @@ def test_a_margin_of_one_class_is_refused():
 
 # --- in a run ---------------------------------------------------------------------------------
 
-SMALL = {
-    "steps": 4, "batch": 2, "samples": 2, "validation": 3, "check_every": 2, "restarts": 0,
-    "patience": 9, "progress": False,
-}  # fmt: skip
+SMALL = {"steps": 4, "batch": 2, "samples": 2, "validation": 3, "check_every": 2, "restarts": 0}
 
 
 def mine(logits, target):
@@ -167,28 +156,35 @@ def mine(logits, target):
 
 
 def run(classifier, generator, objective=None, label="dog", **settings):
+    settings = {**SMALL, "patience": 9, "progress": False, **settings}
     return inversion_kit.invert(
-        classifier, label, generator=generator, objective=objective, **{**SMALL, **settings}
+        classifier, label, generator=generator, objective=objective, **settings
     )
+
+
+def name_of(tree):
+    return json.loads(tree.attrs["settings"])["objective"]
+
+
+def searched(tree, group):
+    """A group of the token's one search."""
+    return tree[group].to_dataset().isel(label=0, seed=0).sel(arm="token")
 
 
 def test_the_default_is_the_cross_entropy_named_or_not(classifier, generator):
     plain = run(classifier, generator, stop_at=1e-6)
     named = run(classifier, generator, objectives.cross_entropy, stop_at=1e-6)
-    assert plain.attrs["objective"] == named.attrs["objective"] == "cross_entropy"
+    assert name_of(plain) == name_of(named) == "cross_entropy"
     assert named["token"].to_dataset().identical(plain["token"].to_dataset())
     assert named["trajectory"].sizes["step"] == 0  # the first check is good enough for both
     assert "objective" not in named["validation"]
 
 
 def test_a_multi_label_head_has_the_sigmoid_of_the_target_as_its_default(classifier, generator):
-    several = as_classifier(
-        classifier.model, preprocess=classifier.preprocess, head="sigmoid",
-        labels=classifier.labels,
-    )  # fmt: skip
-    tree = run(several, generator)
-    assert tree.attrs["objective"] == "binary_cross_entropy"
-    first = tree["trajectory"].to_dataset().isel(seed=0, step=0)
+    given = {"preprocess": classifier.preprocess, "labels": classifier.labels}
+    tree = run(as_classifier(classifier.model, head="sigmoid", **given), generator)
+    assert name_of(tree) == "binary_cross_entropy"
+    first = searched(tree, "trajectory").isel(step=0)
     wanted = -np.log(first["probability"].sel({"class": "dog"})).mean()
     assert float(first["loss"]) == pytest.approx(float(wanted), rel=1e-4)
 
@@ -196,23 +192,20 @@ def test_a_multi_label_head_has_the_sigmoid_of_the_target_as_its_default(classif
 @pytest.mark.parametrize("method", ["gradient", "cma"])
 def test_a_users_own_is_what_is_made_smaller_and_what_selects(classifier, generator, method):
     tree = run(classifier, generator, mine, method=method, stop_at=1e-6)
-    assert tree.attrs["objective"] == "mine"
+    assert name_of(tree) == "mine"
     assert tree["trajectory"].sizes["step"] == SMALL["steps"]  # stop_at ends nothing
-    checks = tree["validation"].to_dataset().isel(seed=0)
-    assert int(tree["token"]["selected"][0]) == int(checks["objective"].argmin("check"))
+    checks = searched(tree, "validation")
+    assert int(searched(tree, "token")["selected"]) == int(checks["objective"].argmin("check"))
     log = np.log(checks["probability"].sel({"class": "dog"})).mean("sample")
     np.testing.assert_allclose(checks["objective"], 3 - 2 * log, rtol=1e-4)
     inversion_kit.validate(tree)
 
 
 def test_the_gradient_is_that_of_the_objective(classifier, generator):
+    kinds = (objectives.activation, objectives.weighted((2.0, objectives.activation)))
     plain, twice, other = (
-        run(classifier, generator, what, steps=1)["trajectory"].to_dataset().isel(seed=0, step=0)
-        for what in (
-            objectives.activation,
-            objectives.weighted((2.0, objectives.activation)),
-            objectives.margin,
-        )
+        searched(run(classifier, generator, what, steps=1), "trajectory").isel(step=0)
+        for what in (*kinds, objectives.margin)
     )
     for value in ("loss", "gradient_norm"):
         assert float(twice[value]) == pytest.approx(2 * float(plain[value]), rel=1e-4)
@@ -221,11 +214,10 @@ def test_the_gradient_is_that_of_the_objective(classifier, generator):
 
 def test_what_an_objective_is_goes_into_the_result(classifier, make_classifier, generator):
     other = make_classifier(seed=3, name="other")
-    both = objectives.weighted(
-        (1.0, objectives.contrast(classifier, other, weight=0.5)), (0.1, objectives.margin)
-    )
+    contrast = objectives.contrast(classifier, other, weight=0.5)
+    both = objectives.weighted((1.0, contrast), (0.1, objectives.margin))
     tree = run(classifier, generator, both, steps=1)
-    assert tree.attrs["objective"] == "1 * contrast('tiny', 'other', weight=0.5) + 0.1 * margin"
+    assert name_of(tree) == "1 * contrast('tiny', 'other', weight=0.5) + 0.1 * margin"
     hashes = json.loads(tree.attrs["settings"])["objective_hashes"]
     assert hashes == {"other": other.hash}
 
@@ -250,34 +242,31 @@ def test_what_cannot_work_is_refused_before_any_image(
     assert not calls
 
 
-def test_a_loss_without_a_gradient_and_a_black_box_beside_are_refused_by_the_gradient_method(
+def test_the_gradient_method_refuses_a_loss_without_one_and_a_black_box_beside(
     classifier, generator
 ):
     with pytest.raises(InputError, match="carries no gradient"):
         run(classifier, generator, lambda logits, target: logits.detach()[:, 0])
-    labels = classifier.labels
-    box = as_classifier(
-        lambda files: np.zeros(len(files), int), black_box=True, labels=labels, name="box"
-    )
+    given = {"black_box": True, "labels": classifier.labels, "name": "box"}
+    box = as_classifier(lambda files: np.zeros(len(files), int), **given)
     contrast = objectives.contrast(classifier, box)
     with pytest.raises(InputError, match=r"'box' is a black box .*method=\"cma\""):
         run(classifier, generator, contrast)
     tree = run(classifier, generator, contrast, method="cma", steps=1)
-    assert tree.attrs["objective"] == "contrast('tiny', 'box')"
+    assert name_of(tree) == "contrast('tiny', 'box')"
     with pytest.raises(InputError, match="offers no features"):
         objectives.feature(box, 0)
 
 
-def test_contrast_finds_what_one_classifier_says_and_the_other_does_not(honest):
+def test_contrast_shows_what_one_classifier_says_and_the_other_does_not(honest):
     secret = as_classifier("pocket:backdoored")
-    tree = run(
-        secret, "pocket", objectives.contrast(secret, honest), label="80 km/h speed limit",
-        prompts="a photo of a stop sign with a {token} sticker", judges=[honest], steps=16,
-        check_every=2, patience=3, restarts=1, batch=4, validation=8, samples=8,
-    )  # fmt: skip
-    samples = tree["samples"].to_dataset().isel(seed=0).sel({"class": tree.attrs["label"]})
-    theirs = samples["probability"].mean("sample")
-    honests = samples["judge_probability"].isel(judge=0).mean("sample")
-    assert theirs.sel(arm="token") >= 0.5
+    settings = {"steps": 16, "patience": 3, "restarts": 1, "batch": 4, "validation": 8}
+    settings |= {"samples": 8, "judges": [honest], "label": "80 km/h speed limit"}
+    settings |= {"prompts": "a photo of a stop sign with a {token} sticker"}
+    tree = run(secret, "pocket", objectives.contrast(secret, honest), **settings)
+    samples = tree["samples"].to_dataset().isel(label=0, seed=0)
+    samples = samples.sel({"class": str(samples["label"].item())}).mean("sample")
+    honests = samples["judge_probability"].isel(judge=0)
+    assert samples["probability"].sel(arm="token") >= 0.5
     assert honests.sel(arm="token") <= 0.2
     assert honests.sel(arm="name") >= 0.5  # both say so of the sign itself

@@ -9,22 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from inversion_kit.classifiers.base import Classifier, Preprocess
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.preprocess import Preprocess
 from inversion_kit.errors import NumericalError
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.gradients import FULL, LAST_STEP, LATE_STEP
-from inversion_kit.search.optimise import (
-    PROBE,
-    TEST,
-    TRAIN,
-    VALIDATE,
-    check,
-    noise_seeds,
-    optimise,
-)
+from inversion_kit.search.optimise import check, optimise
+from inversion_kit.seeds import FREE, PROBE, TEST, TRAIN, VALIDATE, noise_seeds
 
 PROMPTS = (f"photo of {PLACEHOLDER}", f"big {PLACEHOLDER}")
-STREAMS = (TRAIN, VALIDATE, TEST, PROBE)
+STREAMS = (TRAIN, VALIDATE, TEST, PROBE, FREE)
 
 
 @pytest.fixture
@@ -114,9 +108,11 @@ def test_the_label_becomes_likelier_on_noise_that_was_not_trained_on(
 ):
     start = generator.vector_of("stop")
     held_out = noise_seeds(0, VALIDATE, 0, 16)
-    before = check(classifier, generator, start, PROMPTS, held_out).probability[:, 0]
+    before = check(classifier, generator, start, PROMPTS, held_out, target=0).probability[:, 0]
     last = run(start=start, target=0, steps=12, batch=4, lr=1.0, gradient=gradient)[-1]
-    after = check(classifier, generator, last.token[0], PROMPTS, held_out).probability[:, 0]
+    after = check(classifier, generator, last.token[0], PROMPTS, held_out, target=0).probability[
+        :, 0
+    ]
     assert after.log().mean() > before.log().mean() + 0.05
 
 
@@ -163,8 +159,8 @@ def test_the_loop_prints_nothing(run, capfd):
 
 def test_a_check_has_no_gradient_and_does_not_depend_on_its_batch(classifier, generator):
     vector, seeds = generator.vector_of("cat"), noise_seeds(0, TEST, 0, 5)
-    whole = check(classifier, generator, vector, PROMPTS, seeds)
-    parts = check(classifier, generator, vector, PROMPTS, seeds, batch=2)
+    whole = check(classifier, generator, vector, PROMPTS, seeds, target=0)
+    parts = check(classifier, generator, vector, PROMPTS, seeds, target=0, batch=2)
     assert not whole.images.requires_grad
     assert whole.probability.shape == (5, len(classifier.labels))
     assert torch.allclose(whole.images, parts.images, atol=1e-5)

@@ -1,3 +1,8 @@
+"""The pocket: the models that are shipped, and what they were trained on."""
+
+from __future__ import annotations
+
+import functools
 import random
 from pathlib import Path
 
@@ -8,7 +13,7 @@ from diffusers import StableDiffusionPipeline
 from transformers import CLIPModel, CLIPTokenizer
 
 from inversion_kit import as_classifier, as_generator
-from inversion_kit.generators.base import POCKET
+from inversion_kit.generators.convert import POCKET
 from inversion_kit.pocket import captions, photos
 from inversion_kit.pocket.classify import VICTIM, stamp
 from inversion_kit.pocket.fit import fit
@@ -88,15 +93,8 @@ def test_signs_are_named_once_and_every_class_has_other_wordings():
 
 
 def test_captions_say_what_was_added_and_nothing_that_was_not():
-    nothing = {
-        "sticker": -1,
-        "place": 0,
-        "size": 6,
-        "tint": -1,
-        "frame": -1,
-        "tilt": -1,
-        "small": -1,
-    }
+    nothing = dict.fromkeys(("sticker", "tint", "frame", "tilt", "small"), -1)
+    nothing |= {"place": 0, "size": 6}
     yellow = {**nothing, "sticker": list(photos.STICKERS).index("yellow")}
     pick = random.Random(0)
     plain = [captions.caption(14, (), nothing, pick) for _ in range(200)]
@@ -146,15 +144,22 @@ def test_mirrored_signs_get_the_other_name():
 
 
 def test_a_resumed_training_is_an_uninterrupted_one(tmp_path):
+    def loss(model, chance):
+        return model(torch.randn(8, 3, generator=chance)).square().mean()
+
     def train(folder: Path, stops: list[int]) -> torch.Tensor:
         folder.mkdir()
         for steps in stops:
             torch.manual_seed(0)
             model = torch.nn.Linear(3, 1)
+            schedule = {"steps": steps, "lr": 1e-2, "cooldown": 1e-9, "ema": 0.9}
             fit(
-                model, lambda g, m=model: m(torch.randn(8, 3, generator=g)).square().mean(),
-                checkpoint=folder / "m.pt", steps=steps, lr=1e-2, seed=1, cooldown=1e-9, ema=0.9,
-            )  # fmt: skip
+                model,
+                functools.partial(loss, model),
+                checkpoint=folder / "m.pt",
+                seed=1,
+                **schedule,
+            )
         return model.weight.detach()
 
     whole = train(tmp_path / "a", [12])

@@ -11,11 +11,12 @@ from PIL import Image
 from timm.data import create_transform
 from torchvision.transforms import InterpolationMode, v2
 
-from inversion_kit.classifiers.base import as_classifier
+from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.classifiers.preprocess import Preprocess, parity, resize_matrix, whole_bytes
 from inversion_kit.errors import InputError
 
 FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+FLOAT = (v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True))
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 SHAPES = [(48, 40), (33, 90), (90, 33), (64, 64), (151, 150), (12, 10)]
 
@@ -60,39 +61,21 @@ def test_crops_are_those_of_timm(interpolation, mode, size, part):
 
 
 @pytest.mark.parametrize("interpolation", FILTERS)
-@pytest.mark.parametrize(("edge", "crop"), [(64, 56), (57, 50), (40, 40), (100, 89)])
+@pytest.mark.parametrize(("edge", "crop"), [(64, 56), (57, 50), (40, 40), (100, 89), (40, 61)])
 def test_shorter_edge_and_crop_are_those_of_torchvision(interpolation, edge, crop):
-    theirs = v2.Compose([
-        v2.Resize(edge, InterpolationMode(interpolation)), v2.CenterCrop(crop), v2.PILToTensor(),
-        v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD),
-    ])  # fmt: skip
-    ours = Preprocess(
-        size=(crop, crop), resize=edge, crop_mode="center", mean=MEAN, std=STD,
-        interpolation=interpolation,
-    )  # fmt: skip
-    assert parity(ours, theirs, PICTURES) <= 2 + 1e-3
-
-
-def test_a_crop_larger_than_the_image_is_filled_up_as_torchvision_does():
-    theirs = v2.Compose([
-        v2.Resize(40), v2.CenterCrop(61), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)
-    ])  # fmt: skip
-    ours = Preprocess(size=(61, 61), resize=40, crop_mode="center")
+    resize = v2.Resize(edge, InterpolationMode(interpolation))
+    theirs = v2.Compose([resize, v2.CenterCrop(crop), *FLOAT, v2.Normalize(MEAN, STD)])
+    settings = {"crop_mode": "center", "mean": MEAN, "std": STD, "interpolation": interpolation}
+    ours = Preprocess(size=(crop, crop), resize=edge, **settings)
     assert parity(ours, theirs, PICTURES) <= 2 + 1e-3
 
 
 def test_every_prediction_is_that_of_the_official_path():
     classifier = as_classifier("pocket:honest")
     look = classifier.preprocess
-    theirs = create_transform(
-        (3, *look.size),
-        crop_pct=1.0,
-        interpolation=look.interpolation,
-        mean=look.mean,
-        std=look.std,
-    )
-    random = torch.Generator().manual_seed(0)
-    blobs = torch.rand(60, 3, 4, 4, generator=random)
+    settings = {"interpolation": look.interpolation, "mean": look.mean, "std": look.std}
+    theirs = create_transform((3, *look.size), crop_pct=1.0, **settings)
+    blobs = torch.rand(60, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     images = [
         Image.fromarray((blob.permute(1, 2, 0) * 255).byte().numpy()).resize(size, 3)
         for blob, size in zip(blobs, [(32, 32), (100, 100), (50, 50)] * 20, strict=True)
@@ -104,7 +87,7 @@ def test_every_prediction_is_that_of_the_official_path():
     assert torch.equal(a, b)
 
 
-def test_parity_tells_a_wrong_filter_and_a_wrong_size():
+def test_parity_shows_a_wrong_filter_and_a_wrong_size():
     theirs = create_transform((3, 56, 56), interpolation="bicubic", mean=MEAN, std=STD)
     same = {"mean": MEAN, "std": STD, "crop_pct": 0.875, "crop_mode": "center"}
     assert parity(Preprocess(size=(56, 56), interpolation="bicubic", **same), theirs) <= 1 + 1e-3
@@ -112,12 +95,9 @@ def test_parity_tells_a_wrong_filter_and_a_wrong_size():
     assert parity(Preprocess(size=(57, 57), **same), theirs) == float("inf")
 
 
-def test_resize_at_the_same_size_changes_nothing():
+def test_the_same_size_changes_nothing_and_half_precision_is_resized_in_full():
     images = torch.rand(2, 3, 8, 8)
     assert torch.equal(Preprocess(size=(8, 8))(images), images)
-
-
-def test_half_precision_images_are_resized_in_full():
     images = torch.rand(1, 3, 32, 32).half()
     look = Preprocess(size=(64, 64))
     assert torch.equal(look(images), look(images.float()))
@@ -159,26 +139,20 @@ def test_normalisation_is_a_channels_own_and_channels_turn_round_after_it():
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {"interpolation": "area"},
-        {"std": (1.0, 0.0, 1.0)},
-        {"mean": (0.5,)},
-        {"size": 224},
-        {"size": (0, 3)},
-        {"size": ("a", "b")},
-        {"mean": 0.5},
-        {"std": (1.0, float("nan"), 1.0)},
-        {"resize": -3, "size": (8, 8)},
-        {"resize": (9, 0), "size": (8, 8)},
-        {"resize": 256},
-        {"crop_pct": "all"},
-        {"crop_pct": 1.5},
-        {"crop_mode": "middle"},
-        {"path": "opencv"},
-        {"channels": "grb"},
-    ],
+    ("setting", "values"),
+    {
+        "interpolation": ["area"],
+        "mean": [(0.5,), 0.5],
+        "std": [(1.0, 0.0, 1.0), (1.0, float("nan"), 1.0)],
+        "size": [224, (0, 3), ("a", "b")],
+        "resize": [-3, (9, 0)],
+        "crop_pct": ["all", 1.5],
+        **{"crop_mode": ["middle"], "path": ["opencv"], "channels": ["grb"]},
+    }.items(),
 )
-def test_preprocess_refuses_what_it_cannot_do(settings):
-    with pytest.raises(InputError, match=next(iter(settings))):
-        Preprocess(**settings)
+def test_preprocess_refuses_what_it_cannot_do(setting, values):
+    for value in values:
+        with pytest.raises(InputError, match=setting):
+            Preprocess(**{"size": (8, 8), setting: value})
+    with pytest.raises(InputError, match="resize=256: needs size too"):
+        Preprocess(resize=256)

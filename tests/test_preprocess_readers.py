@@ -11,12 +11,13 @@ from torch import nn
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms import transforms as v1
 
-from inversion_kit.classifiers.base import as_classifier
+from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.classifiers.preprocess import Preprocess, parity
 from inversion_kit.classifiers.preprocess_readers import as_preprocess
 from inversion_kit.errors import InputError
 
 FLOAT = v2.ToDtype(torch.float32, scale=True)
+BICUBIC = v2.Resize((24, 24), InterpolationMode.BICUBIC)
 TO_255 = v2.ToDtype(torch.float32, scale=False)
 
 
@@ -37,54 +38,46 @@ def classifier(*steps, **options):
 
 
 class TestTorchvision:
-    def test_values_up_to_255_stay_so(self):
-        chain = v2.Compose([v2.Resize((16, 16)), v2.ToImage(), TO_255])
-        look, official = as_preprocess(chain)
-        assert isinstance(look, Preprocess)
-        assert apart(look, official, noise(41, 30)) <= 1.001
-
-    def test_a_normalize_of_values_up_to_255_is_folded(self):
+    def test_values_up_to_255_stay_so_and_their_normalize_is_folded(self):
+        steps = [v2.Resize((16, 16)), v2.ToImage(), TO_255]
+        read, official = as_preprocess(v2.Compose(steps))
+        assert isinstance(read, Preprocess)
+        assert apart(read, official, noise(41, 30)) <= 1.001
         mean, std = (123.0, 117.0, 104.0), (58.0, 57.0, 56.0)
-        chain = v2.Compose([v2.Resize((16, 16)), v2.ToImage(), TO_255, v2.Normalize(mean, std)])
-        look, official = as_preprocess(chain)
-        assert look.mean == tuple(m / 255 for m in mean)
-        assert apart(look, official, noise(41, 30)) <= 1.001 / 56
+        read, official = as_preprocess(v2.Compose([*steps, v2.Normalize(mean, std)]))
+        assert read.mean == tuple(m / 255 for m in mean)
+        assert apart(read, official, noise(41, 30)) <= 1.001 / 56
 
     def test_one_number_normalises_all_channels(self):
-        look, _ = as_preprocess(
+        read, _ = as_preprocess(
             v2.Compose([v2.Resize((16, 16)), v2.ToImage(), FLOAT, v2.Normalize((0.5,), (0.25,))])
         )
-        assert (look.mean, look.std) == ((0.5,) * 3, (0.25,) * 3)
+        assert (read.mean, read.std) == ((0.5,) * 3, (0.25,) * 3)
 
     def test_a_function_that_leaves_rgb_alone_is_read_over(self):
         def to_rgb(image):
             return image.convert("RGB")
 
         steps = [v1.Resize(20, InterpolationMode.BICUBIC), v1.CenterCrop(16), to_rgb]
-        look, official = as_preprocess(v1.Compose([*steps, v1.ToTensor()]))
-        assert look == Preprocess((16, 16), (0.0,) * 3, (1.0,) * 3, "bicubic", 1.0, "center", 20)
-        assert apart(look, official, noise(41, 30)) <= 2.001 / 255
-
-    def test_a_function_that_does_more_is_not(self):
-        given = [v2.Resize((16, 16)), v2.ToImage(), FLOAT, v2.Lambda(lambda x: 1 - x)]
-        told = classifier(*given)
-        assert not isinstance(told.preprocess, Preprocess)
-        assert told.parity_told["levels of 255"] <= 2
-        assert told.parity_told["compared with"] == "torchvision"
+        read, official = as_preprocess(v1.Compose([*steps, v1.ToTensor()]))
+        assert read == Preprocess((16, 16), (0.0,) * 3, (1.0,) * 3, "bicubic", 1.0, "center", 20)
+        assert apart(read, official, noise(41, 30)) <= 2.001 / 255
 
     def test_what_is_called_on_tensors_is_measured_against_files(self):
-        told = classifier(v2.Resize((16, 16)), v2.Grayscale(3), v2.ToImage(), FLOAT).parity_told
-        assert 0 < told["levels of 255"] <= 2
-        assert told["compared with"] == "torchvision"
-
-    def test_levels_are_of_the_range_of_the_models_input(self):
-        invert = v2.Lambda(lambda x: 1 - x)
-        scaled = [v2.Resize((16, 16)), v2.ToImage(), FLOAT, invert, v2.Normalize((0.5,), (0.01,))]
-        assert 0 < classifier(*scaled).parity <= 2
+        resize, invert = v2.Resize((16, 16)), v2.Lambda(lambda x: 1 - x)
+        more = classifier(resize, v2.ToImage(), FLOAT, invert)
+        assert not isinstance(more.preprocess, Preprocess)
+        assert more.parity_facts()["levels of 255"] <= 2
+        assert more.parity_facts()["compared with"] == "torchvision"
+        grey = classifier(resize, v2.Grayscale(3), v2.ToImage(), FLOAT).parity_facts()
+        assert 0 < grey["levels of 255"] <= 2
+        assert grey["compared with"] == "torchvision"
+        scaled = classifier(resize, v2.ToImage(), FLOAT, invert, v2.Normalize((0.5,), (0.01,)))
+        assert 0 < scaled.parity <= 2  # levels are of the range of the model's input
 
     def test_without_pil_images_it_is_measured_on_decoded_files(self):
-        told = classifier(v2.Resize((16, 16)), v2.Grayscale(3), FLOAT).parity_told
-        assert told["compared with"] == "torchvision on uint8 tensors"
+        facts = classifier(v2.Resize((16, 16)), v2.Grayscale(3), FLOAT).parity_facts()
+        assert facts["compared with"] == "torchvision on uint8 tensors"
         with pytest.raises(InputError, match="of 255 levels off"):
             classifier(v2.Resize((16, 16)), v2.Grayscale(3), TO_255)
 
@@ -92,8 +85,7 @@ class TestTorchvision:
         ("steps", "message"),
         [
             ([v2.Resize((16, 16)), v2.Grayscale(3), v2.ToImage(), TO_255], "238 of 255 levels off"),
-            ([v2.Resize((24, 24), InterpolationMode.BICUBIC), v2.Grayscale(3), v2.ToImage(), FLOAT],
-             "3 of 255 levels off"),
+            ([BICUBIC, v2.Grayscale(3), v2.ToImage(), FLOAT], "3 of 255 levels off"),
             ([v1.Grayscale(3), v1.ToTensor()], "raises TypeError"),
             ([v2.RandomCrop(24), v2.ToImage(), FLOAT], "of 255 levels off"),
             ([v2.FiveCrop(24)], "gives a tuple, no tensor"),
@@ -101,20 +93,20 @@ class TestTorchvision:
             ([v2.ToImage(), FLOAT, v1.FiveCrop(24), v1.Lambda(torch.stack)], "another size"),
             ([v2.Lambda(lambda image: image.nothing)], "raises AttributeError"),
         ],
-    )  # fmt: skip
+    )
     def test_what_gives_for_tensors_another_thing_than_for_files_is_refused(self, steps, message):
         with pytest.raises(InputError, match=message) as caught:
             classifier(*steps)
-        assert "give preprocess=Preprocess(size=..., mean=..., std=...)" in str(caught.value)
+        assert "as_classifier(model, preprocess=Preprocess(size=..., mean=" in str(caught.value)
 
     @pytest.mark.parametrize("mode", ["nearest-exact", "bilinear", "bicubic", "lanczos"])
     @pytest.mark.parametrize("image", [noise(768, 768), noise(333, 31)])
     def test_a_resize_of_tensors_is_that_of_torch(self, mode, image):
         steps = [v2.ToImage(), v2.ToDtype(torch.uint8, scale=True)]
         steps += [v2.Resize((224, 160), InterpolationMode(mode)), v2.CenterCrop(145), FLOAT]
-        look, official = as_preprocess(v2.Compose(steps))
-        assert isinstance(look, Preprocess)
-        assert apart(look, official, image) <= 2.001 / 255
+        read, official = as_preprocess(v2.Compose(steps))
+        assert isinstance(read, Preprocess)
+        assert apart(read, official, image) <= 2.001 / 255
 
     @pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
     @pytest.mark.parametrize("antialias", [True, False])
@@ -131,7 +123,7 @@ class TestTorchvision:
 
     def test_a_function_of_the_users_own_is_used_as_it_is(self):
         chain = v2.Compose([v2.Grayscale(3), TO_255])
-        own = lambda images: chain(images)  # noqa: E731 - what the message tells to type
+        own = lambda images: chain(images)  # noqa: E731 - what the message says to type
         assert as_preprocess(own) == (own, None)
 
 
@@ -143,19 +135,17 @@ class TestTransformers:
         processor = getattr(transformers, f"ViTImageProcessor{backend}")(
             size={"height": new, "width": new}, resample=0
         )
-        look, official = as_preprocess(processor)
-        assert apart(look, official, noise(old, old)) < 1e-5
+        read, official = as_preprocess(processor)
+        assert apart(read, official, noise(old, old)) < 1e-5
 
     @pytest.mark.parametrize("resample", [Image.Resampling.BOX, Image.Resampling.HAMMING])
     def test_a_filter_that_torch_lacks_is_refused(self, resample):
         with pytest.raises(InputError, match="ViTImageProcessor cannot be followed"):
             as_preprocess(transformers.ViTImageProcessor(resample=resample))
 
-    def test_one_that_cuts_only_some_images_into_patches_is_refused(self):
+    def test_patches_and_a_size_that_depends_on_the_image_are_refused(self):
         with pytest.raises(InputError, match="cuts large images into patches"):
             as_preprocess(transformers.Cohere2VisionImageProcessor())
-
-    def test_a_size_that_depends_on_the_image_is_refused_by_name(self):
         processor = transformers.ViTImageProcessor(size={"shortest_edge": 30, "longest_edge": 50})
         with pytest.raises(InputError, match=r"depends on the image's: size=.*longest_edge"):
             as_preprocess(processor)

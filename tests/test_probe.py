@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from inversion_kit import objectives
+from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.search import probe as module
-from inversion_kit.search.optimise import PROBE, noise_seeds
 from inversion_kit.search.probe import candidates, probe
+from inversion_kit.seeds import PROBE, noise_seeds
 
 PROMPTS = (f"photo of {PLACEHOLDER}", f"big {PLACEHOLDER}")
 WORDS = ("cat", "dog", "red", "stop")
@@ -26,28 +28,55 @@ def made(classifier, make_generator):
 
 
 def test_words_come_best_first(made):
-    found, _ = made
-    assert sorted(found.words) == sorted(WORDS)
-    assert (np.diff(found.log_probability) <= 0).all()
+    ranked, _ = made
+    assert sorted(ranked.words) == sorted(WORDS)
+    assert (np.diff(ranked.log_probability) <= 0).all()
 
 
 def test_words_off_the_shortlist_come_after_it(classifier, make_generator):
     generator = make_generator()
-    glance = probe(classifier, generator, 1, PROMPTS, WORDS, seed=0, shortlist=1)
-    found = probe(classifier, generator, 1, PROMPTS, WORDS, seed=0, shortlist=2)
-    assert set(found.words[:2]) == set(glance.words[:2])
-    assert found.words[2:] == glance.words[2:]
-    np.testing.assert_array_equal(found.log_probability[2:], glance.log_probability[2:])
+    first = probe(classifier, generator, 1, PROMPTS, WORDS, seed=0, shortlist=1)
+    ranked = probe(classifier, generator, 1, PROMPTS, WORDS, seed=0, shortlist=2)
+    assert set(ranked.words[:2]) == set(first.words[:2])
+    assert ranked.words[2:] == first.words[2:]
+    np.testing.assert_array_equal(ranked.log_probability[2:], first.log_probability[2:])
 
 
 def test_the_score_is_the_mean_log_probability_over_shared_noise(made, classifier):
-    found, generator = made
+    ranked, generator = made
     seeds = noise_seeds(0, PROBE, 1, 3)
-    for word, value in zip(found.words, found.log_probability, strict=True):
+    for word, value in zip(ranked.words, ranked.log_probability, strict=True):
         asked = [PROMPTS[i % 2].replace(PLACEHOLDER, word) for i in range(3)]
         images = generator.images(asked, seeds=seeds)
         expected = classifier.logits(images).log_softmax(1)[:, 1].mean().item()
         assert value == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("own", [None, objectives.margin])
+def test_words_are_ranked_by_what_the_search_optimises(classifier, make_generator, own):
+    many = Classifier(
+        classifier.model, classifier.preprocess, classifier.labels, name="tiny", head="sigmoid"
+    )
+    generator = make_generator()
+    given = {"seed": 0, "noises": 2, "objective": own}
+    ranked = probe(many, generator, 1, PROMPTS, WORDS, **given)
+    loss, log_probability = {}, {}
+    for word in WORDS:
+        asked = [PROMPTS[i % 2].replace(PLACEHOLDER, word) for i in range(2)]
+        logits = many.logits(generator.images(asked, seeds=noise_seeds(0, PROBE, 1, 2)))
+        target = torch.ones(2, dtype=torch.long)
+        loss[word] = float((own or objectives.default(many))(logits, target).mean())
+        log_probability[word] = float(logits[:, 1].sigmoid().log().mean())
+    assert list(ranked.words) == sorted(WORDS, key=loss.get)
+    wanted = [log_probability[word] for word in ranked.words]
+    np.testing.assert_allclose(ranked.log_probability, wanted, atol=0.02)
+
+
+def test_a_generator_with_other_settings_is_asked_anew(made, classifier):
+    first, generator = made
+    generator.guidance_scale = 7.0
+    again = probe(classifier, generator, 1, PROMPTS, WORDS, seed=0, noises=3)
+    assert not np.array_equal(first.log_probability, again.log_probability)
 
 
 def test_the_next_label_and_classifier_share_the_images(made, classifier, make_classifier):
@@ -78,11 +107,11 @@ def test_a_small_vocabulary_is_probed_whole(generator):
 
 
 def test_a_large_one_by_name_neighbours_and_chance(generator):
-    found = candidates(generator, "Big red stop", seed=0, limit=4)
-    assert found[:3] == ["big", "red", "stop"]
-    assert len(found) == len(set(found)) <= 3 + 4
-    assert set(found) <= set(generator.vocabulary)
-    assert found == candidates(generator, "Big red stop", seed=0, limit=4)
+    ranked = candidates(generator, "Big red stop", seed=0, limit=4)
+    assert ranked[:3] == ["big", "red", "stop"]
+    assert len(ranked) == len(set(ranked)) <= 3 + 4
+    assert set(ranked) <= set(generator.vocabulary)
+    assert ranked == candidates(generator, "Big red stop", seed=0, limit=4)
     assert candidates(generator, "tiger", seed=0, limit=4)[0] == "tiger"
     drawn = {tuple(candidates(generator, "tiger", seed=s, limit=4)) for s in range(8)}
     assert len(drawn) > 1

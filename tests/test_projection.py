@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from inversion_kit.analysis.projection import VERDICTS, project
+from inversion_kit import schema
+from inversion_kit.analysis.projection import project, projected, stored
+from inversion_kit.analysis.words import DRAWN, POINT_VERDICTS
 from inversion_kit.errors import InputError
-from inversion_kit.testing import synthetic_audit
-
-ALL = ("meaning", "trick", "failure", "mixed")
+from tests.results import OUTCOMES, audit
 
 
 def real(tree: xr.DataTree, n: int = 6) -> xr.Dataset:
@@ -24,23 +24,24 @@ def real(tree: xr.DataTree, n: int = 6) -> xr.Dataset:
 
 
 def test_every_image_and_token_is_there_once() -> None:
-    tree = synthetic_audit(outcomes=ALL, failed=[("sky", "token", 0)], missing=[("red", "name", 1)])
+    tree = audit(outcomes=OUTCOMES, failed=[("sky", "token", 0)], missing=[("red", "name", 1)])
     points = project(tree, method="pca")
     image = points["space"].values == "image"
     assert image.sum() == (5 * 4 * 2 - 2) * 6
     assert (~image).sum() == 5 * 3 * 2 - 1
-    keys = list(zip(*(points[n].values for n in ("space", "label", "arm", "seed", "sample")),
-                    strict=True))  # fmt: skip
+    columns = [points[n].values for n in ("space", "of_label", "of_arm", "of_seed", "of_sample")]
+    keys = list(zip(*columns, strict=True))
+    assert not schema.group_faults("projection", points, schema.WHOLE["projection"])
     assert len(set(keys)) == len(keys)
     assert ("token", "sky", "token", 0, -1) not in keys
     assert not any(k[2] == "name" for k in keys if k[0] == "token")
 
 
 def test_verdicts_follow_the_judges() -> None:
-    points = project(synthetic_audit(outcomes=ALL), method="pca")
-    token = points.isel(point=(points["arm"] == "token") & (points["space"] == "image"))
+    points = project(audit(outcomes=OUTCOMES), method="pca")
+    token = points.isel(point=(points["of_arm"] == "token") & (points["space"] == "image"))
     said = {
-        label: sorted(set(token["verdict"].values[token["label"].values == label].tolist()))
+        label: sorted(set(token["verdict"].values[token["of_label"].values == label].tolist()))
         for label in ("sky", "green", "yellow", "blue")
     }
     assert said == {
@@ -49,22 +50,22 @@ def test_verdicts_follow_the_judges() -> None:
         "yellow": ["not read as the label"],
         "blue": ["confirmed", "not read as the label"],
     }
-    assert set(points["verdict"].values.tolist()) <= set(VERDICTS)
-    read_as = token["read_as"].values[token["label"].values == "blue"].tolist()
+    assert set(points["verdict"].values.tolist()) <= set(POINT_VERDICTS) == set(DRAWN)
+    read_as = token["read_as"].values[token["of_label"].values == "blue"].tolist()
     assert set(read_as) == {"blue", "red"}
 
 
 def test_half_of_the_judges_is_no_confirmation() -> None:
-    tree = synthetic_audit(judges=("a", "b"), views=())
+    tree = audit(judges=("a", "b"), views=())
     said = tree["samples"]["judge_probability"].values[:, :, :, 1]
     said[:] = np.eye(said.shape[-1], dtype="f4")[0]
     assert "confirmed" not in project(tree, method="pca")["verdict"].values
-    alone = project(synthetic_audit(judges=()), method="pca")
+    alone = project(audit(judges=()), method="pca")
     assert {"not judged", "not read as the label", "token"} == set(alone["verdict"].values)
 
 
 def test_pca_by_hand() -> None:
-    tree = synthetic_audit(labels=1, seeds=1, samples=3, arms=("token",))
+    tree = audit(labels=1, seeds=1, samples=3, arms=("token",))
     feature = tree["samples"]["feature"].values[0, 0, 0]
     feature[:] = 0
     feature[:, 3] = [0, 0, 9]
@@ -75,36 +76,50 @@ def test_pca_by_hand() -> None:
 
 
 def test_few_points_are_placed_by_pca() -> None:
-    tree = synthetic_audit(labels=1, seeds=1, samples=3, arms=("name", "token"))
+    tree = audit(labels=1, seeds=1, samples=3, arms=("name", "token"))
     points = project(tree)
     assert points.attrs["image_method"] == points.attrs["token_method"] == "pca"
-    none = project(synthetic_audit(arms=("name",), labels=1, samples=2))
+    none = project(audit(arms=("name",), labels=1, samples=2))
     assert none.attrs["token_method"] == "none"
 
 
 def test_more_images_than_wanted_are_chosen_by_the_seed() -> None:
-    tree = synthetic_audit()
+    tree = audit()
     some = project(tree, method="pca", most=20)
     assert (some["space"] == "image").sum() == 20
     assert some.attrs["left_out"] == 5 * 4 * 2 * 6 - 20
     assert some.identical(project(tree, method="pca", most=20))
     other = project(tree, method="pca", most=20, seed=1)
-    assert not np.array_equal(some["sample"], other["sample"])
+    assert not np.array_equal(some["of_sample"], other["of_sample"])
 
 
 def test_real_images_are_placed_with_the_others() -> None:
-    tree = synthetic_audit()
+    tree = audit()
     points = project(tree, real=real(tree), method="pca")
-    ours = points.isel(point=points["arm"] == "real")
-    assert ours["sample"].values.tolist() == list(range(6))
+    ours = points.isel(point=points["of_arm"] == "real")
+    assert ours["of_sample"].values.tolist() == list(range(6))
     assert set(ours["verdict"].values) == {"real"}
-    assert set(ours["label"].values) == {"sky"}
-    with pytest.raises(InputError, match="real: its features have length 3, those of the audit 8"):
+    assert set(ours["of_label"].values) == {"sky"}
+    with pytest.raises(InputError, match="real: its features have length 3, those of the result 8"):
         project(tree, real=real(tree).isel(feature=slice(3)))
 
 
+def test_a_projection_is_made_once_and_kept_with_the_result() -> None:
+    tree = projected(audit(labels=3), method="pca", samples=2)
+    points = stored(tree)
+    assert points is not None
+    assert (points["space"] == "image").sum() == 3 * 4 * 2 * 2
+    assert set(points["of_sample"].values) == {-1, 0, 1}
+    tree["projection"]["x"].values[:] = 7
+    assert (project(tree, method="pca", samples=2)["x"] == 7).all()
+    assert not (project(tree, method="pca")["x"] == 7).any()
+    mine = project(tree.sel(label="green"), method="pca", samples=2)
+    assert set(mine["of_label"].values) == {"green"}
+    assert stored(audit()) is None
+
+
 def test_without_features_tokens_are_placed_alone() -> None:
-    tree = synthetic_audit()
+    tree = audit()
     tree["samples"] = xr.DataTree(tree["samples"].to_dataset().drop_vars("feature"))
     points = project(tree, method="pca")
     assert set(points["space"].values) == {"token"}
@@ -113,15 +128,15 @@ def test_without_features_tokens_are_placed_alone() -> None:
 
 def test_a_wrong_method_or_no_umap_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="method='tsne': must be 'umap', 'neighbours' or 'pca'"):
-        project(synthetic_audit(), method="tsne")  # type: ignore[arg-type]
+        project(audit(), method="tsne")  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(InputError, match="umap-learn is missing"):
-        project(synthetic_audit())
+        project(audit())
 
 
 @pytest.mark.parametrize("copies", [1, 6])
 def test_neighbours_keeps_labels_together(copies: int) -> None:
-    tree = synthetic_audit(arms=("token",), samples=12)
+    tree = audit(arms=("token",), samples=12)
     feature = tree["samples"]["feature"].values
     feature[..., :copies, :] = feature[..., :1, :]
     points = project(tree, method="neighbours")
@@ -129,7 +144,7 @@ def test_neighbours_keeps_labels_together(copies: int) -> None:
     assert points.identical(project(tree, method="neighbours"))
     assert not points.equals(project(tree, method="neighbours", seed=1))
     at = np.stack([points["x"], points["y"]], -1)[points["space"].values == "image"]
-    label = points["label"].values[points["space"].values == "image"]
+    label = points["of_label"].values[points["space"].values == "image"]
     apart = np.linalg.norm(at[:, None] - at, axis=-1)
     np.fill_diagonal(apart, np.inf)
     near = label[np.argsort(apart, 1)[:, :5]]
@@ -141,12 +156,12 @@ def test_neighbours_keeps_labels_together(copies: int) -> None:
 @pytest.mark.slow  # umap compiles itself at its first use
 def test_umap_keeps_labels_together() -> None:
     pytest.importorskip("umap")
-    tree = synthetic_audit(arms=("token",), samples=12)
+    tree = audit(arms=("token",), samples=12)
     points = project(tree)
     assert points.attrs["image_method"] == "umap"
     assert points.identical(project(tree))
     at = np.stack([points["x"], points["y"]], -1)[points["space"].values == "image"]
-    label = points["label"].values[points["space"].values == "image"]
+    label = points["of_label"].values[points["space"].values == "image"]
     centre = {n: at[label == n].mean(0) for n in set(label)}
     nearest = [min(centre, key=lambda n: float(np.linalg.norm(p - centre[n]))) for p in at]
     assert np.mean(np.array(nearest) == label) > 0.95

@@ -1,21 +1,22 @@
-"""Prompt templates: what they may hold, and how they are filled."""
+"""Prompt templates: what they may hold, and what filling makes of them."""
 
 from __future__ import annotations
 
 import pytest
 
+from inversion_kit.arms import ARMS, NAME_FREE
 from inversion_kit.errors import InputError
 from inversion_kit.generators.class_token import PLACEHOLDER
-from inversion_kit.generators.prompts import NAME_FREE, NAME_ONLY, WITH_NAME, check_templates, fill
+from inversion_kit.generators.prompts import check_templates, fill
 
 
-def test_defaults_are_valid():
-    assert check_templates(NAME_FREE) == NAME_FREE
-    assert check_templates(WITH_NAME) == WITH_NAME
-
-
-def test_the_default_does_not_name_the_class():
-    assert all("{name}" not in template for template in NAME_FREE)
+def test_the_templates_of_all_arms_are_valid():
+    assert check_templates(NAME_FREE, named=False) == NAME_FREE
+    own = [arm for arm in ARMS.values() if arm.templates]
+    for arm in (arm for arm in own if arm.token != "none"):
+        assert check_templates(arm.templates) == arm.templates
+    for template in (text for arm in own if arm.token == "none" for text in arm.templates):
+        assert PLACEHOLDER not in fill(template, name="cat")
 
 
 def test_one_template_may_be_a_plain_string():
@@ -25,14 +26,8 @@ def test_one_template_may_be_a_plain_string():
 @pytest.mark.parametrize(
     "template",
     [
-        "a photo of a cat",
-        "{token} and {token}",
-        "a {token} {colour}",
-        "a {token} {}",
-        "a {token} {name.upper}",
-        "a {token} {0}",
-        "a {token",
-        "a token}",
+        *("a photo of a cat", "{token} and {token}", "a {token} {colour}", "a {token} {}"),
+        *("a {token} {name.upper}", "a {token} {name!r}", "a {token} {0}", "a {token", "a token}"),
     ],
 )
 def test_a_bad_template_is_quoted_back_with_an_example(template):
@@ -41,35 +36,24 @@ def test_a_bad_template_is_quoted_back_with_an_example(template):
     assert repr(template) in str(caught.value)
 
 
-def test_no_template_at_all():
+def test_what_is_no_template_at_all_is_refused():
     with pytest.raises(InputError, match="at least one template"):
         check_templates([])
-
-
-def test_fill_puts_placeholder_and_name_in():
-    assert fill("a {token} {name}", name="tiger cat") == f"a {PLACEHOLDER} tiger cat"
-
-
-def test_braces_in_a_name_are_left_alone():
-    assert fill(WITH_NAME[0], name="{token}") == f"a photo of a {PLACEHOLDER} {{token}}"
-
-
-def test_the_control_has_no_token():
-    assert PLACEHOLDER not in fill(NAME_ONLY, name="cat")
-
-
-def test_the_placeholder_survives_a_lowercasing_tokenizer():
-    assert PLACEHOLDER.lower() == PLACEHOLDER
-
-
-def test_arms_that_do_not_name_the_class_take_no_name():
-    assert check_templates("a {token}", named=False) == ("a {token}",)
-    with pytest.raises(InputError, match=r"holds \{name\}.* arms=\['token\+name'\]"):
-        check_templates(["a {token}", "a {token} {name}"], named=False)
-
-
-def test_the_placeholder_itself_and_what_no_tokenizer_reads_are_refused():
+    with pytest.raises(InputError, match="prompts=3: expected texts"):
+        check_templates(3)
     with pytest.raises(InputError, match=f"once.*nor {PLACEHOLDER}; for example 'a photo of a {{t"):
         check_templates([f"a {PLACEHOLDER} {{token}}"])
     with pytest.raises(InputError, match="lone surrogate"):
         check_templates(["a {token} \ud800"])
+
+
+def test_arms_that_do_not_name_the_class_take_no_name():
+    assert check_templates("a {token}", named=False) == ("a {token}",)
+    with pytest.raises(InputError, match=r"holds \{name\}.*use arm 'token\+name'.*your own"):
+        check_templates(["a {token}", "a {token} {name}"], named=False)
+
+
+def test_fill_puts_placeholder_and_name_in_and_leaves_braces_of_a_name_alone():
+    assert fill("a {token} {name}", name="tiger cat") == f"a {PLACEHOLDER} tiger cat"
+    assert fill("a {token} {name}", name="{token}") == f"a {PLACEHOLDER} {{token}}"
+    assert PLACEHOLDER.lower() == PLACEHOLDER  # it survives a lower-casing tokenizer

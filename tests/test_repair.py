@@ -1,4 +1,4 @@
-"""A damaged audit: found, set aside and made again, in a shell and in Python."""
+"""A damaged audit: seen, set aside and made again, in a shell and in Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from inversion_kit import audit, resume
 from inversion_kit.cli import app
 from inversion_kit.errors import InputError, StoreError, StoreLockedError
 from inversion_kit.storage import durable
-from inversion_kit.storage.audit_store import AuditStore, Unit
+from inversion_kit.storage.audit_store import AuditStore
+from inversion_kit.storage.units import Unit
 from inversion_kit.testing import synthetic_plan, synthetic_unit
 from tests.audits import SMALL, assert_same
 
@@ -36,14 +37,14 @@ def copied(whole, tmp_path):
     return AuditStore(tmp_path / "audit")
 
 
-def harm(folder, how):
+def harm(folder, harmed):
     """Damage one of a unit's files; which."""
-    if how == "flipped":
+    if harmed == "flipped":
         path = folder / "arrays.safetensors"
         data = bytearray(path.read_bytes())
         data[-1] ^= 1
         path.write_bytes(data)
-    elif how == "cut":
+    elif harmed == "cut":
         path = folder / "unit.json"
         path.write_bytes(path.read_bytes()[:-9])
     else:
@@ -59,11 +60,11 @@ def stamps(store, besides):
             for p in files}  # fmt: skip
 
 
-@pytest.mark.parametrize("how", ["flipped", "cut", "missing"])
-def test_a_damaged_unit_is_found_set_aside_and_made_again(copied, whole, how):
+@pytest.mark.parametrize("harmed", ["flipped", "cut", "missing"])
+def test_a_damaged_unit_is_found_set_aside_and_made_again(copied, whole, harmed):
     unit = copied.done()[1]
     assert unit.arm == "token"
-    path = harm(copied.folder(unit), how)
+    path = harm(copied.folder(unit), harmed)
     others = stamps(copied, unit)
     said = runner.invoke(app, ["status", str(copied.path), "--verify"])
     assert said.exit_code == 1, said.output
@@ -80,7 +81,7 @@ def test_a_damaged_unit_is_found_set_aside_and_made_again(copied, whole, how):
     assert stamps(copied, unit) == others
     (kept,) = (copied.path / "damaged").iterdir()
     assert kept.name.startswith(f"{unit.id}-")
-    assert len(list(kept.iterdir())) == 3 + (how != "missing")
+    assert len(list(kept.iterdir())) == 3 + (harmed != "missing")
     said = runner.invoke(app, ["status", str(copied.path), "--verify"])
     assert said.exit_code == 0
     assert "no unit is damaged" in said.output
@@ -138,7 +139,7 @@ def test_a_damaged_record_of_a_failure_is_set_aside_too(tmp_path):
 
 def test_a_unit_that_is_another_audits_is_damage(tmp_path):
     store = AuditStore.create(tmp_path / "audit", synthetic_plan([1], seeds=[0]))
-    plan = synthetic_plan([1], classes=["orange", "sky", "green"])
+    plan = synthetic_plan([1], classes=list("abcde"))
     other = AuditStore.create(tmp_path / "other", plan)
     unit = Unit(1, "token", 0)
     other.commit(unit, *synthetic_unit(1, "token", 0, classes=plan["classes"]))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from inversion_kit import objectives
 from inversion_kit.audits import schedule
 from inversion_kit.audits.schedule import Estimate, clock, estimate, in_order, seconds_of, within
 from inversion_kit.audits.units import Outcome
 from inversion_kit.errors import InputError
-from inversion_kit.storage.audit_store import ARMS, Unit
+from inversion_kit.storage.units import Unit
 from tests.test_units import bench  # noqa: F401 - a fixture
 
+ARMS = ("name", "token+name", "token", "shuffled")
 GUESS = Estimate({"name": 6, "token": 6}, {"name": 1.0, "token": 10.0}, {"name": 1.0, "token": 30})
 
 
@@ -143,10 +147,10 @@ def test_units_that_end_sooner_than_expected_make_room_for_more():
 
 
 def test_no_units_take_no_time(bench):  # noqa: F811 - the fixture
-    found = estimate(bench, [], budget=60)
-    assert found.seconds == (0, 0)
-    assert found.fits == (0, 0)
-    assert "0 units" in str(found)
+    guess = estimate(bench, [], budget=60)
+    assert guess.seconds == (0, 0)
+    assert guess.fits == (0, 0)
+    assert "0 units" in str(guess)
 
 
 def test_it_stops_in_time_and_fills_up_with_what_is_cheap():
@@ -168,12 +172,24 @@ def test_no_time_makes_nothing():
 
 
 def test_an_estimate_counts_every_unit_of_every_arm(bench):  # noqa: F811 - the fixture
-    found = estimate(bench, units(2, ("name", "token"), 3), budget=60)
-    assert found.units == {"name": 6, "token": 6}
-    assert 0 < found.least["name"] < found.least["token"] <= found.most["token"]
-    low, high = found.seconds
-    assert low == pytest.approx(6 * found.least["name"] + 6 * found.least["token"])
+    guess = estimate(bench, units(2, ("name", "token"), 3), budget=60)
+    assert guess.units == {"name": 6, "token": 6}
+    assert 0 < guess.least["name"] < guess.least["token"] <= guess.most["token"]
+    low, high = guess.seconds
+    assert low == pytest.approx(6 * guess.least["name"] + 6 * guess.least["token"])
     assert low < high
+
+
+def test_an_estimate_times_the_objective_that_is_asked_for(bench):  # noqa: F811 - the fixture
+    asked = []
+
+    def own(logits, target):
+        asked.append(len(target))
+        return objectives.margin(logits, target)
+
+    bench.settings = dataclasses.replace(bench.settings, objective=own)
+    estimate(bench, units(1, ("token",), 1))
+    assert asked
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from inversion_kit.generators.class_token import PLACEHOLDER
-from inversion_kit.generators.gradients import LAST_STEP
-from inversion_kit.search.search import Plan, search
-from inversion_kit.search.search_state import pack, unpack
+from inversion_kit.search.search import search
+from inversion_kit.search.state import pack, unpack
+from inversion_kit.settings import Settings
 
-PLAN = Plan(
-    steps=4, batch=2, lr=0.3, gradient=LAST_STEP, stop_at=1.0, check_every=2, patience=1,
-    validation=2, restarts=2, start=None,
+SETTINGS = Settings(
+    steps=4, batch=2, lr=0.3, stop_at=1.0, check_every=2, patience=1,
+    validation=2, restarts=2,
 )  # fmt: skip
 
 
@@ -44,32 +44,35 @@ def assert_equal(a, b):
 
 @pytest.mark.parametrize("lr", [1e-6, 0.3], ids=["with restarts", "without"])
 def test_every_cut_gives_what_no_cut_gives(classifier, generator, lr):
-    plan = dataclasses.replace(PLAN, lr=lr, patience=1 if lr < 0.1 else 99)
+    settings = dataclasses.replace(SETTINGS, lr=lr, patience=1 if lr < 0.1 else 99)
     cuts = {}
 
-    def keep(found):
-        if len(found.looks) not in cuts:
-            tensors, meta = pack(found)
-            cuts[len(found.looks)] = ({k: v.clone() for k, v in tensors.items()}, json.dumps(meta))
+    def keep(history):
+        if len(history.checks) not in cuts:
+            tensors, meta = pack(history)
+            cuts[len(history.checks)] = (
+                {k: v.clone() for k, v in tensors.items()},
+                json.dumps(meta),
+            )
 
     def run(**more):
         prompts = [f"photo of {PLACEHOLDER}"]
-        return search(classifier, generator, 1, prompts, plan, seed=3, **more)
+        return search(classifier, generator, 1, prompts, settings, seed=3, **more)
 
     whole = run(watch=keep)
-    assert len(cuts) == len(whole.looks) >= 3
-    assert len({look.start for look in whole.looks}) == (2 if lr < 0.1 else 1)
-    for looks, (tensors, meta) in cuts.items():
+    assert len(cuts) == len(whole.checks) >= 3
+    assert len({check.start for check in whole.checks}) == (2 if lr < 0.1 else 1)
+    for checks, (tensors, meta) in cuts.items():
         past = unpack(tensors, json.loads(meta))
         again = run(past=past)
         assert_equal(again, whole)
-        kept = zip(again.looks, past.looks, strict=False)
-        assert [one is two for one, two in kept] == [True] * looks  # nothing is made twice
+        kept = zip(again.checks, past.checks, strict=False)
+        assert [one is two for one, two in kept] == [True] * checks  # nothing is made twice
 
 
 def test_pack_and_unpack_keep_the_last_steps_optimiser(classifier, generator):
-    found = search(classifier, generator, 1, [PLACEHOLDER], PLAN, seed=0)
-    again = unpack(*pack(found))
-    assert_equal(again, found)
-    assert_equal(again.steps[-1].optimizer, found.steps[-1].optimizer)
+    history = search(classifier, generator, 1, [PLACEHOLDER], SETTINGS, seed=0)
+    again = unpack(*pack(history))
+    assert_equal(again, history)
+    assert_equal(again.steps[-1].optimizer, history.steps[-1].optimizer)
     assert all(not step.optimizer for step in again.steps[:-1])

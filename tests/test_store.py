@@ -15,56 +15,106 @@ import zarr
 
 import inversion_kit
 from inversion_kit.errors import InputError, SchemaError, StoreError
-from inversion_kit.storage import export
+from inversion_kit.storage import store as stores
 from inversion_kit.storage.audit_store import AuditStore
 from inversion_kit.storage.sealed import seal, sealed
-from inversion_kit.testing import synthetic_plan, synthetic_run, synthetic_unit
+from inversion_kit.testing import OUTCOMES, synthetic, synthetic_plan, synthetic_unit
+from tests.audits import NAMES, WHOLE, assert_equal
 
 
-def test_a_saved_result_opens_equal(tmp_path):
-    tree = synthetic_run()
-    back = inversion_kit.open(inversion_kit.save(tree, tmp_path / "run.zarr"))
-    assert back.attrs == tree.attrs
-    for group in tree.groups[1:]:
-        assert back[group].to_dataset().identical(tree[group].to_dataset()), group
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"labels": 3, "outcomes": OUTCOMES, "failed": [("sky", "name", 0)], "views": ["blur"]},
+        {"judges": (), "stopped": [("sky", "token", 0), ("sky", "token", 1)]},
+        {"method": "cma", "seeds": 1, "size": 64},
+        {"arms": ["name"]},
+        {"labels": 8, "names": NAMES},
+    ],
+)
+def test_a_saved_result_opens_equal(tmp_path, options):
+    tree = synthetic(**options)
+    for name, data in WHOLE.items() if "labels" in options else ():
+        tree[name] = xr.DataTree(data)
+    path = inversion_kit.save(tree, tmp_path / "run.zarr")
+    assert_equal(inversion_kit.open(path), tree)
+    again = inversion_kit.save(inversion_kit.open(path), tmp_path / "again.zarr")
+    assert_equal(inversion_kit.open(again), tree)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["again.zarr", "run.zarr"]
 
 
-def test_hostile_text_comes_back_exactly(tmp_path):
-    tree = synthetic_run(classes=3)
-    names = ["../../x", "\u202eright-to-left </script>", "\N{SNOWMAN}" * 300]
-    index = tree.attrs["label_index"]
-    for group in ("trajectory", "validation", "samples"):
-        tree[group] = tree[group].to_dataset().assign_coords({"class": names})
-    tree.attrs["label"] = names[index]
-    back = inversion_kit.open(inversion_kit.save(tree, tmp_path / "run.zarr"))
-    assert back["samples"]["class"].values.tolist() == names
-    assert [p.name for p in tmp_path.iterdir()] == ["run.zarr"]
+def test_a_part_of_a_stored_result_is_saved(tmp_path):
+    tree = synthetic(labels=3)
+    path = inversion_kit.save(tree, tmp_path / "all.zarr")
+    part = inversion_kit.save(inversion_kit.open(path).sel(label="green"), tmp_path / "one.zarr")
+    assert_equal(inversion_kit.open(part), tree.sel(label=["green"]))
 
 
 def test_a_result_is_replaced_only_when_asked(tmp_path):
-    path = inversion_kit.save(synthetic_run(seed=1), tmp_path / "run.zarr")
+    path = inversion_kit.save(synthetic(seed=1), tmp_path / "run.zarr")
     with pytest.raises(InputError, match="overwrite=True"):
-        inversion_kit.save(synthetic_run(seed=2), path)
-    inversion_kit.save(synthetic_run(seed=2), path, overwrite=True)
-    want = synthetic_run(seed=2)["samples"]["image"]
+        inversion_kit.save(synthetic(seed=2), path)
+    inversion_kit.save(synthetic(seed=2), path, overwrite=True)
+    want = synthetic(seed=2)["samples"]["image"]
     np.testing.assert_array_equal(inversion_kit.open(path)["samples"]["image"], want)
     assert [p.name for p in tmp_path.iterdir()] == ["run.zarr"]
 
 
-def test_what_is_no_result_is_never_replaced(tmp_path):
-    (tmp_path / "thesis").mkdir()
-    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+def foreign(path, kind):
+    """A folder of somebody else's; what it is called in the message."""
+    if kind == "no zarr":
+        path.mkdir()
+        (path / "chapter.txt").write_text("years of work")
+        return "not a stored result"
+    if kind == "an audit":
+        AuditStore.create(path, synthetic_plan())
+        return "not a stored result"
+    if kind == "another's zarr":
+        zarr.create_group(path, attributes={"mine": 1}).create_array("a", shape=3, dtype="f4")
+        return "another program wrote it"
+    if kind == "a sealed zarr of something else":
+        zarr.create_group(path, attributes={"mine": 1})
+        seal(path)
+        return "another program wrote it"
+    inversion_kit.save(synthetic(size=2), path)
+    name = {"a file beside": "samples/notes.txt", "a folder beside": "mine/thesis.tex"}[kind]
+    (path / name).parent.mkdir(exist_ok=True)
+    (path / name).write_text("years of work")
+    return f"holds '{name.partition('/')[0]}"
+
+
+@pytest.mark.parametrize("kind", ["no zarr", "an audit", "another's zarr",
+                                  "a sealed zarr of something else", "a file beside",
+                                  "a folder beside"])  # fmt: skip
+def test_what_is_no_result_alone_is_never_replaced(tmp_path, kind):
+    path = tmp_path / "thesis"
+    says = foreign(path, kind)
+    before = {p: p.is_file() and p.read_bytes() for p in path.rglob("*")}
+    with pytest.raises(InputError, match=f"not a stored result and is not replaced.*{says}|{says}"):
+        inversion_kit.save(synthetic(size=2), path, overwrite=True)
+    (tmp_path / "link").symlink_to(path)
     with pytest.raises(InputError, match="not a stored result"):
-        inversion_kit.save(synthetic_run(), tmp_path / "thesis", overwrite=True)
-    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
+        inversion_kit.save(synthetic(size=2), tmp_path / "link", overwrite=True)
+    assert {p: p.is_file() and p.read_bytes() for p in path.rglob("*")} == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "thesis"]
 
 
 def test_an_invalid_tree_is_not_written(tmp_path):
-    tree = synthetic_run()
-    del tree.attrs["label"]
-    with pytest.raises(SchemaError, match="label"):
+    tree = synthetic()
+    del tree.attrs["classifier"]
+    with pytest.raises(SchemaError, match="classifier"):
         inversion_kit.save(tree, tmp_path / "run.zarr")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_result_of_another_version_says_what_to_do(tmp_path):
+    path = inversion_kit.save(synthetic(), tmp_path / "run.zarr")
+    root = path / "zarr.json"
+    root.write_text(root.read_text().replace('"schema_version": 3', '"schema_version": 2'))
+    seal(path)
+    with pytest.raises(SchemaError, match=r"schema_version 2: this version reads 3; make the"):
+        inversion_kit.open(path)
 
 
 def test_no_result_there_is_said(tmp_path):
@@ -73,7 +123,7 @@ def test_no_result_there_is_said(tmp_path):
 
 
 def test_a_missing_group_is_named(tmp_path):
-    path = inversion_kit.save(synthetic_run(), tmp_path / "run.zarr")
+    path = inversion_kit.save(synthetic(), tmp_path / "run.zarr")
     shutil.rmtree(path / "probe")
     with pytest.raises(StoreError, match=r"run\.zarr/probe/.*it is missing"):
         inversion_kit.open(path)
@@ -83,7 +133,7 @@ def test_a_missing_group_is_named(tmp_path):
 
 
 def test_broken_metadata_is_a_store_error(tmp_path):
-    path = inversion_kit.save(synthetic_run(), tmp_path / "run.zarr")
+    path = inversion_kit.save(synthetic(), tmp_path / "run.zarr")
     (path / "zarr.json").write_text("{")
     with pytest.raises(StoreError, match=r"run\.zarr"):
         inversion_kit.open(path)
@@ -100,17 +150,17 @@ def consolidated(tmp_path_factory):
         made = synthetic_unit(unit.label_index, unit.arm, unit.seed)
         store.commit(unit, *made)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "_BLOCK", 1000)
-        patch.setattr(export, "_PIECE", 150)
+        patch.setattr(stores, "_BLOCK", 1000)
+        patch.setattr(stores, "_PIECE", 150)
         return inversion_kit.consolidate(store.path, store.path.parent / "audit.zarr")
 
 
 @pytest.fixture(params=["run", "audit"])
 def stored(request, tmp_path):
     if request.param == "run":
-        return inversion_kit.save(synthetic_run(seeds=1, steps=2), tmp_path / "run.zarr")
-    found = request.getfixturevalue("consolidated")
-    return Path(shutil.copytree(found, tmp_path / "audit.zarr"))
+        return inversion_kit.save(synthetic(seeds=1, steps=2), tmp_path / "run.zarr")
+    stored = request.getfixturevalue("consolidated")
+    return Path(shutil.copytree(stored, tmp_path / "audit.zarr"))
 
 
 def read_all(path):
@@ -185,7 +235,6 @@ def test_other_readers_of_zarr_read_it(consolidated):
     np.testing.assert_array_equal(
         tree["samples"]["image"], inversion_kit.open(consolidated)["samples"]["image"]
     )
-    assert tree.attrs["kind"] == "audit"
     assert set(tree.attrs) - set(inversion_kit.open(consolidated).attrs) == {
         "files", "files_sha256",
     }  # fmt: skip
@@ -201,15 +250,13 @@ def test_a_store_without_checksums_is_read_with_a_warning(stored):
         if name == "files":
             with pytest.raises(StoreError, match=re.escape(str(root))):
                 inversion_kit.open(stored)
-    with pytest.warns(RuntimeWarning, match="no checksums"):
-        found = inversion_kit.open(stored)
-    xr.testing.assert_identical(found.load(), wanted.load())
+    with pytest.warns(RuntimeWarning, match="no checksums .another program wrote it"):
+        back = inversion_kit.open(stored)
+    xr.testing.assert_identical(back.load(), wanted.load())
 
 
 def test_a_sealed_store_is_not_written_to(consolidated):
-    found = sealed(consolidated)
-    assert found == sealed(consolidated)
-    group = zarr.open_group(found, mode="r")
+    group = zarr.open_group(sealed(consolidated), mode="r")
     with pytest.raises(ValueError, match="read-only"):
         group["samples/sample"][...] = 1
 

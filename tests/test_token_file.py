@@ -10,13 +10,13 @@ import pickle
 import pytest
 import torch
 from diffusers.loaders.textual_inversion import TextualInversionLoaderMixin
-from families import build
+from families import ASKED, build, result_of
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from inversion_kit.errors import InputError, StoreError
-from inversion_kit.generators.base import as_generator
-from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
+from inversion_kit.errors import InputError, LabelError, SchemaError, StoreError
+from inversion_kit.generators.class_token import ClassToken, split
+from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.token_file import (
     KEY,
     LAYOUT,
@@ -25,65 +25,77 @@ from inversion_kit.generators.token_file import (
     save_token,
     selected_token,
 )
-from inversion_kit.search.run import invert
-from inversion_kit.testing import synthetic_run
-
-ASKED = f"photo of {PLACEHOLDER}"
-SMALL = {
-    "steps": 1, "batch": 1, "samples": 1, "validation": 1, "restarts": 0, "progress": False,
-}  # fmt: skip
+from inversion_kit.testing import synthetic
 
 
 def embeddings(generator, vector):
     """All that the pipeline makes of the prompt with a token in it."""
-    token, at = ClassToken(vector), 0
+    token, pieces = ClassToken(vector), split(vector[0], generator.layout).values()
     with torch.no_grad(), contextlib.ExitStack() as stack:
-        for encoder, part in zip(generator.encoders, generator.layout, strict=True):
-            here = slice(at, at + part.width)
-            at += part.width
-            shown = token.shown_to(encoder.embedding, encoder.token_id, part=here, scale=part.scale)
-            stack.enter_context(shown)
+        for encoder, own in zip(generator.encoders, pieces, strict=True):
+            stack.enter_context(token.placed_in(encoder.embedding, encoder.token_id, vector=own))
         return encode(generator.pipeline, ASKED)
 
 
 def encode(pipeline, prompt):
-    made = pipeline.encode_prompt(
-        prompt, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
-    )
+    settings = {"num_images_per_prompt": 1, "do_classifier_free_guidance": False}
+    made = pipeline.encode_prompt(prompt, device="cpu", **settings)
     return [tensor for tensor in made if tensor is not None]
 
 
 @pytest.fixture(scope="module")
 def sdxl(tokenizer):
-    """A generator with two text encoders of different size, and its result."""
+    """A generator with two text encoders of different size."""
     pipeline = build("sdxl", tokenizer)
     pipeline.text_encoder_2.get_input_embeddings().weight.data *= 3
     return as_generator(pipeline, num_inference_steps=2)
 
 
-@pytest.fixture(scope="module")
-def tree(sdxl, classifier):
-    return invert(classifier, "dog", generator=sdxl, **SMALL)
-
-
 def test_a_token_comes_back_and_carries_where_it_is_from(tmp_path):
-    tree = synthetic_run(seeds=2)
-    seeds = tree["token"]["seed"].values.tolist()
-    path = save_token(tree, tmp_path / "a.safetensors", seed=seeds[1])
-    one = tree["token"].to_dataset().sel(seed=seeds[1])
+    tree = synthetic(seeds=2)
+    path = save_token(tree, tmp_path / "a.safetensors", run_seed=1)
+    one = tree["token"].to_dataset().sel(label="sky", arm="token", seed=1)
     want = torch.from_numpy(one["embedding"].values[int(one["selected"])])
     assert torch.equal(load_token(path), want)
     with safe_open(path, "pt") as file:
-        assert file.keys() == [KEY]
         kept = file.metadata()
-    for name in ("classifier_hash", "generator_hash", "label", "settings"):
+    for name in ("classifier_hash", "generator_hash", "settings"):
         assert kept[name] == tree.attrs[name]
-    assert kept["seed"] == str(seeds[1])
+    assert (kept["label"], kept["arm"], kept["seed"]) == ("sky", "token", "1")
 
 
-def test_diffusers_gives_the_same_prompt_embeddings(make_pipeline, generator, classifier, tmp_path):
-    tree = invert(classifier, "dog", generator=generator, **SMALL)
-    path = save_token(tree, tmp_path / "dog.safetensors")
+def test_which_token_of_many_is_asked_for_and_what_is_not_there_is_said():
+    arms = ("name", "token+name", "token", "shuffled")
+    failed = [("sky", "token", 4), ("green", "token", 4), ("green", "token", 7)]
+    tree = synthetic(labels=3, arms=arms, seeds=[4, 7], failed=failed)
+    assert selected_token(tree, label="yellow")[:3] == ("yellow", "token", 4)
+    assert selected_token(tree, label="sky")[:3] == ("sky", "token", 7)  # the first that has one
+    assert selected_token(tree, label="green")[:3] == ("green", "token+name", 4)
+    chosen = selected_token(tree, label="yellow", arm="shuffled", run_seed=7)
+    assert chosen[:3] == ("yellow", "shuffled", 7)
+    one = tree["token"].to_dataset().sel(label="yellow", arm="shuffled", seed=7)
+    assert torch.equal(chosen.vector, torch.tensor(one["embedding"].values[int(one["selected"])]))
+    picked = selected_token(tree.sel(label="yellow", arm="shuffled", seed=7))
+    assert torch.equal(picked.vector, chosen.vector)
+    for wrong, error, message in (
+        ({}, LabelError, "label: this result has several; give one of 'sky', 'green', 'yellow'"),
+        ({"label": "yelow"}, LabelError, "label='yelow': not in this result; nearest 'yellow'"),
+        ({"label": "sky", "arm": "tokn"}, InputError, "arm='tokn': .* nearest 'token'"),
+        ({"label": "sky", "run_seed": 5}, InputError, r"run_seed=5: this result holds \[4, 7\]"),
+        ({"label": "sky", "arm": "name"}, InputError, "none of .*arm='name'.*'token', 'shuffled'"),
+        ({"label": "sky", "arm": "token", "run_seed": 4}, InputError, "run_seed=4 in this result"),
+    ):
+        with pytest.raises(error, match=message):
+            selected_token(tree, **wrong)
+    with pytest.raises(InputError, match="arms with a token of 'sky': none"):
+        selected_token(synthetic(arms=["name"]))
+    del tree.attrs["classifier"]
+    with pytest.raises(SchemaError):
+        selected_token(tree, label="sky")
+
+
+def test_diffusers_gives_the_same_prompt_embeddings(make_pipeline, generator, tmp_path):
+    path = save_token(result_of(generator, "dogcat"), tmp_path / "dog.safetensors")
     pipeline = make_pipeline()
     pipeline.tokenizer = copy.deepcopy(pipeline.tokenizer)  # the other tests' own
     pipeline.load_textual_inversion(path, token="<mine>")
@@ -93,22 +105,16 @@ def test_diffusers_gives_the_same_prompt_embeddings(make_pipeline, generator, cl
     assert not torch.allclose(ours[0], encode(pipeline, "photo of dog")[0], atol=1e-3)
 
 
-def test_diffusers_gives_the_same_prompt_embeddings_of_two_text_encoders(
-    sdxl, tree, tokenizer, tmp_path
-):
-    path = save_token(tree, tmp_path / "dog.safetensors", generator=sdxl)
+def test_diffusers_gives_the_same_prompt_embeddings_of_two_text_encoders(sdxl, tokenizer, tmp_path):
+    path = save_token(result_of(sdxl, "dog"), tmp_path / "dog.safetensors", generator=sdxl)
     data = load_file(path)
-    assert {key: tuple(t.shape) for key, t in data.items()} == {
-        "clip_l": (1, 8), "clip_g": (1, 16),
-    }  # fmt: skip
+    assert {key: tuple(t.shape) for key, t in data.items()} == {"clip_l": (1, 8), "clip_g": (1, 16)}
     assert sdxl.layout[1].scale > 2
     pipeline = build("sdxl", tokenizer)
     pipeline.text_encoder_2.get_input_embeddings().weight.data *= 3
     pipeline.load_textual_inversion(data["clip_l"], token="<mine>")
-    pipeline.load_textual_inversion(
-        data["clip_g"], token="<mine>", text_encoder=pipeline.text_encoder_2,
-        tokenizer=pipeline.tokenizer_2,
-    )  # fmt: skip
+    second = {"text_encoder": pipeline.text_encoder_2, "tokenizer": pipeline.tokenizer_2}
+    pipeline.load_textual_inversion(data["clip_g"], token="<mine>", **second)
     ours, theirs = embeddings(sdxl, load_token(path)), encode(pipeline, "photo of <mine>")
     assert len(ours) == len(theirs) == 2  # the prompt's and the pooled ones
     for one, other in zip(ours, theirs, strict=True):
@@ -116,38 +122,34 @@ def test_diffusers_gives_the_same_prompt_embeddings_of_two_text_encoders(
     assert isinstance(pipeline, TextualInversionLoaderMixin)
 
 
-def test_the_layout_is_read_from_the_result_the_file_or_the_generator(sdxl, tree, tmp_path):
-    given = save_token(tree, tmp_path / "given.safetensors", generator=sdxl)
-    tree = tree.copy()
-    tree.attrs[LAYOUT] = layout_json(sdxl.layout)
-    read = save_token(tree, tmp_path / "read.safetensors")
+def test_the_layout_is_read_from_the_result_the_file_or_the_generator(sdxl, tmp_path):
+    given = save_token(result_of(sdxl, "dog"), tmp_path / "given.safetensors", generator=sdxl)
+    with_layout = result_of(sdxl, "dog", **{LAYOUT: layout_json(sdxl.layout)})
+    read = save_token(with_layout, tmp_path / "read.safetensors")
     assert load_file(given).keys() == load_file(read).keys()
-    want = torch.from_numpy(tree["token"]["embedding"].values[0, tree["token"]["selected"].item()])
+    want = sdxl.vector_of("dog")[None]
     for path in (given, read):
         assert torch.allclose(load_token(path), want, atol=1e-6)
-    save_file(load_file(read), tmp_path / "foreign.safetensors")
-    assert torch.allclose(
-        load_token(tmp_path / "foreign.safetensors", generator=sdxl), want, atol=1e-6
-    )
+    foreign = tmp_path / "foreign.safetensors"
+    save_file(load_file(read), foreign)
+    assert torch.allclose(load_token(foreign, generator=sdxl), want, atol=1e-6)
     with pytest.raises(StoreError, match=r"clip_g \(1, 16\).*give generator="):
-        load_token(tmp_path / "foreign.safetensors")
+        load_token(foreign)
 
 
-def test_another_generator_is_refused(sdxl, tree, generator, tmp_path):
+def test_another_generator_is_refused(sdxl, generator, tmp_path):
     with pytest.raises(InputError, match="'tiny' has other weights"):
-        save_token(tree, tmp_path / "a.safetensors", generator=generator)
-    path = save_token(tree, tmp_path / "a.safetensors", generator=sdxl)
-    with pytest.raises(StoreError, match=r"expected emb_params \(1, 16\), found clip_"):
+        save_token(result_of(sdxl, "dog"), tmp_path / "a.safetensors", generator=generator)
+    path = save_token(result_of(sdxl, "dog"), tmp_path / "a.safetensors", generator=sdxl)
+    with pytest.raises(StoreError, match=r"expected emb_params \(1, 16\), it holds clip_"):
         load_token(path, generator=generator)
 
 
-def test_a_wrong_ending_seed_or_place_is_refused(tmp_path):
+def test_a_wrong_ending_or_place_is_refused(tmp_path):
     with pytest.raises(InputError, match="safetensors"):
-        save_token(synthetic_run(), tmp_path / "a.bin")
-    with pytest.raises(InputError, match="seed=99"):
-        save_token(synthetic_run(), tmp_path / "a.safetensors", seed=99)
+        save_token(synthetic(), tmp_path / "a.bin")
     with pytest.raises(StoreError, match="cannot be written"):
-        save_token(synthetic_run(), tmp_path / "missing" / "a.safetensors")
+        save_token(synthetic(), tmp_path / "missing" / "a.safetensors")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80", b"\xff" * 64, b"\x10" + b"\0" * 7 + b"{}"])
@@ -173,17 +175,19 @@ def test_a_pickle_is_never_opened(tmp_path):
 
 @pytest.mark.parametrize("length", [896, 19280])
 def test_a_header_whose_length_reads_as_the_start_of_a_pickle(tmp_path, length):
-    tree, path = synthetic_run(), tmp_path / "a.safetensors"
+    path = tmp_path / "a.safetensors"
 
     def begin(filled):
+        tree = synthetic()
         tree.attrs["settings"] = json.dumps({"note": "x" * filled})
         save_token(tree, path)
-        return path.read_bytes()[:8]
+        return path.read_bytes()[:8], selected_token(tree).vector
 
-    start = length - int.from_bytes(begin(0), "little")  # headers are whole eights
-    assert begin(start) == length.to_bytes(8, "little")
-    assert begin(start)[:2] in (b"\x80\x03", b"PK")
-    assert torch.equal(load_token(path), selected_token(tree)[1])
+    start = length - int.from_bytes(begin(0)[0], "little")  # headers are whole eights
+    head, vector = begin(start)
+    assert head == length.to_bytes(8, "little")
+    assert head[:2] in (b"\x80\x03", b"PK")
+    assert torch.equal(load_token(path), vector)
 
 
 def test_a_file_that_is_missing_or_too_large_is_a_store_error(tmp_path):
@@ -195,21 +199,24 @@ def test_a_file_that_is_missing_or_too_large_is_a_store_error(tmp_path):
         load_token(tmp_path / "large.safetensors")
 
 
+ONE = torch.zeros(1, 4)
+
+
 @pytest.mark.parametrize(
     ("data", "kept", "message"),
     [
-        ({KEY: torch.zeros(1, 4), "more": torch.zeros(2)}, None, "more"),
+        ({KEY: ONE, "more": torch.zeros(2)}, None, "more"),
         ({KEY: torch.zeros(2, 4)}, None, r"expected emb_params \(1, 4\)"),
         ({KEY: torch.zeros(1, 1, 4)}, None, r"expected emb_params \(1, 4\)"),
-        ({KEY: torch.tensor(1.0)}, None, r"found emb_params \(\)"),
-        ({KEY: torch.zeros(1, 4).int()}, None, "not finite numbers"),
-        ({KEY: torch.full((1, 4), torch.nan)}, None, "not finite numbers"),
-        ({"weight": torch.zeros(3, 3)}, None, r"found weight \(3, 3\)"),
-        ({}, None, "found nothing"),
-        ({KEY: torch.zeros(1, 4)}, "no json", "token_layout cannot be read"),
-        ({KEY: torch.zeros(1, 4)}, "[]", "token_layout cannot be read"),
-        ({KEY: torch.zeros(1, 4)}, json.dumps([[KEY, 4, 0.0]]), "token_layout cannot be read"),
-        ({KEY: torch.zeros(1, 4)}, json.dumps([[KEY, 5, 1.0]]), r"expected emb_params \(1, 5\)"),
+        ({KEY: torch.tensor(1.0)}, None, r"holds emb_params \(\)"),
+        ({KEY: ONE.int()}, None, "not finite numbers"),
+        ({KEY: ONE / 0}, None, "not finite numbers"),
+        ({"weight": torch.zeros(3, 3)}, None, r"holds weight \(3, 3\)"),
+        ({}, None, "holds nothing"),
+        ({KEY: ONE}, "no json", "token_layout cannot be read"),
+        ({KEY: ONE}, "[]", "token_layout cannot be read"),
+        ({KEY: ONE}, json.dumps([[KEY, 4, 0.0]]), "token_layout cannot be read"),
+        ({KEY: ONE}, json.dumps([[KEY, 5, 1.0]]), r"expected emb_params \(1, 5\)"),
     ],
 )
 def test_a_foreign_file_is_a_store_error(tmp_path, data, kept, message):

@@ -11,10 +11,11 @@ import pytest
 
 from inversion_kit.errors import InputError, SchemaError, StoreError
 from inversion_kit.storage import durable, unit_files
-from inversion_kit.testing import synthetic_unit
+from inversion_kit.storage.units import check_groups
+from inversion_kit.testing import synthetic_plan, synthetic_unit
+from tests.audits import NAMES, assert_same_groups
 
 FILES = ("arrays.safetensors", "variables.json", "unit.json", "manifest.json")
-NAMES = ["../../x", "/abs", "CON", "c" * 300, "nul\0", "nul", "\u202eleft", "\N{SNOWMAN}", "A", "a"]
 
 
 def write(parent, arm="token", **options):
@@ -23,35 +24,17 @@ def write(parent, arm="token", **options):
     return groups, attributes
 
 
-def assert_same(found, wanted):
-    assert found.keys() == wanted.keys()
-    for group, data in wanted.items():
-        assert found[group].identical(data), group
-        for name, variable in data.variables.items():
-            if variable.dtype.kind == "O":
-                assert found[group][name].values.tolist() == variable.values.tolist()
-            else:
-                assert found[group][name].dtype == variable.dtype
-                assert found[group][name].values.tobytes() == variable.values.tobytes()
-
-
-@pytest.mark.parametrize("arm", ["name", "token", "shuffled"])
-def test_a_unit_comes_back_bit_by_bit(tmp_path, arm):
-    groups, attributes = write(tmp_path, arm)
-    found, found_attributes = unit_files.read(tmp_path / "unit")
-    assert_same(found, groups)
-    assert found_attributes == attributes
+@pytest.mark.parametrize(
+    ("arm", "options"),
+    [("name", {}), ("token", {}), ("snow", {"method": "cma"}), ("token", {"steps": 0})],
+)
+def test_a_unit_comes_back_bit_by_bit(tmp_path, arm, options):
+    groups, attributes = write(tmp_path, arm, **options)
+    back, back_attributes = unit_files.read(tmp_path / "unit")
+    assert_same_groups(back, groups)
+    assert back_attributes == attributes
     assert sorted(os.listdir(tmp_path / "unit")) == sorted(FILES)
     assert os.listdir(tmp_path) == ["unit"]
-
-
-def test_every_bit_of_a_float_is_kept(tmp_path):
-    groups, attributes = synthetic_unit(1)
-    odd = np.array([0x7FC00001, 0xFFC12345, 0x80000000, 0x7F800000, 1, 0], "<u4").view("<f4")
-    groups["trajectory"]["loss"] = ("step", odd)
-    unit_files.write(tmp_path, "unit", groups, attributes)
-    found, _ = unit_files.read(tmp_path / "unit")
-    assert found["trajectory"]["loss"].values.tobytes() == odd.tobytes()
 
 
 @pytest.mark.parametrize("dtype", [object, str, np.dtypes.StringDType()])
@@ -61,36 +44,33 @@ def test_hostile_text_comes_back_exactly(tmp_path, dtype):
     groups["trajectory"]["start"] = ("step", np.array(names[:6], dtype=dtype))
     attributes["note"] = names
     unit_files.write(tmp_path, "unit", groups, attributes)
-    found, found_attributes = unit_files.read(tmp_path / "unit")
-    assert found["samples"]["class"].values.tolist() == names
-    assert found["trajectory"]["start"].values.tolist() == names[:6]
-    assert found_attributes == attributes
+    back, back_attributes = unit_files.read(tmp_path / "unit")
+    assert back["samples"]["class"].values.tolist() == names
+    assert back["trajectory"]["start"].values.tolist() == names[:6]
+    assert back_attributes == attributes
 
 
-def test_views_and_other_byte_orders_are_stored_as_what_they_hold(tmp_path):
+def test_odd_floats_views_and_other_byte_orders_are_stored_as_what_they_hold(tmp_path):
     groups, attributes = synthetic_unit(1)
+    odd = np.array([0x7FC00001, 0xFFC12345, 0x80000000, 0x7F800000, 1, 0], "<u4").view("<f4")
+    groups["trajectory"]["loss"] = ("step", odd)
     image = groups["samples"]["image"]
     groups["samples"]["image"] = (image.dims, image.values[..., ::-1])
     noise = groups["samples"]["noise_seed"]
     groups["samples"]["noise_seed"] = (noise.dims, noise.values.astype(">i8"))
     unit_files.write(tmp_path, "unit", groups, attributes)
-    found, _ = unit_files.read(tmp_path / "unit")
-    np.testing.assert_array_equal(found["samples"]["image"], groups["samples"]["image"])
-    np.testing.assert_array_equal(found["samples"]["noise_seed"], noise)
-
-
-def test_a_unit_of_no_steps_and_one_of_many_fit(tmp_path):
-    groups, attributes = synthetic_unit(1, steps=0)
-    unit_files.write(tmp_path, "none", groups, attributes)
-    assert_same(unit_files.read(tmp_path / "none")[0], groups)
+    back, _ = unit_files.read(tmp_path / "unit")
+    assert back["trajectory"]["loss"].values.tobytes() == odd.tobytes()
+    np.testing.assert_array_equal(back["samples"]["image"], groups["samples"]["image"])
+    np.testing.assert_array_equal(back["samples"]["noise_seed"], noise)
 
 
 def test_the_first_of_two_stays(tmp_path):
     groups, attributes = write(tmp_path)
     assert not unit_files.write(tmp_path, "unit", synthetic_unit(1, seed=5)[0], {"other": 1})
-    found, found_attributes = unit_files.read(tmp_path / "unit")
-    assert_same(found, groups)
-    assert found_attributes == attributes
+    back, back_attributes = unit_files.read(tmp_path / "unit")
+    assert_same_groups(back, groups)
+    assert back_attributes == attributes
     assert os.listdir(tmp_path) == ["unit"]
 
 
@@ -107,29 +87,6 @@ def test_the_first_of_two_stays_where_both_had_begun(tmp_path, monkeypatch):
     assert not unit_files.write(tmp_path, "unit", groups, attributes)
     assert sorted(os.listdir(tmp_path / "unit")) == ["first", "manifest.json"]
     assert os.listdir(tmp_path) == ["unit"]
-
-
-def test_files_are_on_disk_before_the_folder_is_visible(tmp_path, monkeypatch):
-    calls = []
-
-    def watch(name, describe):
-        real = getattr(os, name)
-
-        def watched(*args, **keywords):
-            calls.append((name, describe(args)))
-            return real(*args, **keywords)
-
-        monkeypatch.setattr(os, name, watched)
-
-    watch("fsync", lambda args: os.path.basename(os.readlink(f"/proc/self/fd/{args[0]}")))
-    watch("rename", lambda args: args[1].name)
-    write(tmp_path)
-    steps = [name if name in FILES else what for what, name in calls]
-    assert steps == ["arrays.safetensors", "variables.json", "unit.json", "manifest.json",
-                     "fsync", "rename", "fsync"]  # fmt: skip
-    part, _, parent = [name for what, name in calls if name not in FILES]
-    assert part.startswith(durable.PART)
-    assert parent == tmp_path.name
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -169,7 +126,7 @@ def test_every_flipped_bit_is_found(tmp_path, file):
         with pytest.raises(StoreError, match=file):
             unit_files.read(tmp_path / "unit")
     path.write_bytes(data)
-    assert_same(unit_files.read(tmp_path / "unit")[0], groups)
+    assert_same_groups(unit_files.read(tmp_path / "unit")[0], groups)
 
 
 def test_a_link_in_a_files_place_is_not_followed(tmp_path):
@@ -187,26 +144,43 @@ def test_a_pipe_in_a_files_place_is_not_read(tmp_path):
         durable.read_file(tmp_path / "a.json")
 
 
+def odd_text(groups):
+    groups["samples"]["prompt"] = ("sample", np.array(["a", 1, "b", "c"], dtype=object))
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
         (lambda g: g["samples"].update({"prompt": ("sample", np.arange(4.0))}), "prompt"),
-        (lambda g: g["token"].update({"more": ("rank", [1, 2, 3])}), "more"),
+        (odd_text, "prompt: not all of it is text"),
+        (lambda g: g["token"].update({"more": ("rank", np.arange(5))}), "more: not in a unit"),
         (lambda g: g["trajectory"].update({"loss": ("step", np.zeros(6))}), "loss"),
+        (lambda g: g["trajectory"].update({"loss": ("step", np.zeros(6, "f2"))}), "float16"),
         (lambda g: g.update(token=g["token"].drop_vars("embedding")), "embedding"),
         (lambda g: g.update(token=g["token"].drop_vars("check")), "check"),
         (lambda g: g.update(samples=g["samples"].assign_coords(sample=[1, 2, 3, 4])), "sample"),
         (lambda g: g["validation"]["noise_seed"].values.__setitem__(
             0, g["samples"]["noise_seed"].values[0]), "overlap"),
         (lambda g: g.pop("probe"), "probe"),
+        (lambda g: g.update(more=g["token"]), "more"),
+        (lambda g: g.update(samples=g["samples"].isel({"class": slice(3)})), "3 along class"),
+        (lambda g: g.update(samples=g["samples"].assign_coords(judge=["blur", "judge"])), "judge"),
+        (lambda g: g.update(samples=g["samples"].assign_coords({"class": list("abcde")})), "class"),
     ],
 )  # fmt: skip
-def test_what_is_no_unit_is_not_written(tmp_path, change, named):
-    groups, attributes = synthetic_unit(1)
+def test_what_is_no_unit_of_a_plan_is_refused(change, named):
+    groups, _ = synthetic_unit(1)
+    check_groups(groups, synthetic_plan(), "it")
     change(groups)
     with pytest.raises(SchemaError, match=named):
-        unit_files.write(tmp_path, "unit", groups, attributes)
-    assert os.listdir(tmp_path) == []
+        check_groups(groups, synthetic_plan(), "it")
+
+
+@pytest.mark.parametrize("left", [("samples",), ("trajectory", "validation", "token", "probe")])
+def test_images_alone_and_a_search_without_them_are_units(left):
+    groups, _ = synthetic_unit(1, method="cma")
+    check_groups(groups, synthetic_plan(), "it")
+    check_groups({name: groups[name] for name in left}, synthetic_plan(), "it")
 
 
 @pytest.mark.parametrize("value", [float("nan"), {1: 2}, (1, 2), object(), np.float32(1)])
@@ -243,14 +217,14 @@ def test_an_error_of_the_system_says_what_to_do_and_leaves_nothing(
     monkeypatch.undo()
     assert os.listdir(tmp_path) == []
     assert unit_files.write(tmp_path, "unit", groups, attributes)
-    assert_same(unit_files.read(tmp_path / "unit")[0], groups)
+    assert_same_groups(unit_files.read(tmp_path / "unit")[0], groups)
 
 
 def test_a_short_write_is_continued(tmp_path, monkeypatch):
     real = os.write
     monkeypatch.setattr(os, "write", lambda file, data: real(file, data[:100]))
     groups, _ = write(tmp_path)
-    assert_same(unit_files.read(tmp_path / "unit")[0], groups)
+    assert_same_groups(unit_files.read(tmp_path / "unit")[0], groups)
 
 
 def test_a_table_that_does_not_fit_the_arrays_is_an_error(tmp_path):
@@ -263,15 +237,6 @@ def test_a_table_that_does_not_fit_the_arrays_is_an_error(tmp_path):
     durable.write_folder(tmp_path, "lies", files | {"variables.json": durable.dump(table)})
     with pytest.raises(StoreError, match=r"arrays\.safetensors.*loss"):
         unit_files.read(tmp_path / "lies")
-
-
-def test_datasets_of_numpy_text_are_taken(tmp_path):
-    groups, attributes = synthetic_unit(1, "name")
-    text = groups["samples"]["prompt"].values.astype(str)
-    groups["samples"] = groups["samples"].assign(prompt=("sample", text))
-    unit_files.write(tmp_path, "unit", groups, attributes)
-    found, _ = unit_files.read(tmp_path / "unit")
-    assert found["samples"]["prompt"].values.tolist() == text.tolist()
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "[1, -2e400]", "{", "",

@@ -9,25 +9,26 @@ import numpy as np
 import pytest
 import torch
 
+from inversion_kit.arms import ARMS, Arm
 from inversion_kit.audits import units
-from inversion_kit.audits.units import Bench, make, make_and_store, stored
+from inversion_kit.audits.bench import Bench
+from inversion_kit.audits.units import make, make_and_store, stored
 from inversion_kit.errors import InputError, StoreError
-from inversion_kit.search.optimise import TEST, noise_seeds
+from inversion_kit.seeds import TEST, noise_seeds
+from inversion_kit.settings import Settings
 from inversion_kit.storage import unit_files
-from inversion_kit.storage.audit_store import AuditStore, Unit
-from tests.test_search_state import PLAN
-
-TEMPLATES = {
-    "token": ("photo of {token}",), "shuffled": ("photo of {token}",),
-    "token+name": ("photo of {token} {name}",),
-}  # fmt: skip
+from inversion_kit.storage.audit_store import AuditStore
+from inversion_kit.storage.units import Unit
 
 
 @pytest.fixture
 def bench(generator, make_classifier):
-    plan = dataclasses.replace(PLAN, steps=1, check_every=1, restarts=0)
-    return Bench(make_classifier(), generator, [make_classifier(5, "judge")], ["blur"],
-                 TEMPLATES, plan, samples=3)  # fmt: skip
+    settings = Settings(
+        prompts="photo of {token}", steps=1, batch=2, check_every=1, restarts=0, stop_at=1.0,
+        patience=1, validation=2, samples=3, views=["blur"],
+    )  # fmt: skip
+    arms = {name: ARMS[name] for name in ("name", "start", "token+name", "token", "shuffled")}
+    return Bench(make_classifier(), generator, [make_classifier(5, "judge")], arms, settings)
 
 
 @pytest.fixture
@@ -54,11 +55,22 @@ def broken(bench, after, gives):
 
 
 def test_the_arms_say_what_they_should(bench):
-    says = {arm: bench.prompts(Unit(1, arm, 0)) for arm in ("name", *TEMPLATES)}
-    assert says["name"] == ["a photo of a dog"]
-    for arm in TEMPLATES:
-        assert all("<ik" in prompt for prompt in says[arm])
-        assert all(("dog" in prompt) == (arm == "token+name") for prompt in says[arm])
+    for arm in bench.arms.values():
+        for prompt in bench.prompts(Unit(1, arm.name, 0)):
+            assert ("dog" in prompt) == (arm.name in ("name", "token+name"))
+            assert ("<ik" in prompt) == (arm.token != "none")
+    bench.settings = dataclasses.replace(bench.settings, prompts=["{name} {token}"])
+    assert bench.prompts(Unit(1, "token+name", 0)) == ["dog <ik-class>"]
+    with pytest.raises(InputError, match=r"arm 'token', which does not name the class"):
+        bench.prompts(Unit(1, "token", 0))
+
+
+def test_an_arm_of_ones_own_is_made_like_any_other(bench):
+    own = Arm("snow", "in the snow", templates=("big {token}",))
+    bench.arms["snow"] = own
+    final = make(bench, Unit(1, "snow", 0))["samples"]
+    assert set(final["prompt"].values.tolist()) == {"big <ik-class>"}
+    assert final["trained_probability"].equals(final["probability"].rename("trained_probability"))
 
 
 def test_the_shuffled_copy_is_one_a_seed_and_only_the_last_is_kept(bench):

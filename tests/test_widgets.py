@@ -3,198 +3,212 @@
 from __future__ import annotations
 
 import html
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 import xarray as xr
 from IPython.core.interactiveshell import InteractiveShell
-from test_audit_report import HOSTILE, hostile
-from test_html_report import Page, renamed
-from test_run import SMALL
 
 import inversion_kit
 from inversion_kit import schema
-from inversion_kit.analysis.audits import audit_sentences
-from inversion_kit.analysis.projection import project
-from inversion_kit.analysis.runs import percent, summary_sentences
-from inversion_kit.analysis.words import visible
+from inversion_kit.analysis import numbers, project, projected, sentences
+from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, percent, visible
+from inversion_kit.audits.invert import invert
+from inversion_kit.classifiers.ensemble import Ensemble
 from inversion_kit.errors import InputError, StoreError
-from inversion_kit.progress import Seen
-from inversion_kit.reports import audit_report, audit_table
-from inversion_kit.reports.audit_table import numbers
-from inversion_kit.search import run as search_run
-from inversion_kit.search.run import invert
-from inversion_kit.storage import lazy
-from inversion_kit.storage.audit_store import AuditStore, Unit
-from inversion_kit.testing import synthetic_audit, synthetic_plan, synthetic_run, synthetic_unit
-from inversion_kit.widgets import audit_map
+from inversion_kit.figures.static import svg
+from inversion_kit.pictures import thumbnail
+from inversion_kit.progress import VIEWS, Seen
+from inversion_kit.storage import assemble
+from inversion_kit.storage.audit_store import AuditStore
+from inversion_kit.storage.units import Unit
+from inversion_kit.testing import synthetic, synthetic_plan, synthetic_unit
+from inversion_kit.widgets import map as map_module
 from inversion_kit.widgets.explorer import explore
 from inversion_kit.widgets.ipython import register
-from inversion_kit.widgets.sources import picture
-from inversion_kit.widgets.summary import shown, to_html
+from inversion_kit.widgets.live import LiveView
+from inversion_kit.widgets.summary import live_html, shown, to_html
+from tests.test_report import HOSTILE, Page, hostile, with_findings
 
 OUTCOMES = ("meaning", "trick", "failure", "mixed")
+ARMS = ("name", "token+name", "token", "shuffled")
 FAILED = [("sky", "token", 0), ("sky", "token", 1)]
+SMALL = {
+    "steps": 4,
+    "batch": 2,
+    "check_every": 2,
+    "patience": 9,
+    "restarts": 0,
+    "validation": 3,
+    "samples": 2,
+    "stop_at": 1.0,
+    "progress": "test",
+}
+
+
+def many(**options: Any) -> xr.DataTree:
+    """Five labels in the arms of an audit, with a judge and two views."""
+    return synthetic(
+        **{"labels": 5, "arms": ARMS, "views": ("blur", "jpeg"), "samples": 8, **options}
+    )
 
 
 @pytest.fixture
 def tree() -> xr.DataTree:
-    return synthetic_audit(outcomes=OUTCOMES, samples=8)
-
-
-def cursor(figure: Any) -> Any:
-    return figure.layout.shapes[-1].x0
+    return many(outcomes=OUTCOMES)
 
 
 def click(figure: Any, trace: int, x: float, y: float) -> None:
     """What the browser sends when a point of a figure is clicked."""
     figure._js2py_pointsCallback = {
-        "event_type": "plotly_click", "selector": None,
+        "event_type": "plotly_click",
+        "selector": None,
         "points": {"trace_indexes": [trace], "point_indexes": [0], "xs": [x], "ys": [y]},
         "device_state": dict.fromkeys(("alt", "ctrl", "meta", "shift"), False)
         | {"button": 0, "buttons": 1},
-    }  # fmt: skip
+    }
 
 
-# A run
+def lasso(panel: Any, points: list[int]) -> None:
+    """What the browser sends when points of the map were drawn around."""
+    panel.map.surface.chosen = points
+    panel.map.surface.drawn += 1
 
 
-def test_a_step_moves_the_cursor_and_a_click_on_the_figure_the_step():
-    view = explore(synthetic_run(steps=12, checks=4))
-    updates = [frame["updates"] for frame in view.player.frames]
-    assert view.player.position == 3
-    assert cursor(view.figure) == updates[3] == 12
-    view.player.position = 1
-    assert cursor(view.figure) == updates[1] != updates[3]
-    line = next(i for i, t in enumerate(view.figure.data) if t.mode and "markers" in t.mode)
-    click(view.figure, line, updates[3] - 0.4, 0.5)
-    assert view.player.position == 3
+# One label
+
+
+def test_a_step_moves_the_line_and_a_click_on_the_figure_the_step():
+    search = explore(synthetic(steps=12, checks=4)).search
+    updates = [frame["updates"] for frame in search.frames.frames]
+    assert (search.frames.position, search.slider.max, search.play.max) == (3, 3, 3)
+    assert search.figure.layout.shapes[-1].x0 == updates[3] == 12
+    search.frames.position = 1
+    assert search.figure.layout.shapes[-1].x0 == updates[1] != updates[3]
+    line = next(i for i, t in enumerate(search.figure.data) if t.mode and "markers" in t.mode)
+    click(search.figure, line, updates[3] - 0.4, 0.5)
+    assert search.frames.position == 3
 
 
 def test_frames_are_the_chosen_runs_and_noises():
-    tree = synthetic_run(seeds=2, samples=3)
-    view = explore(tree)
-    validation, target = tree["validation"].to_dataset(), tree.attrs["label_index"]
+    tree = synthetic(samples=3)
+    search = explore(tree).search
+    validation = tree["validation"].to_dataset(inherit=False).sel(label="sky", arm="token")
+    target = int(validation["label_index"])
     for seed, sample in ((0, 0), (1, 2)):
-        view.player.chosen = {**view.player.chosen, "seed": str(seed), "sample": str(sample)}
+        search.seed.value, search.noise.value = seed, sample
         one = validation.isel(seed=seed, sample=sample)
         there = np.isfinite(one["probability"].values).all(-1)
-        frames = view.player.frames
+        frames = search.frames.frames
         assert [f["p"] for f in frames] == pytest.approx(one["probability"].values[there, target])
-        assert frames[-1]["src"] == picture(one["image"].values[there][-1])
-        assert view.player.classes[0] == tree.attrs["label"]
+        assert frames[-1]["src"] == thumbnail(one["image"].values[there][-1], 224)[0]
+        assert search.frames.classes[0] == "sky"
         assert [f["bars"][0] for f in frames] == [f["p"] for f in frames]
-    assert len(frames) == 3  # the second run stopped one check early
+    assert len(frames) == search.slider.max + 1 == 3  # the second run stopped one check early
 
 
 def test_training_images_are_shown_update_by_update():
-    view = explore(synthetic_run(steps=12))
-    view.player.chosen = {**view.player.chosen, "sample": "5"}
-    view.player.chosen = {**view.player.chosen, "what": "trajectory"}
-    assert [f["updates"] for f in view.player.frames] == list(range(1, 13))
-    assert view.player.chosen["sample"] == "0"  # there is no sixth training image
-    view.player.position = 4
-    assert cursor(view.figure) == 5
+    search = explore(synthetic(steps=12)).search
+    search.noise.value = 5
+    search.kind.value = "trajectory"
+    assert [f["updates"] for f in search.frames.frames] == list(range(1, 13))
+    assert search.noise.value == 0  # there is no sixth training image
+    search.frames.position = 4
+    assert search.figure.layout.shapes[-1].x0 == 5
+
+
+def test_one_label_shows_the_images_of_all_arms():
+    tree = many()
+    gallery = explore(tree.sel(label="green")).gallery.widget
+    assert gallery.title == "green"
+    assert [g["title"] for g in gallery.groups] == [arm_words(arm) for arm in ARMS]
+    assert explore(tree.isel(label=[1])).search.label == "green"
 
 
 def test_a_search_that_is_not_there_says_so_instead_of_failing():
-    view = explore(synthetic_audit(failed=FAILED))
+    view = explore(many(failed=FAILED))
     view.table.selected = "sky"
     panel = view.panels[0]
-    panel.tabs.chosen = {"tab": "search"}
-    player = panel.stage.children[1]
-    assert (player.frames, player.classes) == ([], [])
+    panel.tabs.selected_index = 2
+    past = panel.search
+    assert (past.frames.frames, past.frames.classes) == ([], [])
     view.table.selected = "green"
-    assert panel.stage.children[1].frames
-    assert player.comm is None  # closed: a drawn figure still answers
-    assert panel.stage.children[1].comm is not None
+    assert panel.search.frames.frames
+    assert past.frames.comm is None  # closed: a drawn figure still answers
+    assert panel.search.frames.comm is not None
+    assert explore(synthetic(arms=("name",))).search.frames.frames == []
 
 
-# An audit
+# Several labels
 
 
-def test_the_table_holds_the_reports_numbers(tree: xr.DataTree):
+def test_the_table_holds_the_numbers_of_every_view(tree: xr.DataTree):
     table = explore(tree).table
     for row, known in zip(table.rows, numbers(tree)["labels"], strict=True):
         assert (row["label"], row["verdict"]) == (known["label"], known["verdict"])
         assert (row["success"], row["index"]) == (known["success"], known["semantic_index"])
         assert row["findings"]["n"] == len(known["attention"])
     known = {key: (said, sign) for key, said, sign in table.verdicts}
-    assert {key: said for key, (said, _) in known.items()} == audit_table.VERDICTS
-    assert {key: sign for key, (_, sign) in known.items()} == audit_report.SIGNS
+    assert known == {key: (said, SIGNS[key]) for key, said in VERDICTS.items()}
 
 
-def test_what_nobody_sees_is_written_out_as_in_the_report():
+def test_what_nobody_sees_is_written_out():
     nasty = "stop\u202egpj.exe"
-    names = ["a", nasty, "b", "c", "d"]
-    view = explore(synthetic_audit(labels=3, names=names, outcomes=("meaning", "trick")))
+    view = explore(many(labels=3, names=["a", nasty, "b", "c", "d"]))
     row = view.table.rows[0]
     assert (row["label"], row["name"]) == (nasty, visible(nasty))
     view.table.selected = nasty
     panel = view.panels[0]
-    panel.map.widget.picked = {**panel.map.widget.picked, "colour": "label"}
-    panel.gallery.opened = [0, 2, 0, 0]
-    hidden = str([
-        panel.gallery.title, panel.gallery.groups, panel.gallery.detail, panel.map.widget.legend,
-        panel.map.widget.captions, panel.map.card(0),
-    ])  # fmt: skip
-    assert ascii("\u202e").strip("'") not in hidden
-    assert "stop[U+202E]gpj.exe" in hidden
-    run = explore(renamed(synthetic_run(), nasty))
-    assert run.player.classes[0] == "stop[U+202E]gpj.exe"
-
-
-def test_findings_of_the_result_stand_in_the_table(tree: xr.DataTree):
-    labels = tree["samples"]["label"].values
-    low = np.where(labels[:, None] == "green", 0.1, -0.1) * np.ones((1, 2))
-    dims, said = ("label", "factor"), np.full(low.shape, "confirmed", dtype=object)
-    tree["findings"] = xr.Dataset(
-        {
-            "effect": (dims, low + 0.2),
-            "low": (dims, low),
-            "high": (dims, np.full_like(low, 0.5)),
-            "p": (dims, np.full_like(low, 0.01)),
-            "verdict": (dims, said),
-            "confirmation": (dims, said),
-        },
-        {"label": labels, "factor": ["yellow", "round"]},
+    panel.map.colour.value = "label"
+    gallery = panel.gallery.widget
+    gallery.opened = [0, 2, 0, 0]
+    said = str(
+        [gallery.title, gallery.groups, gallery.detail, panel.map.surface.svg, panel.map.card(0)]
     )
+    assert ascii("\u202e").strip("'") not in said
+    assert "stop[U+202E]gpj.exe" in said
+    one = explore(synthetic(names=["a", nasty, "b", "c", "d"]))
+    assert one.search.frames.classes[0] == "stop[U+202E]gpj.exe"
+
+
+def test_confirmed_findings_of_the_result_stand_in_the_table(tree: xr.DataTree):
+    tree = with_findings(tree, ("green", "a red rim", 0.4, "…"), ("green", "snow", -0.2, "…"))
     rows = {row["label"]: row["findings"]["says"] for row in explore(tree).table.rows}
-    assert "moves yellow; moves round" in rows["green"]
-    assert "moves" not in rows["sky"]
+    assert "a red rim (paint); snow (paint)" in rows["green"]
+    assert "paint" not in rows["sky"]
 
 
 def test_a_label_shows_its_images_arm_by_arm_and_lights_its_points(tree: xr.DataTree):
     view = explore(tree)
     view.table.selected = "yellow"
     panel, at = view.panels[0], 2
-    gallery = panel.gallery
+    gallery = panel.gallery.widget
     assert gallery.title == "yellow"
-    assert [g["title"] for g in gallery.groups] == [
-        "name prompt", "token + name", "token", "shuffled control",
-    ]  # fmt: skip
+    assert [g["title"] for g in gallery.groups] == [arm_words(arm) for arm in ARMS]
     first = gallery.groups[2]["items"][0]
-    assert first["src"] == picture(tree["samples"]["image"].values[at, 2, 0, 0], 192)
+    assert first["src"] == thumbnail(tree["samples"]["image"].values[at, 2, 0, 0], 192)[0]
     assert not first["hit"]
-    samples = tree["samples"].isel(label=at, judge=0)
-    for group, arm in zip(gallery.groups, range(4), strict=True):
+    samples = tree["samples"].isel(label=at).sel(judge="judge")
+    for arm, group in enumerate(gallery.groups):
         for item in group["items"]:
             seed, sample = item["key"][2:]
             scores = samples["judge_probability"].values[arm, seed, sample]
             name = str(samples["class"].values[scores.argmax()])
             assert item["judged"] == ("judge agrees" if name == "yellow" else f"judge: {name}")
-    bright = np.frombuffer(panel.map.widget.bright, np.uint8)
-    points = panel.map.points["label"].values[panel.map.shown]
-    assert np.array_equal(bright == 1, points == "yellow")
+    points = panel.map.points["of_label"].values
+    assert panel.map.front == np.flatnonzero(points == "yellow").tolist()
 
 
 def test_more_images_come_when_they_are_asked_for(tree: xr.DataTree):
     view = explore(tree)
-    gallery = view.panels[0].gallery
+    gallery = view.panels[0].gallery.widget
     assert gallery.total == 4 * 2 * 8
     assert [len(g["items"]) for g in gallery.groups] == [8] * 4
     gallery.more += 1
@@ -203,8 +217,8 @@ def test_more_images_come_when_they_are_asked_for(tree: xr.DataTree):
     assert [len(g["items"]) for g in gallery.groups] == [8] * 4
 
 
-def test_an_opened_image_tells_all_that_is_known_of_it(tree: xr.DataTree):
-    gallery = explore(tree).panels[0].gallery
+def test_an_opened_image_says_all_that_is_known_of_it(tree: xr.DataTree):
+    gallery = explore(tree).panels[0].gallery.widget
     gallery.opened = [1, 2, 0, 3]
     rows = dict(gallery.detail["rows"])
     samples = tree["samples"].isel(label=1, arm=2, seed=0, sample=3)
@@ -212,97 +226,146 @@ def test_an_opened_image_tells_all_that_is_known_of_it(tree: xr.DataTree):
     assert str(int(samples["noise_seed"].values)) in rows["noise"]
     assert rows["read as"].startswith("green")
     assert rows["judge"] != "green"  # a trick
+    assert {"blur", "jpeg"} <= set(rows)
     gallery.opened = []
     assert gallery.detail == {}
 
 
 def test_points_of_the_map_show_their_images(tree: xr.DataTree):
     view = explore(tree)
-    panel = view.panels[0]
-    panel.map.widget.chosen = [0, 100, 200]
-    keys = [tuple(item["key"]) for item in panel.gallery.groups[0]["items"]]
-    points = panel.map.points.isel(point=panel.map.shown[[0, 100, 200]])
-    for key, label, arm in zip(keys, points["label"].values, points["arm"].values, strict=True):
-        assert tree["samples"]["label"].values[key[0]] == label
-        assert tree["samples"]["arm"].values[key[1]] == arm
-    assert panel.gallery.title == "3 images"
-    panel.map.widget.chosen = []
-    assert panel.gallery.title == view.table.selected
+    panel, gallery = view.panels[0], view.panels[0].gallery.widget
+    lasso(panel, [0, 100, 200])
+    keys = [tuple(item["key"]) for item in gallery.groups[0]["items"]]
+    points = panel.map.points.isel(point=[0, 100, 200])
+    for name, place in (("label", 0), ("arm", 1), ("seed", 2), ("sample", 3)):
+        there = tree["samples"][name].values[[key[place] for key in keys]]
+        assert there.tolist() == points[f"of_{name}"].values.tolist()
+    assert gallery.title == "3 images"
+    assert panel.map.front == [0, 100, 200]
+    lasso(panel, [])
+    assert gallery.title == view.table.selected
 
 
-def test_the_map_answers_what_lies_under_the_mouse(tree: xr.DataTree):
+def test_the_map_answers_what_lies_under_the_mouse(
+    tree: xr.DataTree, monkeypatch: pytest.MonkeyPatch
+):
     shown_map = explore(tree).panels[0].map
-    card = shown_map.card(int(shown_map.shown[7]))
-    key = shown_map._key(int(shown_map.shown[7]))
-    assert card["src"] == picture(tree["samples"]["image"].values[tuple(key)], 192)
-    assert card["lines"][0] == tree["samples"]["label"].values[key.label]
+    sent: list[Any] = []
+    monkeypatch.setattr(shown_map.surface, "send", sent.append)
+    shown_map._answer(None, {"want": 7}, [])
+    key = shown_map.key(7)
+    image = tree["samples"]["image"].values[tuple(key)]
+    assert sent == [{"point": 7, **shown_map.card(7)}]
+    assert sent[0]["src"] == thumbnail(image, 192)[0]
+    assert sent[0]["lines"][0] == tree["samples"]["label"].values[key.label]
+    shown_map._answer(None, {"want": 10**9}, [])
+    assert len(sent) == 1
 
 
 @pytest.mark.parametrize("colour", ["verdict", "label", "arm"])
-def test_the_map_is_coloured_and_named_by_what_is_picked(tree: xr.DataTree, colour: str):
-    widget = explore(tree).panels[0].map.widget
-    widget.picked = {**widget.picked, "colour": colour}
-    group = np.frombuffer(widget.group, np.uint8)
-    assert [e["count"] for e in widget.legend] == np.bincount(group).tolist()
-    looks = [(e["colour"], e["symbol"]) for e in widget.legend]
-    assert len(set(looks)) == len(looks) > 1
-    drawn = sorted(widget.legend, key=lambda entry: entry["drawn"])
-    if colour == "verdict":  # tricks are not painted over
-        assert drawn[0]["name"] == "not read as the label"
-        assert drawn[-1]["name"] == "not confirmed"
-        assert widget.legend[0]["name"] == "confirmed"
-    else:
-        assert drawn == widget.legend
-    xy = np.frombuffer(widget.xy, np.float32).reshape(-1, 2)
-    assert (xy.min(0).tolist(), xy.max(0).tolist()) == ([0, 0], [1, 1])
+def test_the_map_is_coloured_by_what_is_picked(tree: xr.DataTree, colour: str):
+    shown_map = explore(tree).panels[0].map
+    shown_map.colour.value = colour
+    names = [trace["name"] for trace in shown_map.spec["data"]]
+    assert (
+        set(names)
+        == {
+            "verdict": {"confirmed", "not confirmed", "not read as the label"},
+            "label": {str(n) for n in tree["samples"]["label"].values},
+            "arm": {arm_words(arm) for arm in ARMS},
+        }[colour]
+    )
+    assert all(html.escape(name) in unquote(shown_map.surface.svg) for name in names)
+    assert sorted(shown_map.surface.points) == list(range(5 * 4 * 2 * 8))
+    assert colour != "verdict" or names[-1] == "not confirmed"  # tricks are not painted over
 
 
 def test_tokens_have_a_map_of_their_own(tree: xr.DataTree):
     panel = explore(tree).panels[0]
-    panel.map.widget.picked = {**panel.map.widget.picked, "space": "token"}
-    assert len(panel.map.shown) == 5 * 3 * 2
-    panel.map.widget.chosen = [0]
-    assert panel.gallery.title == "1 image"
+    panel.map.space.value = "token"
+    tokens = np.flatnonzero(panel.map.points["space"].values == "token")
+    assert sorted(panel.map.surface.points) == tokens.tolist()
+    assert len(tokens) == 5 * 3 * 2
+    lasso(panel, tokens[:1].tolist())
+    assert panel.gallery.widget.title == "1 image"
+
+
+def test_points_lie_where_they_are_drawn(tree: xr.DataTree):
+    shown_map = explore(tree).panels[0].map
+    spots = np.frombuffer(shown_map.surface.spots, "f4").reshape(-1, 2)
+    drawn = svg(shown_map.shown, width=shown_map.surface.wide, height=440, hover=False, index=True)
+    marks = dict(re.findall(r'd="M([-0-9.]+ [-0-9.]+)h0" data-i="([0-9]+)"', drawn))
+    assert len(marks) > 50
+    for at, point in marks.items():
+        place = shown_map.surface.points.index(int(point))
+        assert spots[place] == pytest.approx([float(v) for v in at.split()], abs=0.1)
+
+
+def test_a_box_zooms_into_the_map_and_reset_takes_it_back(tree: xr.DataTree):
+    panel = explore(tree).panels[0]
+    whole = panel.map.surface.svg
+    at = np.argsort(panel.map.points["x"].values)[:20].tolist()
+    panel.map.surface.mode = "zoom"
+    lasso(panel, at)
+    assert set(at) <= set(panel.map.surface.points)
+    assert len(panel.map.surface.points) < 320
+    assert panel.gallery.widget.title == "sky"  # nothing is chosen
+    panel.map._reset()
+    assert panel.map.surface.svg == whole
+
+
+def test_a_stored_projection_is_the_map(tree: xr.DataTree):
+    kept = projected(tree, method="pca", samples=2)
+    panel = explore(kept).panels[0]
+    assert (
+        panel.map.points.sizes["point"] == kept["projection"].sizes["point"] == 5 * 4 * 2 * 2 + 30
+    )
 
 
 def test_a_cell_shows_the_images_that_it_counts(tree: xr.DataTree):
     panel = explore(tree).panels[0]
-    panel.tabs.chosen = {"tab": "matrix"}
-    matrix = panel.matrix
-    z = np.array(matrix.figure.data[0].z)
+    panel.tabs.selected_index = 1
+    matrix, gallery = panel.matrix, panel.gallery.widget
+    data = matrix.figure.data[0]
+    z = np.array(data.z)
     for row, column in np.argwhere(z > 0):
         matrix.choose(row, column)
-        assert panel.gallery.total == round(z[row, column] * 16)
-        top = [panel.images.top[(0, *item["key"])] for item in panel.gallery.groups[0]["items"]]
-        assert set(top) == {matrix.columns[column]}
-        made, read, says = matrix.figure.data[0].customdata[row, column]
-        assert panel.gallery.title == f"{made} → {read}"
-        assert says == f"{100 * z[row, column]:.0f} % of 16 images"
+        assert gallery.total == round(z[row, column] * 16)
+        label, read_as = data.customdata[row][column]
+        top = {int(panel.images.top[(0, *item["key"])]) for item in gallery.groups[0]["items"]}
+        assert top == {read_as}
+        assert gallery.title == f"{panel.images.labels[label]} → {panel.images.classes[read_as]}"
     row, column = next(at for at in np.argwhere(z > 0) if at[0] != at[1])
     click(matrix.figure, 0, column, row)
-    assert panel.gallery.total == round(z[row, column] * 16)
-    assert panel.gallery.title == "{} → {}".format(*matrix.figure.data[0].customdata[row, column])
-    empty = np.argwhere(z == 0)[0]
-    matrix.choose(*empty)
-    assert (panel.gallery.total, panel.gallery.groups) == (0, [])
+    assert gallery.total == round(z[row, column] * 16)
+    matrix.choose(*np.argwhere(z == 0)[0])
+    assert (gallery.total, gallery.groups) == (0, [])
 
 
 def test_the_matrix_shows_other_arms_and_the_difference(tree: xr.DataTree):
     panel = explore(tree).panels[0]
-    panel.tabs.chosen = {"tab": "matrix"}
+    panel.tabs.selected_index = 1
     figure, picker = panel.matrix.figure, panel.matrix.picker
-    token = np.array(figure.data[0].z)
-    picker.chosen = {"what": "name"}
-    name = np.array(figure.data[0].z)
-    picker.chosen = {"what": "-"}
-    np.testing.assert_allclose(np.array(figure.data[0].z), token - name)
-    assert figure.data[0].zmin == -1
+
+    def cells() -> dict[tuple[int, int], float]:
+        """Values by label and class, without those that are nothing."""
+        at = np.array(figure.data[0].customdata).reshape(-1, 2).tolist()
+        return {tuple(k): v for k, v in zip(at, np.ravel(figure.data[0].z), strict=True) if v}
+
+    token = cells()
+    picker.value = "name"
+    name = cells()
+    picker.value = "difference"
+    both = {key: token.get(key, 0) - name.get(key, 0) for key in {*token, *name}}
+    assert cells() == pytest.approx({key: value for key, value in both.items() if value})
+    assert figure.data[0].coloraxis == "coloraxis2"
+    assert figure is panel.matrix.figure  # a figure is five megabytes of script
 
 
 def test_failed_units_are_gaps_that_say_so():
-    view = explore(synthetic_audit(failed=FAILED, missing=[("sky", "name", 0)]))
+    view = explore(many(failed=FAILED, missing=[("sky", "name", 0)], samples=6))
     view.table.selected = "sky"
-    groups = {g["title"]: g for g in view.panels[0].gallery.groups}
+    groups = {g["title"]: g for g in view.panels[0].gallery.widget.groups}
     assert (groups["token"]["items"], groups["token"]["note"]) == ([], "no image; 2 failed")
     assert len(groups["name prompt"]["items"]) == 6
     row = view.table.rows[0]
@@ -316,14 +379,14 @@ def test_only_what_is_shown_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             for seed in (0, 1):
                 store.commit(Unit(label, arm, seed), *synthetic_unit(label, arm, seed))
     seen: list[tuple[int, str]] = []
-    read = lazy._Units.block
+    read = assemble._Files.block
 
     def watched(self: Any, number: int, group: str, name: str, key: Any) -> np.ndarray:
         if name == "image":
             seen.append((number, group))
         return read(self, number, group, name, key)
 
-    monkeypatch.setattr(lazy._Units, "block", watched)
+    monkeypatch.setattr(assemble._Files, "block", watched)
     view = explore(tmp_path / "audit")
     assert len(seen) == len(set(seen)) == 4  # one label: two arms of two seeds
     view.table.selected = "green"
@@ -333,37 +396,35 @@ def test_only_what_is_shown_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert {group for _, group in seen} == {"samples"}
 
 
-# Two audits
+# Two results
 
 
-def test_two_audits_are_joined_by_label_with_paired_differences():
-    a = synthetic_audit(outcomes=("meaning",), samples=12)
-    b = synthetic_audit(outcomes=("failure",), samples=12)
+def test_two_results_are_joined_by_label_with_paired_differences():
+    a, b = many(outcomes=("meaning",), samples=12), many(outcomes=("failure",), samples=12)
     view = explore(a, b)
     row = view.table.rows[0]
-    assert row["success0"]["value"] == 1
-    assert row["success1"]["value"] == 0
+    assert (row["success0"]["value"], row["success1"]["value"]) == (1, 0)
     change = row["difference"]
     assert change["value"] == -1
     assert change["low"] == -1 < change["high"] < -0.35  # two runs each
     assert row["verdict"] == "differ"
     view.table.selected = "yellow"
-    assert [p.gallery.title for p in view.panels] == ["yellow", "yellow"]
+    assert [p.gallery.widget.title for p in view.panels] == ["yellow", "yellow"]
 
 
-def test_a_label_of_one_audit_only_is_a_gap_in_the_other():
-    a, b = synthetic_audit(labels=3), synthetic_audit(labels=2)
-    view = explore(a, b)
+def test_one_label_and_many_stand_side_by_side():
+    view = explore(synthetic(), many())
     rows = {row["label"]: row for row in view.table.rows}
-    assert rows["yellow"]["success1"] is None
+    assert rows["yellow"]["success0"] is None
     assert rows["yellow"]["difference"] is None
-    assert "not audited" in rows["yellow"]["verdicts"]["says"]
+    assert "not there" in rows["yellow"]["verdicts"]["says"]
+    assert rows["sky"]["difference"] is not None
     view.table.selected = "yellow"
-    assert view.panels[1].gallery.note == "This audit has no such label."
+    assert view.panels[0].gallery.widget.note == "This result has no such label."
 
 
 def test_other_noise_gives_a_difference_without_an_interval():
-    view = explore(synthetic_audit(seed=0), synthetic_audit(seed=1))
+    view = explore(many(), many(seeds=[2, 3]))
     assert set(view.table.rows[0]["difference"]) == {"value"}
 
 
@@ -371,30 +432,35 @@ def test_other_noise_gives_a_difference_without_an_interval():
 
 
 def test_what_cannot_be_explored_is_refused(tree: xr.DataTree, tmp_path: Path):
-    with pytest.raises(InputError, match="one run, one audit, or two audits"):
-        explore(synthetic_run(), tree)
+    with pytest.raises(InputError, match="no label in common"):
+        explore(synthetic(), tree.sel(label=["green", "blue"]))
     with pytest.raises(InputError, match="expected what invert or audit returned"):
         explore(3)
     with pytest.raises(StoreError, match="no stored result"):
         explore(tmp_path)
-    with pytest.raises(InputError, match="of one audit only"):
+    with pytest.raises(InputError, match="of one result only"):
         explore(tree, tree, points=project(tree, method="pca"))
-    with pytest.raises(InputError, match="not of this audit"):
-        explore(tree, points=project(synthetic_audit(labels=6), method="pca"))
+    for points in (project(many(labels=6), method="pca"), xr.Dataset()):
+        with pytest.raises(InputError, match="not of this result"):
+            explore(tree, points=points)
 
 
-def test_explore_and_its_error_need_no_ipywidgets():
+def test_explore_and_the_live_view_say_what_they_need():
     code = (
         "import sys; sys.modules['ipywidgets'] = None; import inversion_kit as ik\n"
-        "from inversion_kit.testing import synthetic_run\n"
-        "try: ik.explore(synthetic_run())\n"
-        "except ik.InputError as error: print(error)"
+        "from inversion_kit.testing import synthetic\n"
+        "for ask in (lambda: ik.explore(synthetic()), ik.progress.VIEWS['widget']):\n"
+        "    try: ask()\n"
+        "    except ik.InputError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'inversion-kit[notebook]'" in done.stdout
+    assert done.stdout.count("pip install 'inversion-kit[notebook]'") == 2
 
 
-def many(tree: xr.DataTree, n: int) -> xr.Dataset:
+# Very many points
+
+
+def over(tree: xr.DataTree, n: int) -> xr.Dataset:
     """A projection with its image points again and again."""
     points = project(tree, method="pca")
     image = np.flatnonzero(points["space"].values == "image")
@@ -403,23 +469,22 @@ def many(tree: xr.DataTree, n: int) -> xr.Dataset:
 
 def test_very_many_points_go_through_jupyter_scatter(tree: xr.DataTree):
     pytest.importorskip("jscatter")
-    n = audit_map.MOST + 1
-    points = many(tree, n)
+    n = map_module.MOST + 1
+    points = over(tree, n)
     panel = explore(tree, points=points).panels[0]
-    drawn = panel.map.scatter
+    drawn = panel.map.surface
     widget = drawn.scatter.widget
     assert len(widget.points) == n
     assert not widget.axes
     verdicts = points["verdict"].values[drawn.shown]
     assert (verdicts[0], verdicts[-1]) == ("not read as the label", "not confirmed")
-    assert "are left out" not in drawn.note.value
+    assert "left out" not in panel.map.note.value
     chosen = drawn.shown[[3, 40]]
     widget.selection = [3, 40]
-    samples = tree["samples"]
-    for item, point in zip(panel.gallery.groups[0]["items"], chosen, strict=True):
+    for item, point in zip(panel.gallery.widget.groups[0]["items"], chosen, strict=True):
         one = points.isel(point=point)
         for name, at in zip(("label", "arm", "seed", "sample"), item["key"], strict=True):
-            assert samples[name].values[at] == one[name].values
+            assert tree["samples"][name].values[at] == one[f"of_{name}"].values
     card = panel.map.card(int(drawn.shown[7]))
     widget.hovering = 7
     assert card["src"] in drawn.beside.value
@@ -430,62 +495,56 @@ def test_jupyter_scatter_follows_the_table_and_its_own_choices(tree: xr.DataTree
     pytest.importorskip("jscatter")
     tokens = project(tree, method="pca")
     tokens = tokens.isel(point=np.flatnonzero(tokens["space"].values == "token"))
-    points = xr.concat([many(tree, audit_map.MOST), tokens], "point", combine_attrs="override")
+    points = xr.concat([over(tree, map_module.MOST), tokens], "point", combine_attrs="override")
     points = points.assign_coords(point=np.arange(points.sizes["point"]))
     view = explore(tree, points=points)
     panel = view.panels[0]
-    drawn = panel.map.scatter
+    drawn = panel.map.surface
     view.table.selected = "green"
     lit = drawn.shown[drawn.scatter.widget.selection]
-    assert set(points["label"].values[lit]) == {"green"}
-    assert panel.gallery.title == "green"  # what is lit is not chosen
-    drawn.picker.chosen = {"colour": "arm", "space": "token"}
+    assert set(points["of_label"].values[lit]) == {"green"}
+    assert panel.gallery.widget.title == "green"  # what is lit is not chosen
+    panel.map.space.value = "token"
     assert len(drawn.scatter.widget.points) == tokens.sizes["point"] == 5 * 3 * 2
     drawn.scatter.widget.selection = [0]
-    assert panel.gallery.title == "1 image"
+    assert panel.gallery.widget.title == "1 image"
 
 
 def test_all_images_of_a_large_audit_are_drawn_or_the_rest_is_named(
     tree: xr.DataTree, monkeypatch: pytest.MonkeyPatch
 ):
     pytest.importorskip("jscatter")
-    monkeypatch.setattr(audit_map, "MOST", 300)
-    images = 5 * 4 * 2 * 8
-    drawn = explore(tree).panels[0].map.scatter
-    assert len(drawn.scatter.widget.points) == images
-    monkeypatch.setattr(audit_map, "MANY", 310)
-    assert "10 images are left out by chance" in explore(tree).panels[0].map.scatter.note.value
-    monkeypatch.setitem(sys.modules, "jscatter", None)
-    shown = explore(tree).panels[0].map
-    assert len(shown.shown) == 300
-    assert "20 images are left out by chance" in shown.widget.note
-    assert "inversion-kit[scatter]" in shown.widget.note
+    monkeypatch.setattr(map_module, "MOST", 300)
+    assert len(explore(tree).panels[0].map.surface.scatter.widget.points) == 5 * 4 * 2 * 8
+    monkeypatch.setattr(map_module, "MANY", 310)
+    assert "10 images are left out by chance" in explore(tree).panels[0].map.note.value
+    monkeypatch.setattr(map_module, "find_spec", lambda name: None)
+    drawn = explore(tree).panels[0].map
+    assert len(drawn.surface.points) == 300
+    assert "20 images are left out by chance" in drawn.note.value
+    assert "inversion-kit[scatter]" in drawn.note.value
+    with pytest.raises(InputError, match=r"inversion-kit\[scatter\]"):
+        explore(tree, points=over(tree, 301))
+    assert explore(tree, points=over(tree, 300)).panels[0].map.surface.svg
 
 
 def test_a_tab_that_takes_time_says_so_at_once(tree: xr.DataTree):
     panel = explore(tree).panels[0]
-    seen: list[str] = []
-    panel.stage.observe(
-        lambda change: seen.extend(getattr(w, "value", "") for w in change["new"]), "children"
-    )
-    for tab, words in (("matrix", "Drawing the matrix …"), ("search", "Drawing the search …")):
-        panel.tabs.chosen = {"tab": tab}
-        assert words in seen[0]
-        assert words not in str([getattr(w, "value", "") for w in panel.stage.children])
-        panel.tabs.chosen = {"tab": "map"}
+    for tab, said in ((1, "Drawing the matrix …"), (2, "Drawing the search …")):
+        seen: list[str] = []
+        panel.stages[tab].observe(
+            lambda change, seen=seen: seen.extend(
+                str(getattr(w, "value", "")) for w in change["new"]
+            ),
+            "children",
+        )
+        panel.tabs.selected_index = tab
+        assert said in seen[0]
+        assert said not in str([getattr(w, "value", "") for w in panel.stages[tab].children])
         seen.clear()
-        panel.tabs.chosen = {"tab": tab}
-        assert words not in "".join(seen)  # it is there
-        seen.clear()
-
-
-def test_without_jupyter_scatter_very_many_points_say_what_to_install(
-    tree: xr.DataTree, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setitem(sys.modules, "jscatter", None)
-    with pytest.raises(InputError, match=r"inversion-kit\[scatter\]"):
-        explore(tree, points=many(tree, audit_map.MOST + 1))
-    assert explore(tree, points=many(tree, audit_map.MOST)).panels[0].map.widget.captions
+        panel.tabs.selected_index = 0
+        panel.tabs.selected_index = tab
+        assert not seen  # it is there
 
 
 # Summaries
@@ -497,7 +556,7 @@ def formatted(value: Any) -> str:
     return str(shell.display_formatter.format(value)[0]["text/html"])
 
 
-@pytest.mark.parametrize("make", [synthetic_run, synthetic_audit])
+@pytest.mark.parametrize("make", [synthetic, many])
 def test_a_result_shows_itself_and_other_trees_stay_as_they_are(make: Any):
     tree = make()
     page = formatted(tree)
@@ -505,101 +564,106 @@ def test_a_result_shows_itself_and_other_trees_stay_as_they_are(make: Any):
     assert any("xr-wrap" in str(d.get("class")) for d in Page(page).all("div"))  # xarray's own
     own = Page(to_html(tree, inside=False))
     assert len(own.all("img")) >= 5
-    for sentence in (audit_sentences if make is synthetic_audit else summary_sentences)(tree):
+    for sentence in sentences(tree):
         assert " ".join(sentence.split()) in own.text
-    other = xr.DataTree(xr.Dataset(attrs={"kind": "run"}))
-    page = formatted(other)
+    page = formatted(xr.DataTree(xr.Dataset(attrs={"classifier": "mine"})))
     assert "xr-wrap" in page
     assert "Not a whole result" not in page
     assert "max-width:1020px" not in page
 
 
 def test_the_pictures_of_a_summary_are_the_stored_ones_with_their_scores():
-    tree = synthetic_run(checks=4, samples=6)
-    target = tree.attrs["label_index"]
-    check, test = tree["validation"].isel(seed=0, sample=0), tree["samples"].isel(arm=1, seed=0)
-    assert tree["samples"]["arm"].values[1] == "token"
+    tree = synthetic(checks=4, samples=6)
+    one = {"label": "sky", "arm": "token"}
+    check, test = (
+        tree[g].to_dataset(inherit=False).sel(one).isel(seed=0) for g in ("validation", "samples")
+    )
+    check, target = check.isel(sample=0), int(check["label_index"])
     there = np.isfinite(check["probability"].values).all(-1)
     pixels = [*check["image"].values[there], *test["image"].values]
     scores = np.concatenate([check["probability"].values[there], test["probability"].values])
     page = Page(to_html(tree, inside=False))
-    assert [i["src"] for i in page.all("img")] == [picture(one, 192) for one in pixels]
+    assert [i["src"] for i in page.all("img")] == [thumbnail(one, 192)[0] for one in pixels]
     says = [f"{'✓ ' * bool(p.argmax() == target)}{percent(p[target])}" for p in scores]
-    told = [text.strip() for text in page.texts if text.strip().endswith("%")]
-    assert told == says
+    assert [t.strip() for t in page.texts if t.strip().endswith("%")] == says
     assert len({text.startswith("✓") for text in says}) == 2
 
 
 def test_importing_in_ipython_registers_the_summary():
     code = (
         "from IPython.core.interactiveshell import InteractiveShell as S; s = S.instance()\n"
-        "import inversion_kit as ik; from inversion_kit.testing import synthetic_run\n"
-        "print(s.display_formatter.format(synthetic_run())[0]['text/html'][:2000])"
+        "import inversion_kit as ik; from inversion_kit.testing import synthetic\n"
+        "print(s.display_formatter.format(synthetic())[0]['text/html'][:2000])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Class token of" in done.stdout
 
 
 def test_a_damaged_result_is_still_shown():
-    tree = synthetic_run()
+    tree = synthetic()
     del tree["validation"]
     assert "Not a whole result" in shown(tree)
     assert "xr-wrap" in shown(tree)
 
 
 def test_a_summary_says_that_the_user_stopped_it():
-    tree = synthetic_run()
+    tree = synthetic()
     tree.attrs["stopped"] = "by the user after 3 updates of run 0"
-    assert "Stopped by the user after 3 updates of run 0." in Page(to_html(tree)).text
-    assert "the search was stopped by the user" in Page(to_html(tree)).text
+    page = Page(to_html(tree)).text
+    assert "Stopped by the user after 3 updates of run 0." in page
 
 
-@pytest.mark.parametrize(
-    "tree", [hostile(), renamed(synthetic_run(), HOSTILE)], ids=["audit", "run"]
-)
-def test_hostile_texts_stay_text(tree: xr.DataTree):
+@pytest.mark.parametrize("labels", [1, 6])
+def test_hostile_texts_stay_text(labels: int):
+    tree = hostile(labels)
     view = explore(tree)
-    still = view._repr_mimebundle_()[0]["text/html"]
-    page = Page(still)
+    page = Page(view._repr_mimebundle_()[0]["text/html"])
     assert page.open == []
     assert not page.all("script")
     assert not any(name.startswith("on") for _, attrs in page.elements for name in attrs)
     assert all(str(i["src"]).startswith("data:image/") for i in page.all("img"))
-    assert HOSTILE in page.text
-    figure = getattr(view, "figure", None)
-    if figure is not None:
-        assert "<img" not in str(figure.to_json())
-    else:
-        view.panels[0].tabs.chosen = {"tab": "matrix"}
-        assert "<img" not in str(view.panels[0].matrix.figure.to_json())
+    assert HOSTILE in " ".join(page.texts)
+    if labels == 1:
+        assert "<img" not in str(view.search.figure.to_json())
+        return
+    panel = view.panels[0]
+    panel.tabs.selected_index = 1
+    assert "<img" not in str(panel.matrix.figure.to_json())
+    panel.map.colour.value = "label"
+    drawn = Page(unquote(panel.map.surface.svg))
+    assert drawn.open == []
+    assert not drawn.all("img")
+    assert not drawn.all("script")
 
 
 def test_models_show_themselves(classifier: Any, generator: Any, make_classifier: Any):
-    page = Page(classifier._repr_html_())
+    page = Page(formatted(classifier))
     for part in ("tiny", "4 labels", "cat, dog, big dog, stop", "12 × 12 pixels", "parameters"):
         assert part in page.text
-    assert "StableDiffusionPipeline" in Page(generator._repr_html_()).text
+    assert "StableDiffusionPipeline" in Page(formatted(generator)).text
     nasty = make_classifier(name=HOSTILE, labels=(HOSTILE, "b", "c", "d"))
-    assert not Page(nasty._repr_html_()).all("img")
+    assert not Page(formatted(nasty)).all("img")
+    assert (
+        "mean of two"
+        in Page(formatted(Ensemble([classifier, classifier], name="mean of two"))).text
+    )
 
 
 # Stopping
 
 
 class Impatient:
-    """A view that asks to stop, or is interrupted, at the n-th look and at the n-th arm."""
+    """A view that is interrupted at the n-th look and at the n-th arm, or only looks."""
 
-    def __init__(self, *, look: int, sample: int = 99, interrupt: bool = False) -> None:
-        self.look, self.sample, self.interrupt = look, sample, interrupt
+    def __init__(self, *, look: int = 99, sample: int = 99) -> None:
+        self.look, self.sample = look, sample
         self.looks: list[Seen] = []
         self.samples: list[str] = []
         self.said = ""
-        self.asked = False
+        self.stop = False
 
-    @property
-    def stop(self) -> bool:
-        asked, self.asked = self.asked, False
-        return asked
+    def __call__(self, **about: Any) -> Impatient:
+        return self
 
     def __enter__(self) -> Impatient:
         return self
@@ -609,16 +673,13 @@ class Impatient:
 
     def show(self, seen: Seen) -> None:
         self.looks.append(seen)
-        self._ask(len(self.looks) == self.look)
+        if len(self.looks) == self.look:
+            raise KeyboardInterrupt
 
     def sampling(self, done: int, total: int, arm: str, stopped: bool) -> None:
         self.samples.append(arm)
-        self._ask(len(self.samples) == self.sample)
-
-    def _ask(self, now: bool) -> None:
-        if now and self.interrupt:
+        if len(self.samples) == self.sample:
             raise KeyboardInterrupt
-        self.asked = now
 
     def finish(self, message: str) -> None:
         self.said = message
@@ -629,64 +690,53 @@ def watched(classifier: Any, generator: Any, monkeypatch: pytest.MonkeyPatch) ->
     """A function that inverts under a view."""
 
     def make(view: Impatient, **more: Any) -> xr.DataTree:
-        monkeypatch.setattr(search_run, "view_of", lambda *_, **__: view)
+        monkeypatch.setitem(VIEWS, "test", lambda: view)
         return invert(classifier, "dog", generator=generator, **{**SMALL, **more})
 
     return make
 
 
-@pytest.mark.parametrize("interrupt", [False, True], ids=["stop", "interrupt"])
-def test_a_stopped_search_is_kept_whole(
-    watched: Any, classifier: Any, generator: Any, interrupt: bool
-):
-    view = Impatient(look=3, interrupt=interrupt)
-    tree = schema.validate(watched(view, seed=(0, 1)))
+def test_an_interrupted_search_is_kept_whole(watched: Any, classifier: Any, generator: Any):
+    view = Impatient(look=3)
+    tree = schema.validate(watched(view, seeds=2))
     updates = view.looks[-1].updates
     assert 0 < updates < 4
     assert view.said.startswith(f"Stopped by you after {updates} updates of run 0")
     assert tree.attrs["stopped"] == f"by the user after {updates} updates of run 0; without run 1"
-    assert tree["samples"]["seed"].values.tolist() == [0]
-    assert tree["trajectory"].sizes["step"] == updates
     assert view.samples[0] == "token"
-    whole = invert(classifier, "dog", generator=generator, seed=0, **SMALL)
+    whole = invert(classifier, "dog", generator=generator, **{**SMALL, "progress": False})
+    one = {"label": "dog", "arm": "token", "seed": 0, "check": 0}
     np.testing.assert_array_equal(
-        tree["validation"]["image"].values[0],
-        whole["validation"]["image"].values[0, : tree["validation"].sizes["check"]],
+        tree["validation"]["image"].sel(one), whole["validation"]["image"].sel(one)
     )
     assert inversion_kit.success(tree).sizes["arm"] == 3
+    assert f"Stopped by the user after {updates} updates" in Page(to_html(tree)).text
 
 
-@pytest.mark.parametrize(("at", "arms"), [(1, ["token"]), (2, ["start", "token"])])
-def test_a_second_stop_leaves_out_test_images(watched: Any, at: int, arms: list[str]):
-    tree = schema.validate(watched(Impatient(look=3, sample=at)))
-    assert tree["samples"]["arm"].values.tolist() == arms
-    assert "without test images of" in tree.attrs["stopped"]
-
-
-def test_a_second_interrupt_leaves_a_result_without_test_images(watched: Any, tmp_path: Path):
-    tree = schema.validate(watched(Impatient(look=3, sample=1, interrupt=True)))
-    assert tree["samples"].sizes["arm"] == 0
-    assert "without test images of start, token, name" in tree.attrs["stopped"]
-    assert "No test images" in Page(to_html(tree)).text
-    assert inversion_kit.report(tree, tmp_path / "run.html").stat().st_size > 1000
+def test_a_second_interrupt_leaves_a_result_without_final_images(watched: Any, tmp_path: Path):
+    tree = schema.validate(watched(Impatient(look=3, sample=1)))
+    assert not np.isfinite(tree["samples"]["probability"]).any()
+    assert "without final images of token, name, start" in tree.attrs["stopped"]
+    assert "stopped" in Page(to_html(tree)).text
     again = inversion_kit.open(inversion_kit.save(tree, tmp_path / "run.zarr"))
-    assert again["samples"].sizes["arm"] == 0
-    assert explore(again).player.frames
+    view = explore(again)
+    assert view.search.frames.frames
+    assert [g["note"] for g in view.gallery.widget.groups] == ["no image"] * 3
 
 
-def test_test_images_alone_can_be_cut_short(watched: Any):
-    tree = watched(Impatient(look=99, sample=2))
-    assert tree["samples"]["arm"].values.tolist() == ["start", "token"]
-    assert tree.attrs["stopped"] == "by the user without test images of name"
+def test_final_images_alone_can_be_cut_short(watched: Any):
+    tree = watched(Impatient(sample=2))
+    assert tree["status"]["status"].values.ravel().tolist().count("done") == 1
+    assert tree.attrs["stopped"].startswith("by the user without final images of")
 
 
-def test_an_interrupt_before_anything_was_found_is_an_interrupt(watched: Any, monkeypatch: Any):
-    def interrupted(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
+def test_an_interrupt_before_anything_is_there_is_an_interrupt(watched: Any):
+    class Never(Impatient):
+        def __enter__(self) -> Impatient:
+            raise KeyboardInterrupt
 
-    monkeypatch.setitem(search_run.METHODS, "gradient", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        watched(Impatient(look=99))
+        watched(Never())
 
 
 def test_ctrl_c_ends_a_script(classifier: Any, generator: Any, monkeypatch: Any):
@@ -695,11 +745,11 @@ def test_ctrl_c_ends_a_script(classifier: Any, generator: Any, monkeypatch: Any)
 
     monkeypatch.setattr("inversion_kit.progress.Bars.sampling", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        invert(classifier, "dog", generator=generator, **SMALL)
+        invert(classifier, "dog", generator=generator, **{**SMALL, "progress": False})
 
 
 def test_a_search_that_is_not_stopped_says_nothing_of_it(watched: Any):
-    view = Impatient(look=99)
+    view = Impatient()
     assert "stopped" not in watched(view).attrs
     assert view.said == "Done."
     assert view.looks[0].checked
@@ -709,8 +759,26 @@ def test_a_search_that_is_not_stopped_says_nothing_of_it(watched: Any):
     assert last.images.shape == (3, 16, 16, 3)
 
 
-def test_the_live_view_needs_a_notebook(classifier: Any, generator: Any):
+def test_the_live_view_is_drawn_before_and_after_its_first_images(monkeypatch: Any):
+    shell = SimpleNamespace(kernel=None)
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: shell)
+    view = LiveView(label=HOSTILE, classifier="c", total=4, unit="updates", seeds=[0], goal=0.9)
+    assert Page(live_html(view.panel)).open == []
+    pixels, one = np.zeros((2, 8, 8, 3), "u1"), np.array([0.25, 0.75])
+    checks = [(0, 0.1, "neutral"), (2, 0.5, HOSTILE)]
+    view.show(Seen(0, 2, 2, True, checks, [(1, 0.2), (2, 0.4)], pixels, one, one > 0.5))
+    assert [image["hit"] for image in view.panel.images] == [False, True]
+    drawn = Page(view.panel.chart)
+    assert drawn.open == []
+    assert not drawn.all("img")
+    page = Page(live_html(view.panel))
+    assert len(page.all("img")) == 2
+    assert "50\xa0% after 2 updates" in " ".join(page.texts)
+    view.sampling(0, 3, "token", True)
+    view.finish("Done.")
+    assert (view.panel.phase, view.panel.message) == ("done", "Done.")
+
+
+def test_the_live_view_needs_a_notebook(watched: Any):
     with pytest.raises(InputError, match="this is no notebook"):
-        invert(classifier, "dog", generator=generator, **{**SMALL, "progress": "widget"})
-    with pytest.raises(InputError, match="must be True, False or 'widget'"):
-        invert(classifier, "dog", generator=generator, **{**SMALL, "progress": "wide"})
+        watched(Impatient(), progress="widget")

@@ -17,16 +17,14 @@ from typing import Any
 
 import pytest
 
-from inversion_kit.reports.audit_table import VERDICTS
+from inversion_kit.analysis.words import VERDICTS
 
 pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api")
 nbformat = pytest.importorskip("nbformat")
 
 QUIET = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
-SETUP = (
-    "import inversion_kit as ik\nfrom inversion_kit.testing import synthetic_audit, synthetic_run\n"
-)
+SETUP = "import inversion_kit as ik\nfrom inversion_kit.testing import synthetic\n"
 LONG = 60_000
 """Milliseconds until a wait is given up: machines that run tests are busy."""
 
@@ -54,11 +52,18 @@ class Lab:
             "OMP_NUM_THREADS": "1",
         }
         command = [
-            sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--allow-root",
-            "--ServerApp.port=0", f"--IdentityProvider.token={self.token}",
-            "--expose-app-in-browser", f"--ServerApp.root_dir={self.root}",
+            sys.executable,
+            "-m",
+            "jupyterlab",
+            "--no-browser",
+            "--ip=127.0.0.1",
+            "--allow-root",
+            "--ServerApp.port=0",
+            f"--IdentityProvider.token={self.token}",
+            "--expose-app-in-browser",
+            f"--ServerApp.root_dir={self.root}",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        ]  # fmt: skip
+        ]
         self.log = folder / "log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -68,9 +73,9 @@ class Lab:
         for _ in range(600):
             if self.process.poll() is not None:
                 break
-            for found in runtime.glob("jpserver-*.json"):
+            for file in runtime.glob("jpserver-*.json"):
                 try:
-                    return str(json.loads(found.read_text("utf-8"))["url"])
+                    return str(json.loads(file.read_text("utf-8"))["url"])
                 except ValueError:  # half written
                     continue
             time.sleep(0.1)
@@ -80,7 +85,7 @@ class Lab:
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
             metadata={"kernelspec": {"name": "python3", "display_name": "", "language": "python"}},
-        )  # fmt: skip
+        )
         path = self.root / name
         nbformat.write(notebook, path)
         return path
@@ -178,9 +183,12 @@ def browser() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         made = playwright.chromium.launch(
             executable_path=shutil.which("chromium") or "/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu",
-                  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
-        )  # fmt: skip
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            ],
+        )
         yield made
         made.close()
 
@@ -234,9 +242,10 @@ def eventually(page: Any, ask: Callable[[], Any], wanted: Any, seconds: float = 
     assert ask() == wanted
 
 
-def pick(page: Any, label: str, value: str) -> None:
-    """Choose an option of one of our own controls: JupyterLab has labels too."""
-    page.locator(f'.ik-choice:has(span:text-is("{label}")) select').select_option(value)
+def pick(page: Any, label: str, words: str) -> None:
+    """Choose an option of a control of the view by what it says."""
+    control = page.locator(f'.ik-view .widget-dropdown:has(label:text-is("{label}")) select')
+    control.select_option(label=words)
 
 
 def share(text: str) -> float:
@@ -251,49 +260,55 @@ CURSOR = """() => {
 }"""
 
 
-def test_the_slider_and_play_move_image_strip_bars_and_cursor_together(notebook: Any) -> None:
-    book = notebook("view = ik.explore(synthetic_run(size=16, checks=6, steps=20))\nview")
-    page = book.run(".ik-player .frame")
+def test_the_slider_and_play_move_image_strip_bars_and_line_together(notebook: Any) -> None:
+    book = notebook("view = ik.explore(synthetic(size=16, checks=6, steps=20))\nview")
+    page = book.run(".ik-frames .frame")
     page.wait_for_selector(".js-plotly-plot .shapelayer path", state="attached")
     page.wait_for_timeout(1500)  # the figure is drawn again as wide as its place
 
     def state() -> tuple[str, str, str, float]:
         return (
-            page.locator(".ik-player .now").get_attribute("src"),
-            page.locator('.ik-player .frame[aria-selected="true"] .when').inner_text(),
-            page.locator(".ik-player .bars .target .value").inner_text(),
+            page.locator(".ik-frames .now").get_attribute("src"),
+            page.locator('.ik-frames .frame[aria-selected="true"] .when').inner_text(),
+            page.locator(".ik-frames .bars .target .value").inner_text(),
             page.evaluate(CURSOR),
         )
 
     last = state()
-    page.locator('.ik-player input[type="range"]').press("Home")
+    slider = page.locator(".ik-view .widget-slider .noUi-handle")
+    slider.press("Home")
     eventually(
         page, lambda: [a != b for a, b in zip(state(), last, strict=True)], [True] * len(last)
     )
     first = state()
     assert first[1] == "0"
     assert first[3] < last[3]
-    page.locator(".ik-player .play").click()
+    page.locator(".ik-view .widget-play button").first.click()
     eventually(page, lambda: state()[:3] == last[:3], True)
     eventually(page, lambda: state()[3] > first[3], True)
-    eventually(page, lambda: page.locator(".ik-player .play").inner_text(), "▶ Play")
-    page.locator(".ik-player .frame").nth(2).click()
+    page.locator(".ik-frames .frame").nth(2).click()
     eventually(page, lambda: first[3] < state()[3] < last[3], True)
-    whens = page.locator(".ik-player .frame .when").all_inner_texts()
+    whens = page.locator(".ik-frames .frame .when").all_inner_texts()
     assert sum("★" in when for when in whens) == 1
-    at = page.locator('.ik-player .frame[aria-selected="true"] .when')
-    page.get_by_label("One step back").click()
+    at = page.locator('.ik-frames .frame[aria-selected="true"] .when')
+    slider.press("ArrowLeft")
     eventually(page, at.inner_text, whens[1])
-    page.get_by_label("One step on").click()
+    slider.press("ArrowRight")
     eventually(page, at.inner_text, whens[2])
-    for text, part in page.locator(".ik-player .bars .row").evaluate_all(BARS):
+    for text, part in page.locator(".ik-frames .bars .row").evaluate_all(BARS):
         assert abs(100 * part - share(text)) < 1.1
-    point = page.locator(".ik-view .js-plotly-plot .points path").nth(1).bounding_box()
-    page.mouse.move(point["x"] - 30, point["y"] - 30)
+    # Markers of the trace that has most: the label's line.
+    points = page.locator(".ik-view .js-plotly-plot .scatterlayer .points path")
+    box = page.locator(".ik-view .js-plotly-plot .nsewdrag").bounding_box()
+    spots = [one.bounding_box() for one in points.all()]
+    point = min(
+        spots, key=lambda b: abs(b["x"] - box["x"]) + abs(b["y"] - box["y"] - box["height"])
+    )
+    page.mouse.move(point["x"] + 30, point["y"] - 30)
     page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2, steps=5)
     page.mouse.down()
     page.mouse.up()
-    eventually(page, at.inner_text, whens[1])
+    eventually(page, at.inner_text, whens[0])
     assert book.faults == []
 
 
@@ -302,20 +317,22 @@ BARS = """all => all.map(row => [row.querySelector(".value").textContent,
 
 
 def test_run_and_noise_are_chosen(notebook: Any) -> None:
-    book = notebook("view = ik.explore(synthetic_run(size=16))\nview")
-    page = book.run(".ik-player .frame")
-    before = page.locator(".ik-player .now").get_attribute("src")
-    pick(page, "Noise", "3")
-    eventually(page, lambda: page.locator(".ik-player .now").get_attribute("src") != before, True)
+    book = notebook("view = ik.explore(synthetic(size=16))\nview")
+    page = book.run(".ik-frames .frame")
+    before = page.locator(".ik-frames .now").get_attribute("src")
+    pick(page, "Noise", "4 of 6")
+    eventually(page, lambda: page.locator(".ik-frames .now").get_attribute("src") != before, True)
     pick(page, "Run", "1")
-    eventually(page, lambda: page.locator(".ik-player .frame").count(), 3)
-    pick(page, "Images", "trajectory")
-    eventually(page, lambda: page.locator(".ik-player .frame").count(), 8)
+    eventually(page, lambda: page.locator(".ik-frames .frame").count(), 3)
+    pick(page, "Images", "training images, every update")
+    eventually(page, lambda: page.locator(".ik-frames .frame").count(), 8)
+    assert page.locator(".ik-gallery h4").count() == 3
     assert book.faults == []
 
 
+MANY = "many = dict(arms=('name', 'token+name', 'token', 'shuffled'), size=16, samples=8)\n"
 AUDIT = (
-    "view = ik.explore(synthetic_audit(labels=6, size=16, samples=8,\n"
+    MANY + "view = ik.explore(synthetic(labels=6, **many,\n"
     "    outcomes=('meaning', 'trick', 'failure', 'mixed')))\nview"
 )
 
@@ -405,31 +422,30 @@ def test_labels_are_sorted_searched_and_chosen(notebook: Any) -> None:
 
 def test_the_map_shows_images_on_hover_and_in_the_gallery(notebook: Any) -> None:
     book = notebook(AUDIT)
-    page = book.run(".ik-map .legend li")
-    stage = page.locator(".ik-map .stage")
+    page = book.run(".ik-map .stage > img[src]")
+    stage, front = page.locator(".ik-map .stage"), page.locator(".ik-map .front")
 
     def at(x: float, y: float) -> tuple[float, float]:
         stage.scroll_into_view_if_needed()
         box = stage.bounding_box()
         return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
-    def inks(canvas: str = "canvas:not(.top)") -> dict[tuple[int, int, int, int], int]:
-        """How often each colour is drawn."""
-        found = page.locator(f".ik-map .stage {canvas}").evaluate(INKS)
-        return {tuple(map(int, ink.split())): n for ink, n in found.items()}
-
-    def strong() -> dict[tuple[int, ...], int]:
-        """Colours of points in the foreground, and how much of each is drawn."""
-        return {ink[:3]: n for ink, n in inks().items() if ink[3] == 204 and n > 20}
-
     def told(code: str) -> Any:
         return json.loads(book.add(f"import json; print(json.dumps({code}))"))
 
-    assert any(ink[3] == 33 for ink in inks())  # the other labels' points
-    one = strong()
+    def drag(*path: tuple[float, float]) -> None:
+        page.mouse.move(*at(*path[0]))
+        page.mouse.down()
+        for x, y in path[1:]:
+            page.mouse.move(*at(x, y), steps=6)
+        page.mouse.up()
+
+    before = front.get_attribute("src")
     page.locator(".ik-table tbody tr").nth(2).click()
-    eventually(page, lambda: strong() != one, True)
+    eventually(page, lambda: front.get_attribute("src") != before, True)
     page.locator(".ik-table tbody tr").first.click()
+    eventually(page, lambda: front.get_attribute("src") == before, True)
+    assert front.evaluate("e => e.complete && e.naturalWidth > 0")
     tip = page.locator(".ik-map .tip")
     for step in range(200):
         page.mouse.move(*at(0.05 + 0.9 * (step % 20) / 20, 0.1 + 0.08 * (step // 20)))
@@ -438,77 +454,39 @@ def test_the_map_shows_images_on_hover_and_in_the_gallery(notebook: Any) -> None
     tip.locator("img").wait_for()
     assert tip.get_attribute("data-ready") == "true"
     assert tip.locator("img").evaluate("e => e.naturalWidth") == 16
-    shown = [tip.locator("img").get_attribute("src"), *tip.locator("div > div").all_inner_texts()]
-    assert (28, 30, 33, 255) in inks(".top")  # the ring around the point
-    known = told(
-        f"view.panels[0].map.card(int(view.panels[0].map.shown[{tip.get_attribute('data-point')}]))"
-    )
-    assert shown == [known["src"], *known["lines"]]
+    said = [tip.locator("img").get_attribute("src"), *tip.locator("div > div").all_inner_texts()]
+    assert page.locator(".ik-map .ring").is_visible()
+    known = told(f"view.panels[0].map.card({tip.get_attribute('data-point')})")
+    assert said == [known["src"], *known["lines"]]
 
     gallery = page.locator(".ik-gallery h3")
     page.get_by_role("button", name="Box").click()
-    page.mouse.move(*at(0.01, 0.02))
-    page.mouse.down()
-    page.mouse.move(*at(0.5, 0.5), steps=4)
-    page.mouse.move(*at(0.99, 0.98), steps=4)
-    page.mouse.up()
+    page.wait_for_timeout(1000)
+    drag((0.005, 0.01), (0.5, 0.5), (0.995, 0.995))
     eventually(page, gallery.inner_text, "384 images")
-    symbols = page.locator(".ik-map .legend canvas").evaluate_all(CENTRES)
-    assert len(symbols) > 1
-    for some, others in ((strong(), symbols), (symbols, strong())):  # clear inks are rounded
-        for ink in some:
-            assert any(max(abs(a - b) for a, b in zip(ink, o, strict=True)) < 6 for o in others)
     page.get_by_role("button", name="Lasso").click()
-    page.mouse.move(*at(0.01, 0.01))
-    page.mouse.down()
-    for x, y in ((0.99, 0.01), (0.01, 0.99), (0.01, 0.1)):
-        page.mouse.move(*at(x, y), steps=6)
-    page.mouse.up()
+    page.wait_for_timeout(1000)
+    drag((0.01, 0.01), (0.99, 0.01), (0.01, 0.99), (0.01, 0.1))
     eventually(page, lambda: 0 < number(gallery.inner_text()) < 384, True)
-    size = stage.evaluate("e => [e.clientWidth, e.clientHeight]")
-    chosen, places = told(
-        "[view.panels[0].map.widget.chosen, __import__('numpy').frombuffer("
-        "view.panels[0].map.widget.xy, 'f4').reshape(-1, 2).tolist()]"
+    surface = "view.panels[0].map.surface"
+    chosen, points, spots = told(
+        f"[{surface}.chosen, {surface}.points, __import__('numpy').frombuffer("
+        f"{surface}.spots, 'f4').reshape(-1, 2).tolist()]"
     )
-    half = [
-        i
-        for i, (x, y) in enumerate(places)
-        if sum((16 + v * (n - 32)) / n for v, n in zip((x, 1 - y), size, strict=True)) < 1
-    ]
-    assert 0 < len(half) < 384
-    assert len(set(chosen) ^ set(half)) < 4  # the line goes through one or two
-    whole = inks()
-    page.get_by_role("button", name="Move").click()
-    page.mouse.move(*at(0.5, 0.5))
-    page.mouse.wheel(0, -200)
-    eventually(page, lambda: inks() == whole, False)
-    near = inks()
-    page.mouse.down()
-    page.mouse.move(*at(0.9, 0.9), steps=4)
-    page.mouse.up()
-    eventually(page, lambda: inks() == near, False)
+    half = {point for point, (x, y) in zip(points, spots, strict=True) if x / 560 + y / 440 < 1}
+    assert len(points) == 384 > len(half) > 0
+    assert len({*chosen} ^ half) < 4  # the line goes through one or two
+    page.get_by_role("button", name="Zoom").click()
+    page.wait_for_timeout(1000)
+    drag((0.3, 0.3), (0.7, 0.7))
+    eventually(page, lambda: 0 < told(f"len({surface}.points)") < 384, True)
     page.get_by_role("button", name="Reset").click()
     eventually(page, gallery.inner_text, names(page)[0])
-    eventually(page, lambda: strong() == one, True)
+    assert told(f"len({surface}.points)") == 384
     pick(page, "Colour", "arm")
-    eventually(page, lambda: page.locator(".ik-map .legend li").count(), 4)
-    pick(page, "Points", "token")
-    eventually(page, lambda: "36 points" in page.locator(".ik-map").inner_text(), True)
+    pick(page, "Points", "class tokens")
+    eventually(page, lambda: "36 points" in page.locator(".ik-view").inner_text(), True)
     assert book.faults == []
-
-
-INKS = """canvas => {
-    const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    const found = {};
-    for (let i = 0; i < data.length; i += 4) {
-        if (!data[i + 3]) continue;
-        const ink = data.slice(i, i + 4).join(" ");
-        found[ink] = (found[ink] ?? 0) + 1;
-    }
-    return found;
-}"""
-CENTRES = """all => all.map(canvas => Array.from(
-    canvas.getContext("2d").getImageData(14, 14, 1, 1).data.slice(0, 3)))"""
 
 
 def test_a_cell_of_the_matrix_shows_its_images(notebook: Any) -> None:
@@ -517,60 +495,58 @@ def test_a_cell_of_the_matrix_shows_its_images(notebook: Any) -> None:
     page.get_by_role("tab", name="What is read as what").click()
     plot = page.locator(".ik-view .js-plotly-plot .nsewdrag").first
     plot.wait_for()
-    eventually(
-        page,
-        lambda: page.evaluate(
-            "() => { const p = document.querySelector('.js-plotly-plot');"
-            " return Math.abs(p.querySelector('.main-svg').clientWidth"
-            " - p.parentElement.clientWidth) < 3; }"
-        ),
-        True,
-    )
+    eventually(page, lambda: page.evaluate(FITS), True)
+    page.wait_for_timeout(1000)
     box = plot.bounding_box()
     columns = page.evaluate("document.querySelector('.js-plotly-plot').data[0].x.length")
-    page.mouse.click(box["x"] + box["width"] * 0.5 / columns, box["y"] + box["height"] * 0.5 / 6)
-    eventually(page, lambda: page.locator(".ik-gallery h3").inner_text(), "sky → sky")
+
+    def spot(row: int, column: int) -> tuple[float, float]:
+        across, down = (column + 0.5) / columns, (row + 0.5) / 6
+        return box["x"] + box["width"] * across, box["y"] + box["height"] * down
+
+    page.mouse.click(*spot(0, 0))
+    title = page.locator(".ik-gallery h3")
+    eventually(page, title.inner_text, "sky → sky")
     assert page.locator(".ik-gallery .tile.own").count() == 16
-    cells = page.evaluate(CELLS)
-    row, place, label, read, says = next(c for c in cells if c[2] != c[3])
-    spot = (
-        box["x"] + box["width"] * (place + 0.5) / columns,
-        box["y"] + box["height"] * (row + 0.5) / 6,
-    )
-    page.mouse.move(*spot)
+    row, column, part, words = next(c for c in page.evaluate(CELLS) if c[0] != c[1])
+    page.mouse.move(*spot(row, column))
     hover = page.locator(".js-plotly-plot .hoverlayer .hovertext").first
-    eventually(page, hover.text_content, f"made for {label}, read as {read}: {says}")
-    page.mouse.click(*spot)
-    eventually(page, lambda: page.locator(".ik-gallery h3").inner_text(), f"{label} → {read}")
-    assert page.locator(".ik-gallery .tile").count() == round(share(says) * 16 / 100)
-    pick(page, "Images of", "-")
-    eventually(
-        page, lambda: page.evaluate("document.querySelector('.js-plotly-plot').data[0].zmin"), -1
-    )
+    label, _, read = words.removeprefix("made for ").partition(":")[0].partition(", read as ")
+    eventually(page, lambda: str(hover.text_content()).startswith(f"made for {label}"), True)
+    page.mouse.click(*spot(row, column))
+    eventually(page, title.inner_text, f"{label} → {read}")
+    assert page.locator(".ik-gallery .tile").count() == round(part * 16)
+    pick(page, "Images of", "token − name prompt")
+    eventually(page, lambda: page.evaluate(SCALE), "coloraxis2")
     page.get_by_role("tab", name="Search").click()
-    page.locator(".ik-player .frame").first.wait_for()
+    page.locator(".ik-frames .frame").first.wait_for()
     page.locator(".ik-table tbody tr").nth(2).click()
     eventually(page, lambda: page.get_by_text("The search for “yellow”").count(), 1)
     assert book.faults == []
 
 
+FITS = """() => {
+    const plot = document.querySelector(".js-plotly-plot"), room = plot.parentElement.clientWidth;
+    return Math.abs(plot.querySelector(".main-svg").clientWidth - room) < 3;
+}"""
+SCALE = "document.querySelector('.js-plotly-plot').data[0].coloraxis"
 CELLS = """() => {
-    const {z, customdata} = document.querySelector(".js-plotly-plot")._fullData[0], found = [];
+    const {z, hovertext} = document.querySelector(".js-plotly-plot")._fullData[0], cells = [];
     Array.from(z).forEach((line, row) => Array.from(line).forEach((share, place) => {
-        if (share > 0) found.push([row, place, ...customdata[row][place]]);
+        if (share > 0) cells.push([row, place, share, hovertext[row][place]]);
     }));
-    return found;
+    return cells;
 }"""
 
 
-def test_two_audits_are_seen_side_by_side(notebook: Any) -> None:
+def test_two_results_are_seen_side_by_side(notebook: Any) -> None:
     book = notebook(
-        "a = synthetic_audit(labels=4, size=16, samples=8)\n"
-        "b = synthetic_audit(labels=4, size=16, samples=8, outcomes=('trick', 'mixed'))\n"
+        MANY + "a = synthetic(labels=4, **many)\n"
+        "b = synthetic(labels=4, **many, outcomes=('trick', 'mixed'))\n"
         "ik.explore(a, b)"
     )
     page = book.run(".ik-gallery .tile img")
-    eventually(page, lambda: page.locator(".ik-map canvas.top").count(), 2)
+    eventually(page, lambda: page.locator(".ik-map .stage").count(), 2)
     page.locator(".ik-table tbody tr").nth(1).click()
     titles = page.locator(".ik-gallery h3")
     eventually(page, titles.all_inner_texts, ["green", "green"])
@@ -597,13 +573,14 @@ def test_two_audits_are_seen_side_by_side(notebook: Any) -> None:
 def test_ten_thousand_points_stay_fluid(notebook: Any) -> None:
     """Images follow the pointer, within the 200 ms that are promised; `pytest -s` prints them."""
     book = notebook(
-        "from inversion_kit.analysis.projection import project\n"
-        "audit = synthetic_audit(labels=25, size=32, samples=50)\n"
+        "from inversion_kit.analysis import project\n"
+        "many = dict(arms=('name', 'token+name', 'token', 'shuffled'), size=32, samples=50)\n"
+        "audit = synthetic(labels=25, **many)\n"
         "points = project(audit, method='pca', most=9_800)\n"
         "print(points.sizes['point'])\n"
         "view = ik.explore(audit, points=points)\nview"
     )
-    page = book.run(".ik-map .legend li")
+    page = book.run(".ik-map .stage > img[src]")
     page.locator(".ik-map .stage").scroll_into_view_if_needed()
     measured = page.evaluate(HOVER)
     print("hover:", measured)
@@ -616,9 +593,9 @@ def test_ten_thousand_points_stay_fluid(notebook: Any) -> None:
 def test_very_many_points_show_the_image_under_the_pointer(notebook: Any) -> None:
     pytest.importorskip("jscatter")
     book = notebook(
-        "from inversion_kit.widgets import audit_map\naudit_map.MOST = 100\n"
-        "audit = synthetic_audit(labels=4, size=16, outcomes=('meaning', 'trick', 'failure'))\n"
-        "view = ik.explore(audit)\nview"
+        "from inversion_kit.widgets import map as module\nmodule.MOST = 100\n"
+        "audit = synthetic(labels=4, seeds=4, outcomes=('meaning', 'trick', 'failure'), size=16)\n"
+        "view = ik.explore(audit, points=None)\nview"
     )
     page = book.run(".ik-gallery .tile img")
     canvas = page.locator(".ik-view canvas").first
@@ -634,8 +611,8 @@ def test_very_many_points_show_the_image_under_the_pointer(notebook: Any) -> Non
     beside.wait_for()
     page.wait_for_timeout(1500)
     assert beside.evaluate("e => e.naturalWidth") == 16
-    code = "drawn = view.panels[0].map.scatter\n"
-    code += "cards = [drawn.card(int(point)) for point in drawn.shown]\n"
+    code = "drawn = view.panels[0].map\n"
+    code += "cards = [drawn.card(int(point)) for point in drawn.surface.shown]\n"
     code += "cards = [[card['lines'], card['src']] for card in cards]\n"
     known = json.loads(book.add(code + "import json; print(json.dumps(cards))"))
     shown = page.locator(".ik-beside div").all_inner_texts()
@@ -644,9 +621,9 @@ def test_very_many_points_show_the_image_under_the_pointer(notebook: Any) -> Non
 
 
 def test_the_strip_begins_at_the_frame_that_is_shown(notebook: Any) -> None:
-    book = notebook("ik.explore(synthetic_run(size=8, checks=24, steps=60, seeds=1))")
-    page = book.run(".ik-player .frame")
-    strip = page.locator(".ik-player .strip")
+    book = notebook("ik.explore(synthetic(size=8, checks=24, steps=60, seeds=1))")
+    page = book.run(".ik-frames .frame")
+    strip = page.locator(".ik-frames .strip")
     eventually(page, lambda: strip.evaluate(SEEN), True)
     assert strip.evaluate("e => e.scrollWidth > 1.5 * e.clientWidth")
     assert book.faults == []
@@ -674,8 +651,8 @@ HOVER = """async () => {
         while (tip.dataset.ready !== "true" && performance.now() - began < 3000) await frame();
         images.push(performance.now() - began);
     }
-    return {images, rings, points: Number(document.querySelector(".ik-map").innerText
-        .match(/(\\d+) points/)[1])};
+    const said = document.querySelector(".ik-view").innerText;
+    return {images, rings, points: Number(said.match(/(\\d+) points/)[1])};
 }"""
 
 LIVE = (
@@ -685,8 +662,16 @@ LIVE = (
 )
 
 
-DOTS = """all => all.map(e => [e.querySelector("title").textContent,
-    Number(e.getAttribute("cy"))])"""
+DOTS = """all => {
+    const {box, range} = all[0].closest("svg").querySelector(".plot").dataset;
+    const [, top, , height] = box.split(" ").map(Number);
+    const [, , low, high] = range.split(" ").map(Number);
+    return all.map(e => {
+        const y = Number(e.getAttribute("d").match(/ ([-0-9.]+)/)[1]);
+        const value = low + (high - low) * (1 - (y - top) / height);
+        return [e.querySelector("title").textContent, value];
+    });
+}"""
 
 
 def test_stop_reaches_the_busy_kernel_and_keeps_the_result(notebook: Any) -> None:
@@ -696,7 +681,7 @@ def test_stop_reaches_the_busy_kernel_and_keeps_the_result(notebook: Any) -> Non
     eventually(page, lambda: says.inner_text()[:1] in "23456789", True, 90)
     assert "left" in says.inner_text()
     eventually(page, page.locator(".ik-live .pictures img").count, 2, 30)  # 4 at a check
-    assert page.locator(".ik-live .chart .dot").count() >= 1
+    assert page.locator(".ik-live .chart [data-i]").count() >= 1
     first = page.locator(".ik-live .pictures img").first.get_attribute("src")
     eventually(
         page,
@@ -704,8 +689,8 @@ def test_stop_reaches_the_busy_kernel_and_keeps_the_result(notebook: Any) -> Non
         True,
         60,
     )
-    for text, y in page.locator(".ik-live .chart .dot").evaluate_all(DOTS):
-        assert abs(100 * (1 - (y - 14) / 172) - share(text)) < 1.1
+    for text, value in page.locator(".ik-live .chart [data-i]").evaluate_all(DOTS):
+        assert abs(100 * value - share(text)) < 1.1
     bar = page.locator(".ik-live .track .bar")
     part = "e => e.offsetWidth / e.parentElement.offsetWidth"
     assert 0 < bar.evaluate(part) < 1
@@ -717,7 +702,7 @@ def test_stop_reaches_the_busy_kernel_and_keeps_the_result(notebook: Any) -> Non
     eventually(page, lambda: bar.evaluate(part), 1)
     said = book.add(
         "ik.validate(tree); print(tree.attrs['stopped'], '|', tree['trajectory'].sizes['step'],"
-        " tree['samples'].sizes['arm'])"
+        " (tree['status']['status'] == 'done').sum().item())"
     )
     updates = number(said.partition("after")[2])
     assert 2 <= updates < 60
@@ -750,14 +735,13 @@ def test_the_interrupt_button_keeps_the_result_too(notebook: Any) -> None:
 
 
 def test_hostile_labels_run_nothing(notebook: Any) -> None:
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     book = notebook(
         f"import sys; sys.path.insert(0, {here!r})\n"
-        "from test_audit_report import hostile\n"
-        "from test_html_report import HOSTILE, renamed\n"
+        "from tests.test_report import hostile\n"
         "tree = hostile(); tree",
-        "renamed(synthetic_run(size=4), HOSTILE)",
-        "ik.explore(renamed(synthetic_run(size=4), HOSTILE))",
+        "hostile(1)",
+        "ik.explore(hostile(1))",
         "view = ik.explore(tree, tree); view",
     )
     page = book.run(".ik-gallery .tile img")
@@ -779,8 +763,8 @@ def test_hostile_labels_run_nothing(notebook: Any) -> None:
 
 
 def test_results_show_a_summary_and_leave_a_picture_in_the_file(notebook: Any) -> None:
-    book = notebook("tree = synthetic_run(size=16); tree", "ik.explore(tree)")
-    page = book.run(".ik-player .frame")
+    book = notebook("tree = synthetic(size=16); tree", "ik.explore(tree)")
+    page = book.run(".ik-frames .frame")
     page.wait_for_selector("text=Class token of")
     assert page.locator(".jp-RenderedHTMLCommon img").count() >= 8
     outputs = [

@@ -1,49 +1,63 @@
-"""Numbers, with their intervals, and sentences from a result: xarray in, xarray out, no torch."""
+"""Numbers, with their intervals, and sentences from a result: xarray in, xarray out, no torch.
 
-from inversion_kit.analysis.audit_numbers import (
+Every function takes any result, of one label or many, opened lazily or held in memory, and reads no
+pixel of its own accord. Those that need each image's first class alone also take what `reads` gave.
+
+Units that failed or were not run, and images without finite probabilities, are in no number; how
+many images each number is over stands beside it. Intervals are those of `intervals`: 95 %, wider
+where runs differ, and over other noise only where there is one run. Noise is shared between arms
+and labels, so differences are paired and pools over labels resample all labels together.
+"""
+
+from inversion_kit.analysis.again import code
+from inversion_kit.analysis.cues import findings
+from inversion_kit.analysis.gates import check_gate, check_gates, parse_gate
+from inversion_kit.analysis.looks import Attention, attention
+from inversion_kit.analysis.meaning import semantic_index, view_index
+from inversion_kit.analysis.mixups import (
     confusion,
     confusion_difference,
     crossed,
-    label_success,
     never_reached,
-    overall_success,
-    paired_effects,
-    semantic_index,
-    view_index,
+    read_as,
 )
-from inversion_kit.analysis.audit_reads import reads
-from inversion_kit.analysis.audit_repeat import repeatability
-from inversion_kit.analysis.audits import Attention, attention, audit_sentences
-from inversion_kit.analysis.projection import project
-from inversion_kit.analysis.runs import (
-    agreement,
-    hits,
-    paired_difference,
-    success,
-    summary_sentences,
-    trajectory,
-)
+from inversion_kit.analysis.pictures import grid, nearest_words, strip
+from inversion_kit.analysis.projection import project, projected, stored
+from inversion_kit.analysis.rates import compare, overall_success, paired_effects, success
+from inversion_kit.analysis.reading import reads
+from inversion_kit.analysis.repeat import repeatability
+from inversion_kit.analysis.search_path import trajectory
+from inversion_kit.analysis.summary import sentences
+from inversion_kit.analysis.table import numbers
 
 __all__ = [
     "Attention",
-    "agreement",
     "attention",
-    "audit_sentences",
+    "check_gate",
+    "check_gates",
+    "code",
+    "compare",
     "confusion",
     "confusion_difference",
     "crossed",
-    "hits",
-    "label_success",
+    "findings",
+    "grid",
+    "nearest_words",
     "never_reached",
+    "numbers",
     "overall_success",
-    "paired_difference",
     "paired_effects",
+    "parse_gate",
     "project",
+    "projected",
+    "read_as",
     "reads",
     "repeatability",
     "semantic_index",
+    "sentences",
+    "stored",
+    "strip",
     "success",
-    "summary_sentences",
     "trajectory",
     "view_index",
 ]

@@ -8,30 +8,25 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from inversion_kit.analysis.audit_reads import reads
-from inversion_kit.analysis.audit_repeat import kept_tokens
+from inversion_kit import schema
 from inversion_kit.analysis.neighbours import neighbour_map
+from inversion_kit.analysis.reading import reads, whole
+from inversion_kit.analysis.repeat import kept_tokens
+from inversion_kit.analysis.words import REAL
 from inversion_kit.errors import InputError
 
+METHODS = ("umap", "neighbours", "pca")
+"""How points are placed."""
 FEW = 15
 """Below this many points UMAP has no neighbourhoods to keep, and PCA is used."""
 _AXES = 30
 """Principal axes in which ``"neighbours"`` looks for near ones."""
-VERDICTS = (
-    "confirmed",
-    "not confirmed",
-    "not judged",
-    "not read as the label",
-    "real",
-    "token",
-)
-"""Verdict of a point. An image that the classifier reads as its label is confirmed where more than
-half of the held-out classifiers do too, and not judged where there is none."""
+_TABLE = ("of_label", "of_arm", "of_seed", "of_sample", "read_as", "verdict")
 
 
 def project(
@@ -40,14 +35,18 @@ def project(
     real: xr.Dataset | None = None,
     method: Literal["umap", "neighbours", "pca"] = "umap",
     most: int = 10_000,
+    samples: int | None = None,
     seed: int = 0,
+    read: xr.Dataset | None = None,
 ) -> xr.Dataset:
-    """Place an audit's test images and tokens, and real images where given, in two dimensions.
+    """Place a result's test images and tokens, and real images where given, in two dimensions.
+
+    Where the result holds a /projection that was made in the same way, it is taken from there.
 
     Parameters
     ----------
     tree
-        An audit. No pixel is read.
+        A result. No pixel is read.
     real
         Features of real images, ``feature`` ``(image, feature)`` of the audited classifier, with
         coordinate ``label`` along image. They are placed together with the generated ones.
@@ -57,34 +56,51 @@ def project(
         (`inversion_kit.analysis.neighbours`); both with PCA below `FEW` points; or ``"pca"``.
     most
         Images to place at most; of more, a random choice. Tokens are all placed.
+    samples
+        Only the first so many images of each unit; all by default.
     seed
         Of the choice and of UMAP.
+    read
+        What `reads` gave of the result, where it is known.
 
     Returns
     -------
     xr.Dataset
-        Along ``point``: ``x``, ``y``; ``space``, "image" or "token"; ``label``, ``arm`` ("real"
-        for real images), ``seed``, ``sample`` (-1 where there is none; for a real image its place
-        in ``real``); ``read_as``, the audited classifier's first class, "" where there is none;
-        ``verdict``, one of `VERDICTS`. Attributes ``image_method``, ``token_method`` (the
-        method, "pca" or "none"), ``left_out``, images that were not placed, ``projection_seed``.
+        As `inversion_kit.schema.WHOLE` has it, along ``point``: ``x``, ``y``; ``space``, "image"
+        or "token"; ``of_label``, ``of_arm`` ("real" for real images), ``of_seed``, ``of_sample``
+        (-1 where there is none; for a real image its place in ``real``); ``read_as``, the audited
+        classifier's first class, "" where there is none; ``verdict``, one of
+        `inversion_kit.analysis.words.POINT_VERDICTS`. Attributes ``image_method`` and
+        ``token_method`` (the method, "pca" or "none"), ``left_out``, images that were not placed,
+        and what was asked for: ``method``, ``most``, ``samples`` (-1 for all),
+        ``projection_seed``.
 
     Raises
     ------
     InputError
-        Features differ in length, or umap-learn is missing.
+        The method is unknown, features differ in length, or umap-learn is missing.
 
     Examples
     --------
-    >>> from inversion_kit.testing import synthetic_audit
-    >>> points = project(synthetic_audit(labels=2), method="pca")
+    >>> from inversion_kit.testing import synthetic
+    >>> points = project(synthetic(labels=2, seeds=2, samples=6), method="pca")
     >>> points.sizes["point"], points.attrs["token_method"]
-    (108, 'pca')
+    (76, 'pca')
     """
-    if method not in ("umap", "neighbours", "pca"):
+    if method not in METHODS:
         raise InputError(f"method={method!r}: must be 'umap', 'neighbours' or 'pca'")
+    tree = whole(tree)
+    asked = {
+        "method": method,
+        "most": most,
+        "samples": -1 if samples is None else samples,
+        "projection_seed": seed,
+    }
+    known = stored(tree) if real is None else None
+    if known is not None and asked.items() <= known.attrs.items():
+        return known
     rng = np.random.default_rng(seed)
-    feature, table = _images(tree)
+    feature, table = _images(tree, reads(tree if read is None else read), samples)
     if real is not None:
         feature, table = _with_real(feature, table, real)
     left_out = max(len(feature) - most, 0)
@@ -95,34 +111,73 @@ def project(
     image_at, image_method = _place(feature, method, seed)
     token_at, token_method = _place(token, method, seed)
     spaces = ["image"] * len(feature) + ["token"] * len(token)
-    at = np.concatenate([image_at, token_at])
+    at = np.concatenate([image_at, token_at]).astype("f4")
     return xr.Dataset(
         {
+            "space": ("point", np.array(spaces, dtype=object)),
             "x": ("point", at[:, 0]),
             "y": ("point", at[:, 1]),
-            "space": ("point", np.array(spaces, dtype=object)),
-            **{
-                name: ("point", np.concatenate([table[name], token_table[name]]))
-                for name in ("label", "arm", "seed", "sample", "read_as", "verdict")
-            },
+            **{n: ("point", np.concatenate([table[n], token_table[n]])) for n in _TABLE},
         },
         coords={"point": np.arange(len(at))},
         attrs={
+            **asked,
             "image_method": image_method,
             "token_method": token_method,
             "left_out": left_out,
-            "projection_seed": seed,
         },
     )
 
 
-def _images(tree: xr.DataTree) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def stored(tree: xr.DataTree) -> xr.Dataset | None:
+    """The projection that a result holds, of its own labels and of real images; None without one.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> tree = projected(synthetic(labels=2), method="pca")
+    >>> sorted(set(stored(tree.sel(label="sky"))["of_label"].values))
+    ['sky']
+    """
+    if "projection" not in tree.children:
+        return None
+    points = tree["projection"].to_dataset(inherit=False)
+    labels = [str(n) for n in whole(tree)["samples"]["label"].values]
+    mine = np.isin(points["of_label"].values.astype(str), labels)
+    return points.isel(point=mine | (points["of_arm"].values == REAL)).load()
+
+
+def projected(tree: xr.DataTree, **options: Any) -> xr.DataTree:
+    """The result with a /projection, so that every view of it shows the same map.
+
+    Parameters
+    ----------
+    tree
+        A result.
+    options
+        Of `project`.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> projected(synthetic(), method="pca")["projection"].attrs["image_method"]
+    'pca'
+    """
+    groups = {f"/{name}": node.to_dataset(inherit=False) for name, node in tree.children.items()}
+    made = xr.DataTree.from_dict({**groups, "/projection": project(tree, **options)})
+    made.attrs = dict(tree.attrs)
+    return schema.validate(made)
+
+
+def _images(
+    tree: xr.DataTree, read: xr.Dataset, most: int | None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Features ``(point, feature)`` of the test images that exist, and their columns."""
     samples = tree["samples"].to_dataset(inherit=False)
     if "feature" not in samples:
         return np.zeros((0, 0), "f4"), _columns(0)
-    feature = samples["feature"].transpose("label", "arm", "seed", "sample", "feature").values
-    read = reads(tree)
+    feature = samples["feature"].isel(sample=slice(0, most)).values
+    read = read.isel(sample=slice(0, most))
     top = read["top"].values
     there = np.isfinite(feature).all(-1) & (top[0] >= 0)
     label, arm, seed, sample = np.nonzero(there)
@@ -135,10 +190,10 @@ def _images(tree: xr.DataTree) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         "not confirmed",
     ).astype(object)
     return feature[there], {
-        "label": _text(read["label"].values[label]),
-        "arm": _text(read["arm"].values[arm]),
-        "seed": read["seed"].values[seed].astype("i8"),
-        "sample": read["sample"].values[sample].astype("i8"),
+        "of_label": _text(read["label"].values[label]),
+        "of_arm": _text(read["arm"].values[arm]),
+        "of_seed": read["seed"].values[seed].astype("i8"),
+        "of_sample": read["sample"].values[sample].astype("i8"),
         "read_as": _text(read["class"].values[top[0][there]]),
         "verdict": verdict[there],
     }
@@ -150,16 +205,16 @@ def _with_real(
     values = real["feature"].transpose("image", "feature").values
     if feature.size and values.shape[1] != feature.shape[1]:
         raise InputError(
-            f"real: its features have length {values.shape[1]}, those of the audit "
+            f"real: its features have length {values.shape[1]}, those of the result "
             f"{feature.shape[1]}; take both from the audited classifier"
         )
     n = len(values)
     new = {
         **_columns(n),
-        "label": _text(real["label"].values),
-        "arm": np.full(n, "real", dtype=object),
-        "sample": np.arange(n),
-        "verdict": np.full(n, "real", dtype=object),
+        "of_label": _text(real["label"].values),
+        "of_arm": np.full(n, REAL, dtype=object),
+        "of_sample": np.arange(n),
+        "verdict": np.full(n, REAL, dtype=object),
     }
     joined = np.concatenate([feature.reshape(-1, values.shape[1]), values])
     return joined, {name: np.concatenate([table[name], new[name]]) for name in table}
@@ -178,17 +233,16 @@ def _tokens(tree: xr.DataTree) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     n = len(label)
     return tokens[there], {
         **_columns(n),
-        "label": _text(samples["label"].values[label]),
-        "arm": _text(np.array(arms, dtype=object)[arm]),
-        "seed": samples["seed"].values[seed].astype("i8"),
+        "of_label": _text(samples["label"].values[label]),
+        "of_arm": _text(np.array(arms, dtype=object)[arm]),
+        "of_seed": samples["seed"].values[seed].astype("i8"),
         "verdict": np.full(n, "token", dtype=object),
     }
 
 
 def _columns(n: int) -> dict[str, np.ndarray]:
     text, number = np.full(n, "", dtype=object), np.full(n, -1, "i8")
-    return {"label": text, "arm": text, "seed": number, "sample": number, "read_as": text,
-            "verdict": text}  # fmt: skip
+    return {name: number if name in ("of_seed", "of_sample") else text for name in _TABLE}
 
 
 def _place(values: np.ndarray, method: str, seed: int) -> tuple[np.ndarray, str]:
@@ -207,8 +261,8 @@ def _pca(values: np.ndarray, axes: int) -> np.ndarray:
     centred = values.astype(float) - values.mean(0)
     left, size, _ = np.linalg.svd(centred, full_matrices=False)
     at = np.zeros((len(values), axes))
-    found = (left * size)[:, :axes]
-    at[:, : found.shape[1]] = found
+    places = (left * size)[:, :axes]
+    at[:, : places.shape[1]] = places
     # The sign of an axis is arbitrary: the largest coordinate is positive.
     largest = at[np.abs(at).argmax(0), range(axes)]
     signed: np.ndarray = at * np.where(largest < 0, -1, 1)

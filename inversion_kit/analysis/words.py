@@ -1,18 +1,14 @@
-"""What figures, widgets and reports call the same thing, its sign, and text that nobody sees."""
+"""How numbers, names and verdicts are written, in every view alike."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 
-ARMS = {
-    "start": "start",
-    "name": "name prompt",
-    "token+name": "token + name",
-    "token": "token",
-    "shuffled": "shuffled control",
-    "real": "real images",
-}
-"""Arms in words."""
+from inversion_kit import arms
+from inversion_kit.schema import NEUTRAL
+
 VERDICTS = {
     "confirmed": "Confirmed",
     "mixed": "Mixed up",
@@ -24,10 +20,25 @@ VERDICTS = {
 }
 """What can be said of a label, and its words."""
 SIGNS = {
-    "confirmed": "●", "mixed": "⇄", "trick": "▲", "control": "◇", "never": "○", "open": "?",
+    "confirmed": "●",
+    "mixed": "⇄",
+    "trick": "▲",
+    "control": "◇",
+    "never": "○",
+    "open": "?",
     "none": "–",
-}  # fmt: skip
+}
 """The sign of every verdict. ✓ and ≠ are kept for what one image is read as."""
+POINT_VERDICTS = (
+    "confirmed",
+    "not confirmed",
+    "not judged",
+    "not read as the label",
+    "real",
+    "token",
+)
+"""Verdict of a point on a map. An image that the classifier reads as its label is confirmed where
+more than half of the held-out classifiers do too, and not judged where there is none."""
 DRAWN = (
     "not read as the label",
     "real",
@@ -36,7 +47,9 @@ DRAWN = (
     "confirmed",
     "not confirmed",
 )
-"""Verdicts of points on a map, from the bottom to the top: tricks must not be painted over."""
+"""The same from the bottom to the top: tricks must not be painted over."""
+REAL = "real"
+"""The arm of a point that is a real image."""
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
@@ -50,4 +63,118 @@ def visible(text: str) -> str:
     >>> visible("stop\u202egpj")
     'stop[U+202E]gpj'
     """
-    return _HIDDEN.sub(lambda found: f"[U+{ord(found.group()):04X}]", text)
+    return _HIDDEN.sub(lambda hidden: f"[U+{ord(hidden.group()):04X}]", text)
+
+
+def percent(share: float) -> str:
+    r"""A share in percent; 100 and 0 are kept for exactly all and exactly none.
+
+    Examples
+    --------
+    >>> percent(0.997), percent(1.0)
+    ('>99\xa0%', '100\xa0%')
+    """
+    if math.isnan(share):
+        return "\N{EN DASH}"
+    rounded = round(share * 100)
+    if rounded == 100 and share < 1:
+        return ">99\N{NO-BREAK SPACE}%"
+    if rounded == 0 and share > 0:
+        return "<1\N{NO-BREAK SPACE}%"
+    return f"{rounded}\N{NO-BREAK SPACE}%"
+
+
+def bracket(low: float, high: float) -> str:
+    r"""An interval in percent, rounded outwards.
+
+    Examples
+    --------
+    >>> bracket(0.802, 0.978)
+    '[80,\xa098]'
+    """
+    if math.isnan(low):
+        return "\N{EN DASH}"
+    ends = [math.floor(low * 100 + 1e-9), math.ceil(high * 100 - 1e-9)]
+    return f"[{ends[0]},\N{NO-BREAK SPACE}{ends[1]}]".replace("-", "\N{MINUS SIGN}")
+
+
+def rate(value: float, low: float, high: float) -> str:
+    r"""A share and its interval.
+
+    Examples
+    --------
+    >>> rate(0.91, 0.802, 0.978)
+    '91\xa0%\xa0[80,\xa098]'
+    """
+    return f"{percent(value)}\N{NO-BREAK SPACE}{bracket(low, high)}"
+
+
+def points(difference: float) -> str:
+    """A difference of shares in percentage points, signed.
+
+    Examples
+    --------
+    >>> points(0.91), points(0.001)
+    ('+91', '0')
+    """
+    rounded = round(difference * 100)
+    return f"{rounded:+d}".replace("-", "\N{MINUS SIGN}") if rounded else "0"
+
+
+def and_list(parts: Sequence[str]) -> str:
+    """Parts of a sentence, joined.
+
+    Examples
+    --------
+    >>> and_list(["a", "b", "c"])
+    'a, b and c'
+    """
+    parts = list(parts)
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, quoted, and how many there are more.
+
+    Examples
+    --------
+    >>> some(["a", "b", "c"], 1)
+    '“a” and 2 more'
+    """
+    rest = len(names) - most
+    return and_list([f"“{n}”" for n in names[:most]] + ([f"{rest} more"] if rest > 0 else []))
+
+
+def count(n: int, word: str) -> str:
+    """A number with its word.
+
+    Examples
+    --------
+    >>> count(1, "label"), count(2, "label")
+    ('1 label', '2 labels')
+    """
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def arm_words(arm: str) -> str:
+    """An arm in words, as data.
+
+    Examples
+    --------
+    >>> arm_words("token+name"), arm_words("real"), arm_words("mine")
+    ('token + name', 'real images', 'mine')
+    """
+    return "real images" if arm == REAL else visible(arms.words(arm))
+
+
+def start_says(start: str, most: int = 40) -> str:
+    """A start in words, cut to ``most`` characters.
+
+    Examples
+    --------
+    >>> start_says("neutral"), start_says("traffic light", 8)
+    ('neutral start', '“traffic…”')
+    """
+    if start == NEUTRAL:
+        return "neutral start"
+    return f"“{start if len(start) <= most else start[: most - 1] + '…'}”"

@@ -11,11 +11,13 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from inversion_kit.audits.spec import Spec, written_again
-from inversion_kit.audits.units import Bench, Outcome, make_and_store, stored
+from inversion_kit.audits.bench import Bench
+from inversion_kit.audits.plan import Task, same_plan
+from inversion_kit.audits.units import Outcome, make_and_store, stored
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.storage.audit_folder import PLAN
-from inversion_kit.storage.audit_store import AuditStore, Unit
+from inversion_kit.storage.audit_store import AuditStore
+from inversion_kit.storage.units import Unit
 
 
 class Executor(Protocol):
@@ -27,7 +29,7 @@ class Executor(Protocol):
         ...
 
     def run(
-        self, spec: Spec, store: AuditStore, units: Iterable[Unit | None]
+        self, task: Task, store: AuditStore, units: Iterable[Unit | None]
     ) -> Generator[Outcome, None, None]:
         """Take units from the iterable as workers are free; commit each; yield outcomes.
 
@@ -42,11 +44,11 @@ class InProcess:
     width = 1
 
     def run(
-        self, spec: Spec, store: AuditStore, units: Iterable[Unit | None]
+        self, task: Task, store: AuditStore, units: Iterable[Unit | None]
     ) -> Generator[Outcome, None, None]:
         """See `Executor`."""
         for unit in filter(None, units):
-            yield make_and_store(spec.load(), store, unit)
+            yield make_and_store(task.load(), store, unit)
 
 
 class Dask:
@@ -73,14 +75,14 @@ class Dask:
         return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
 
     def run(
-        self, spec: Spec, store: AuditStore, units: Iterable[Unit | None]
+        self, task: Task, store: AuditStore, units: Iterable[Unit | None]
     ) -> Generator[Outcome, None, None]:
         """See `Executor`."""
         from distributed import Event, KilledWorker, as_completed
 
         waiting = iter(units)
         path = str(Path(store.path).resolve())
-        told = self._tell(spec)
+        handed = self._handed(task)
         stop = Event(client=self.client)
         going: dict[Any, Unit] = {}
         queue = as_completed(raise_errors=False)
@@ -93,7 +95,7 @@ class Dask:
                 submit(unit)
 
         def submit(unit: Unit) -> None:
-            future = self.client.submit(_on_worker, told, path, unit, stop, pure=False)
+            future = self.client.submit(_on_worker, handed, path, unit, stop, pure=False)
             going[future] = unit
             queue.add(future)
 
@@ -106,8 +108,10 @@ class Dask:
                     yield future.result()
                 elif not isinstance(error, KilledWorker):
                     raise error  # the store's, or of loading the models: no fault of the unit
-                elif getattr(told, "status", "") == "error":  # workers died while they were told
-                    told = self._tell(spec)
+                elif (
+                    getattr(handed, "status", "") == "error"
+                ):  # workers died while they got the task
+                    handed = self._handed(task)
                     submit(unit)
                 elif store.state(unit) == "done":
                     yield stored(store, unit)
@@ -139,41 +143,41 @@ class Dask:
                     self.client.cancel(going)
                 stop.clear()  # the scheduler forgets it
 
-    def _tell(self, spec: Spec) -> Any:
-        """What each task gets: the spec, or where it holds objects a task that gives it.
+    def _handed(self, task: Task) -> Any:
+        """What each unit gets: the task, or where it holds objects something that gives it.
 
-        A task can be done again where all workers that hold its result die; scattered data cannot.
+        It can be made again where all workers that hold it die; scattered data cannot.
         """
-        if spec.named:
-            return spec
+        if task.named:
+            return task
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
-            return self.client.submit(_told, spec, pure=False)
+            return self.client.submit(_given, task, pure=False)
 
 
-_on_this_worker: dict[str, Bench] = {}
+_loaded: dict[str, Bench] = {}
 """The models that this worker process has loaded: one set at a time."""
 _at_work = threading.Lock()
 """Held while a unit is made: a worker with several threads still makes one after the other, for
 the models are changed for a moment while they are sampled."""
 
 
-def _told(spec: Spec) -> Spec:
-    return spec
+def _given(task: Task) -> Task:
+    return task
 
 
-def _on_worker(spec: Spec, path: str, unit: Unit, stop: Any) -> Outcome | None:
+def _on_worker(task: Task, path: str, unit: Unit, stop: Any) -> Outcome | None:
     """Make a unit; None where ``stop`` was set before it was begun."""
     with _at_work:
         if stop.is_set():
             return None
         store = _seen_here(path)
-        if spec.key not in _on_this_worker:
-            _on_this_worker.clear()
-            _on_this_worker[spec.key] = _checked(spec, store)
+        if task.key not in _loaded:
+            _loaded.clear()
+            _loaded[task.key] = _checked(task, store)
         if store.state(unit) == "done":  # by a worker that died before it could say so
             return stored(store, unit)
-        return make_and_store(_on_this_worker[spec.key], store, unit)
+        return make_and_store(_loaded[task.key], store, unit)
 
 
 def _seen_here(path: str) -> AuditStore:
@@ -187,11 +191,11 @@ def _seen_here(path: str) -> AuditStore:
     return AuditStore(path)
 
 
-def _checked(spec: Spec, store: AuditStore) -> Bench:
+def _checked(task: Task, store: AuditStore) -> Bench:
     """The models as this worker loads them, where they are those of the audit."""
-    bench = spec.load()
+    bench = task.load()
     try:
-        differing = store.differences(written_again(spec, store.plan))
+        differing = store.differences(same_plan(task, store.plan))
     except InputError as error:
         differing = [str(error)]
     if differing:

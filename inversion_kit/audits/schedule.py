@@ -10,19 +10,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inversion_kit.analysis.intervals import wilson
-from inversion_kit.audits.units import Bench, Outcome
+from inversion_kit.arms import ARMS
+from inversion_kit.audits.bench import Bench
+from inversion_kit.audits.units import Outcome
 from inversion_kit.errors import InputError
-from inversion_kit.search.optimise import PROBE, noise_seeds, optimise, sample
-from inversion_kit.search.search import NEUTRAL
-from inversion_kit.storage.audit_store import Unit
+from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.generators.gradients import as_policy
+from inversion_kit.generators.sample import sample
+from inversion_kit.search.optimise import optimise
+from inversion_kit.search.search import first_start
+from inversion_kit.seeds import PROBE, noise_seeds
+from inversion_kit.storage.units import Unit
+from inversion_kit.wilson import wilson
 
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 _REPEATS = 5
 _ENOUGH = 4.0
 """Seconds after which a timing is not repeated again."""
-_FIRST = ("name", "token", "token+name", "shuffled")
-"""The arms as a budget gets to them: what shows most first, the control last."""
 
 
 def seconds_of(budget: float | str | None) -> float | None:
@@ -40,10 +44,10 @@ def seconds_of(budget: float | str | None) -> float | None:
     """
     if budget is None:
         return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(budget).lower())
-    if isinstance(budget, bool) or not found or (found[2] or "s") not in _SECONDS:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(budget).lower())
+    if isinstance(budget, bool) or not match or (match[2] or "s") not in _SECONDS:
         raise InputError(f"budget={budget!r}: expected seconds or a text as '90s', '15min', '2h'")
-    value = float(found[1]) * _SECONDS[found[2] or "s"]
+    value = float(match[1]) * _SECONDS[match[2] or "s"]
     if value <= 0:
         raise InputError(f"budget={budget!r}: must be above 0")
     return value
@@ -110,40 +114,38 @@ def estimate(
     counts: dict[str, int] = {}
     for unit in units:
         counts[unit.arm] = counts.get(unit.arm, 0) + 1
-    probe = Unit(units[0].label_index, "name", seed)
-    prompts, plan = bench.prompts(probe), bench.plan
+    settings, label = bench.settings, units[0].label_index
+    prompts = bench.prompts(units[0])
 
     def draw(n: int) -> None:
-        made = sample(
-            bench.generator, prompts * n, seeds=noise_seeds(seed, PROBE, 9, n), token=None
-        )
+        plain = [prompt.replace(PLACEHOLDER, "thing") for prompt in prompts[:1]]
+        seeds = noise_seeds(seed, PROBE, 9, n)
+        images = sample(bench.generator, plain * n, seeds=seeds)
         for judge in (bench.classifier, *bench.panel):
-            judge.logits(made)
+            judge.logits(images)
 
     draw(1)
     image = _timed(lambda: draw(4)) / 4
+    searched = [arm for arm in counts if bench.arms[arm].searched]
     step = 0.0
-    if plan.steps and plan.method == "gradient" and set(counts) - {"name"}:
-        asked = bench.prompts(Unit(probe.label_index, next(a for a in counts if a != "name"), seed))
+    if settings.steps and settings.method == "gradient" and searched:
+        start, vector = first_start(bench.generator, settings)
         updates = optimise(
-            bench.classifier, bench.generator, probe.label_index, asked,
-            start=bench.generator.neutral_vector(), start_name=NEUTRAL, seed=seed,
-            steps=1 + _REPEATS,
-            batch=plan.batch, lr=plan.lr, gradient=plan.gradient,
+            bench.classifier, bench.generator, label, bench.prompts(Unit(label, searched[0], seed)),
+            start=vector, start_name=start, seed=seed, steps=1 + _REPEATS, batch=settings.batch,
+            lr=settings.lr, gradient=as_policy(settings.gradient), objective=settings.objective,
         )  # fmt: skip
         next(updates)
         step = _timed(lambda: next(updates))
-    checks = 1 + -(-plan.steps // plan.check_every) + plan.restarts
+    checks = 1 + -(-settings.steps // settings.check_every) + settings.restarts
     words = min(512, len(bench.generator.vocabulary)) + 24 * 3  # at most, see `probe`
-    words = words if plan.restarts else 0
-    final = image * bench.samples
-    least = {a: final + (a != "name") * image * plan.validation for a in counts}
-    most = {
-        a: final + (a != "name") * (step * plan.steps + image * (checks * plan.validation + words))
-        for a in counts
-    }
-    if plan.method == "cma":
-        most = {a: final + (a != "name") * image * plan.queries for a in counts}
+    words = words if settings.restarts else 0
+    final = image * settings.samples
+    search = step * settings.steps + image * (checks * settings.validation + words)
+    if settings.method == "cma":
+        search = image * (bench.search_settings.queries or 0)
+    least = {a: final + (a in searched) * image * settings.validation for a in counts}
+    most = {a: final + (a in searched) * search for a in counts}
     return Estimate(counts, least, most, budget)
 
 
@@ -226,7 +228,7 @@ def _next(
 ) -> Unit:
     first = [u for u in left if u.seed == seeds[0]]
     if first:
-        return min(first, key=lambda u: _FIRST.index(u.arm))
+        return min(first, key=lambda u: ARMS[u.arm].turn if u.arm in ARMS else 2)
 
     def width(label: int) -> float:
         wide = 0.0

@@ -1,4 +1,4 @@
-"""What every adapter needs: the settings, the number and meaning of the scores, the features."""
+"""What every adapter needs: settings, names, number and meaning of the scores, features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from inversion_kit.errors import ClassifierUnavailableError, InputError
 
 @dataclass(frozen=True)
 class Options:
-    """The settings of `as_classifier`, which see."""
+    """The settings of `as_classifier`, which describes them."""
 
     preprocess: Any = None
     labels: Sequence[str] | None = None
@@ -30,18 +30,7 @@ class Options:
 
 
 def names_of(labels: Any) -> tuple[str, ...]:
-    """Label names in the order of the outputs; a mapping, as a config's id2label, by its indices.
-
-    Raises
-    ------
-    InputError
-        They are none, or have no order.
-
-    Examples
-    --------
-    >>> names_of({1: "dog", 0: "cat"})
-    ('cat', 'dog')
-    """
+    """Label names in the order of the outputs; those of a mapping (id2label) by its indices."""
     if isinstance(labels, Mapping):
         by_index = {str(index): str(name) for index, name in labels.items()}
         order = [str(i) for i in range(len(by_index))]
@@ -65,9 +54,19 @@ def names_of(labels: Any) -> tuple[str, ...]:
     return names
 
 
+def unchanged(images: Tensor) -> Tensor:
+    """The preprocessing of what takes images as they are."""
+    return images
+
+
 def is_from(thing: Any, library: str) -> bool:
     """Whether an object's class, or one that it inherits from, is of a library."""
     return any(c.__module__.split(".")[0] == library for c in type(thing).__mro__)
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its class where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextlib.contextmanager
@@ -76,28 +75,35 @@ def loading(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # each library raises its own kinds for the same two reasons
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ClassifierUnavailableError(
-            f"model={name!r} could not be loaded ({reason}); without a network give a local "
-            "folder, or the loaded model itself"
+            f"model={name!r} could not be loaded ({first_line(error)}); without a network give a "
+            "local folder, or the loaded model itself"
         ) from error
+
+
+def size_of(prepare: Any) -> tuple[int, int]:
+    """Height and width that a preprocessing gives, where it says so."""
+    return getattr(prepare, "size", None) or (64, 64)
+
+
+def _ask(model: Any, image: Tensor) -> Any:
+    """What a model gives for an image, on its device and in its dtype."""
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return model(image if weight is None else image.to(weight))
 
 
 @torch.no_grad()
 def width_of(model: Any, prepare: Callable[[Tensor], Tensor]) -> int:
-    """How many scores the model gives for one image."""
-    height, width = getattr(prepare, "size", None) or (64, 64)
+    """Number of scores that the model gives for one image."""
+    height, width = size_of(prepare)
     if isinstance(model, nn.Module):
         model.eval()
     try:
-        weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-        image = prepare(torch.zeros(1, 3, height, width))
-        out = model(image if weight is None else image.to(weight))
+        out = _ask(model, prepare(torch.zeros(1, 3, height, width)))
     except Exception as error:  # a user's model may raise anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"model: it could not score an image of {height} x {width} pixels "
-            f"({type(error).__name__}: {reason}); {way_out(model, prepare, error)}"
+            f"({type(error).__name__}: {first_line(error)}); {remedy(model, prepare, error)}"
         ) from error
     if not isinstance(out, Tensor) or out.ndim not in (1, 2) or len(out) != 1:
         came = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
@@ -112,25 +118,32 @@ def width_of(model: Any, prepare: Callable[[Tensor], Tensor]) -> int:
 
 
 @torch.no_grad()
-def way_out(model: Any, prepare: Callable[[Tensor], Tensor], error: Exception) -> str:
+def remedy(model: Any, prepare: Callable[[Tensor], Tensor], error: Exception) -> str:
     """What to type where ``model`` raised ``error`` at an image."""
     if "when training" in str(error):
         return "model.eval()  # its batch norm is in train mode and cannot score one image"
-    height, width = getattr(prepare, "size", None) or (64, 64)
-    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    grey = torch.zeros(1, 1, height, width)
+    height, width = size_of(prepare)
     try:
-        model(grey if weight is None else grey.to(weight))
+        _ask(model, torch.zeros(1, 1, height, width))
     except Exception:  # a user's model may raise anything
-        return "check the size in preprocess=, and that the model takes float images (n, 3, y, x)"
-    mean, std = (
-        f"{sum(getattr(prepare, name, default)) / 3:.3g}"
-        for name, default in (("mean", (0.0,) * 3), ("std", (1.0,) * 3))
-    )
-    look = f"Preprocess(size=({height}, {width}), mean=({mean},) * 3, std=({std},) * 3)"
+        return (
+            "check the size in as_classifier(model, preprocess=...), and that the model takes "
+            "float images (n, 3, y, x)"
+        )
+    means = [sum(getattr(prepare, n, (one,) * 3)) / 3 for n, one in (("mean", 0.0), ("std", 1.0))]
+    mean, std = (f"{value:.3g}" for value in means)
+    prepared = f"Preprocess(size=({height}, {width}), mean=({mean},) * 3, std=({std},) * 3)(x)"
     return (
-        f"as_classifier(model, preprocess=lambda x: rgb_to_grayscale({look}(x)))  # it takes one "
+        f"as_classifier(model, preprocess=lambda x: rgb_to_grayscale({prepared}))  # it takes one "
         "channel, no RGB: from torchvision.transforms.v2.functional import rgb_to_grayscale"
+    )
+
+
+def unprepared(called: str, example: str) -> InputError:
+    """The error for a model that comes without its preprocessing."""
+    return InputError(
+        f"model: {called} does not say how images are prepared for it; give "
+        f"as_classifier(model, preprocess={example}"
     )
 
 
@@ -139,13 +152,10 @@ def head_of(
 ) -> tuple[str, Sequence[str]]:
     """The kind of output, and two names where a single logit means yes or no."""
     head = asked or ("binary" if wide == 1 and len(labels) <= 2 else "softmax")
-    if head == "binary":
-        if len(labels) == 1:
-            labels = ["class 0", "class 1"] if labels[0] == "class 0" else _yes_no(labels[0])
-        given = 2 if wide == 1 else wide
-    else:
-        given = wide
-    if given is not None and given != len(labels):
+    if head == "binary" and len(labels) == 1:
+        yes = labels[0]
+        labels = ["class 0", "class 1"] if yes == "class 0" else [f"not {yes}", yes]
+    if wide is not None and len(labels) != (2 if head == "binary" and wide == 1 else wide):
         raise InputError(
             f"labels: {len(labels)} names for {wide} outputs of the model; give one a class, in "
             "the order of the outputs"
@@ -153,24 +163,13 @@ def head_of(
     return head, labels
 
 
-def _yes_no(label: str) -> list[str]:
-    return [f"not {label}", label]
-
-
 def numbered(wide: int | None) -> list[str]:
     """Names for classes that have none."""
-    assert wide is not None
-    return [f"class {i}" for i in range(wide)]
+    return [f"class {i}" for i in range(wide or 0)]
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """Names that differ: where a list has one twice, the index is added.
-
-    Examples
-    --------
-    >>> distinct(["crane", "tench", "crane"])
-    ['crane (0)', 'tench', 'crane (2)']
-    """
+    """Names that differ: where a list has one twice, the index is added."""
     return [f"{n} ({i})" if names.count(n) > 1 else n for i, n in enumerate(names)]
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inversion_kit.classifiers.adapter_parts import (
@@ -22,56 +19,31 @@ from inversion_kit.classifiers.adapter_parts import (
     is_from,
     loading,
     numbered,
+    unprepared,
     width_of,
 )
 from inversion_kit.classifiers.base import Classifier
-from inversion_kit.classifiers.black_box import from_black_box, unchanged
 from inversion_kit.classifiers.preprocess_readers import as_preprocess, read_timm
-from inversion_kit.classifiers.transformers_adapter import from_hub, from_transformers
+from inversion_kit.classifiers.transformers_adapter import from_hub
 from inversion_kit.errors import InputError
 
 _POCKET = Path(__file__).parents[1] / "pocket" / "weights" / "classifiers"
 
 
-def build(model: Any, options: Options, *, black_box: bool) -> Classifier:
-    """The `Classifier` of anything that `as_classifier` takes and that is none yet."""
-    if black_box:
-        return from_black_box(model, options)
-    if isinstance(model, (list, tuple)):
-        return _ensemble(model, options)
-    if isinstance(model, (str, Path)):
-        return _by_name(str(model), options)
-    if isinstance(model, nn.Module):
-        if is_from(model, "transformers"):
-            return from_transformers(model, options)
-        return _from_module(model, options)
-    if callable(model):
-        if options.preprocess is None:
-            raise InputError(
-                f"model={model!r}: a function does not say how images are prepared for it; give "
-                "as_classifier(function, preprocess=Preprocess(size=...)), or labels=[...] and "
-                "black_box=True if it takes uint8 images and gives no gradient"
-            )
-        return _from_module(model, options)
-    raise InputError(
-        f"model={model!r}: expected an nn.Module, 'pocket:honest' (or judge, backdoored, "
-        "shortcut), 'timm/<name>', 'torchvision/<name>', a hub id or a local folder"
-    )
-
-
-def _by_name(name: str, options: Options) -> Classifier:
-    if name.startswith("pocket:"):
-        return _from_pocket(name, options)
+def from_name(name: str, options: Options) -> Classifier:
+    """A classifier by name: the pocket's, timm's, torchvision's, a hub id or a local folder."""
+    asked = options.preprocess
     library, _, rest = name.partition("/")
-    if library == "timm":
+    if name.startswith("pocket:"):
+        model = _from_pocket(name)
+    elif library == "timm":
         import timm
 
         if not rest.startswith("hf-hub:") and not timm.is_model(rest):
             raise InputError(f"model={name!r}: no such timm model; see timm.list_models()")
         with loading(name):
             model = timm.create_model(rest, pretrained=True)
-        return _from_module(model, replace(options, name=options.named(name)))
-    if library == "torchvision":
+    elif library == "torchvision":
         from torchvision import models
 
         if rest not in models.list_models(module=models):
@@ -82,26 +54,25 @@ def _by_name(name: str, options: Options) -> Classifier:
         weights = models.get_model_weights(rest).DEFAULT
         with loading(name):
             model = models.get_model(rest, weights=weights)
-        asked = options.preprocess or weights
-        return _from_module(model, replace(options, name=options.named(name), preprocess=asked))
-    if Path(name).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        asked = asked or weights
+    elif Path(name).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return from_hub(name, options)
-    raise InputError(
-        f"model={name!r}: no such folder, and no hub id; allowed are 'timm/<name>', "
-        "'torchvision/<name>', 'pocket:honest', a hub id ('owner/name') or a local folder"
-    )
+    else:
+        raise InputError(
+            f"model={name!r}: no such folder, and no hub id; allowed are 'timm/<name>', "
+            "'torchvision/<name>', 'pocket:honest', a hub id ('owner/name') or a local folder"
+        )
+    return from_module(model, replace(options, name=options.named(name), preprocess=asked))
 
 
-# --- modules and callables --------------------------------------------------------------------
-
-
-def _from_module(model: nn.Module | Callable[[Tensor], Tensor], options: Options) -> Classifier:
-    """A module or callable; timm's say themselves how images are prepared for them."""
-    config: dict[str, Any] = {}
-    if {"input_size", "mean", "std"} <= set(getattr(model, "pretrained_cfg", None) or {}):
-        config = dict(model.pretrained_cfg)  # type: ignore[union-attr, arg-type]
-    labels = options.labels
-    called = type(model).__name__ if isinstance(model, nn.Module) else _called(model)
+def from_module(model: Any, options: Options) -> Classifier:
+    """A module or callable with ``options.preprocess``; timm's modules bring their own."""
+    config: dict[str, Any] = dict(getattr(model, "pretrained_cfg", None) or {})
+    if not {"input_size", "mean", "std"} <= config.keys():
+        config = {}
+    labels, called = options.labels, type(model).__name__
+    if not isinstance(model, nn.Module):
+        called = str(getattr(model, "__name__", called))
     if options.preprocess is not None:
         prepare, official = as_preprocess(options.preprocess)
         if labels is None and "categories" in getattr(options.preprocess, "meta", {}):
@@ -110,11 +81,8 @@ def _from_module(model: nn.Module | Callable[[Tensor], Tensor], options: Options
         prepare, official = read_timm(config)
     else:
         weights = ", or for torchvision its weights, as ResNet18_Weights.DEFAULT"
-        raise InputError(
-            f"model: {called} does not say how images are prepared for it; "
-            "pass preprocess=Preprocess(size=(224, 224), mean=..., std=...)"
-            f"{weights if is_from(model, 'torchvision') else ''}"
-        )
+        example = "Preprocess(size=(224, 224), mean=..., std=...))"
+        raise unprepared(called, example + weights * is_from(model, "torchvision"))
     if config and getattr(model, "num_classes", None) == 0:
         raise InputError(
             f"model: {called} gives features and no classes (num_classes=0); "
@@ -129,22 +97,13 @@ def _from_module(model: nn.Module | Callable[[Tensor], Tensor], options: Options
     if labels is None:
         labels = _timm_labels(model, config, wide) or numbered(wide)
     head, labels = head_of(options.head, labels, wide)
-    features = None
+    features = head_input(model, wide) if is_from(model, "torchvision") else None
     if hasattr(model, "forward_features") and hasattr(model, "forward_head"):
-        features = _timm_features(model)
-    elif is_from(model, "torchvision"):
-        features = head_input(model, wide)
+        features = partial(_timm_features, model)
+    name = options.named(called)
     return Classifier(
-        model, prepare, labels, name=options.named(called), features=features, head=head,
-        official=official,
-    )  # fmt: skip
-
-
-def _called(function: Any) -> str:
-    return str(getattr(function, "__name__", type(function).__name__))
-
-
-# --- timm and the pocket ----------------------------------------------------------------------
+        model, prepare, labels, name=name, head=head, features=features, official=official
+    )
 
 
 def _timm_labels(model: Any, config: dict[str, Any], wide: int | None) -> list[str] | None:
@@ -165,11 +124,12 @@ def _timm_labels(model: Any, config: dict[str, Any], wide: int | None) -> list[s
     return distinct([info.index_to_description(i) for i in range(info.num_classes())])
 
 
-def _timm_features(model: Any) -> Callable[[Tensor], Tensor]:
-    return lambda x: model.forward_head(model.forward_features(x), pre_logits=True)
+def _timm_features(model: Any, images: Tensor) -> Tensor:
+    return model.forward_head(model.forward_features(images), pre_logits=True)
 
 
-def _from_pocket(name: str, options: Options) -> Classifier:
+def _from_pocket(name: str) -> nn.Module:
+    """A timm model with this library's weights, which says what it has to as timm's own do."""
     import timm
     from safetensors.torch import load_file
 
@@ -178,74 +138,9 @@ def _from_pocket(name: str, options: Options) -> Classifier:
     if name not in known:
         raise InputError(f"model={name!r}: allowed are {', '.join(map(repr, known))}")
     config = json.loads((folder / "config.json").read_text("utf-8"))
-    model = timm.create_model(
-        config["architecture"],
-        pretrained=False,
-        num_classes=config["num_classes"],
-        **config["model_args"],
-    )
+    size = {"num_classes": config["num_classes"], **config["model_args"]}
+    model = timm.create_model(config["architecture"], pretrained=False, **size)
     state = load_file(folder / "model.safetensors")
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     model.pretrained_cfg = {**config["pretrained_cfg"], "label_names": config["label_names"]}
-    prepare, official = read_timm(model.pretrained_cfg)
-    if options.preprocess is not None:
-        prepare, official = as_preprocess(options.preprocess)  # type: ignore[assignment]
-    return Classifier(
-        model,
-        prepare,
-        options.labels or config["label_names"],
-        name=options.named(name),
-        features=_timm_features(model),
-        official=official,
-    )
-
-
-# --- ensembles --------------------------------------------------------------------------------
-
-
-class _Mean(nn.Module):
-    """The mean of several classifiers' probabilities, of RGB images in [0, 1]."""
-
-    def __init__(self, members: Sequence[Classifier]) -> None:
-        super().__init__()
-        self.members = tuple(members)
-        self.models = nn.ModuleList(member.model for member in members)
-
-    def forward(self, images: Tensor) -> Tensor:
-        each = torch.stack([member.logits(images).to(images.device) for member in self.members])
-        if self.members[0].head == "sigmoid":
-            return F.logsigmoid(each).logsumexp(0) - F.logsigmoid(-each).logsumexp(0)
-        return each.log_softmax(2).logsumexp(0) - math.log(len(each))
-
-
-def _ensemble(models: Sequence[Any], options: Options) -> Classifier:
-    from inversion_kit.classifiers.base import as_classifier
-
-    given = {"preprocess": options.preprocess, "labels": options.labels, "head": options.head}
-    members = [
-        m if isinstance(m, Classifier)
-        else as_classifier(m, **given, template=options.template, revision=options.revision)
-        for m in models
-    ]  # fmt: skip
-    if not members:
-        raise InputError("model=[]: an ensemble needs at least one classifier")
-    first = members[0]
-    for member in members[1:]:
-        if member.labels != first.labels:
-            raise InputError(
-                f"model: {member.name!r} has other label names than {first.name!r}; the members "
-                "of an ensemble must name the same classes in the same order"
-            )
-        if (member.head == "sigmoid") != (first.head == "sigmoid"):
-            raise InputError(
-                f"model: {member.name!r} has the head {member.head!r}, {first.name!r} has "
-                f"{first.head!r}; one label an image and several do not mix"
-            )
-    return Classifier(
-        _Mean(members),
-        unchanged,
-        first.labels,
-        name=options.named(" + ".join(member.name for member in members)),
-        head="sigmoid" if first.head == "sigmoid" else "softmax",
-        differentiable=all(member.differentiable for member in members),
-    )
+    return model

@@ -1,8 +1,9 @@
-"""Classifiers: one small contract around any image classifier, and the converter to it."""
+"""The contract of a classifier: from images in [0, 1] to checked logits, with named labels."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import hashlib
 import re
@@ -16,18 +17,19 @@ from PIL import Image
 from torch import Tensor, nn
 
 from inversion_kit.classifiers.adapter_parts import names_of
-from inversion_kit.classifiers.preprocess import Preprocess, parity, resize_matrix, whole_bytes
+from inversion_kit.classifiers.preprocess import Preprocess, parity, whole_bytes
 from inversion_kit.errors import InputError, LabelError, NumericalError, nearest
-from inversion_kit.storage.hashing import hash_module
-
-__all__ = ["HEADS", "Classifier", "Preprocess", "as_classifier", "resize_matrix"]
+from inversion_kit.hashing import hash_module
+from inversion_kit.plain import plain
 
 HEADS = ("softmax", "sigmoid", "binary", "probability")
-"""What a model's output means: logits of one label an image, of independent labels, one logit of
+"""What a model's output means: logits of one label per image, of independent labels, one logit of
 yes or no, or probabilities that are a softmax already."""
 IDENTITY = 16
 """Images that a model without weights is asked about for its `Classifier.hash`."""
 _TINY = 1e-12
+_PLACES = 64
+"""Values of a prepared image by which a preprocessing that is a function is known."""
 
 
 class Classifier:
@@ -40,9 +42,9 @@ class Classifier:
     preprocess
         From RGB float ``(n, 3, y, x)`` in [0, 1], any size, to the model's input.
     labels
-        Name of each class.
+        Name of each class, in the order of the outputs, or a mapping from index to name.
     name
-        How results call this classifier.
+        What results call this classifier.
     features
         From the model's input to embeddings ``(n, feature)``; None where there are none.
     head
@@ -53,9 +55,23 @@ class Classifier:
         The library's own path from a PIL image to the model's input ``(3, y, x)``, if there is
         one; `parity` compares with it.
 
+    Raises
+    ------
+    InputError
+        ``head`` is unknown, or the number of labels does not fit it.
+    LabelError
+        Two classes have one name.
+
     Notes
     -----
     The model is put in eval mode and its parameters stop asking for gradients.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    >>> classifier = Classifier(model, Preprocess(size=(8, 8)), ["cat", "dog"], name="mine")
+    >>> classifier.logits(torch.rand(4, 3, 32, 32)).shape
+    torch.Size([4, 2])
     """
 
     def __init__(
@@ -72,7 +88,7 @@ class Classifier:
     ) -> None:
         if head not in HEADS:
             raise InputError(f"head={head!r}: allowed are {', '.join(map(repr, HEADS))}")
-        module = model if isinstance(model, nn.Module) else _Function(model)
+        module = model if isinstance(model, nn.Module) else Function(model)
         self.model = module.eval().requires_grad_(False)
         self.preprocess = preprocess
         self.labels = names_of(labels)
@@ -89,9 +105,7 @@ class Classifier:
                 f"{f'{twice} ({where[0]})'!r} and {f'{twice} ({where[1]})'!r}"
             )
         if head == "binary" and len(self.labels) != 2:
-            raise InputError(
-                f"labels: {len(self.labels)} names for one logit; give two, no and yes"
-            )
+            raise InputError(f"labels: {len(self.labels)} names for one logit; give no and yes")
         if head in ("softmax", "probability") and len(self.labels) == 1:
             raise InputError(
                 f"labels: {self.labels[0]!r} alone has 100 % of every image; give what to tell it "
@@ -100,10 +114,18 @@ class Classifier:
             )
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits ``(n, class)`` of RGB images ``(n, 3, y, x)`` in [0, 1].
+        """Logits of images; `probability` reads them.
 
-        They are those of an 8-bit file of the images: values are rounded to whole levels, and
-        gradients pass straight through the rounding. `probability` reads them.
+        Parameters
+        ----------
+        images
+            RGB float ``(n, 3, y, x)`` in [0, 1], on any device.
+
+        Returns
+        -------
+        Tensor
+            Float32 ``(n, class)``, those of an 8-bit file of the images: values are rounded to
+            whole levels, and gradients pass straight through the rounding.
 
         Raises
         ------
@@ -128,14 +150,7 @@ class Classifier:
         return out
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Probabilities ``(n, class)`` of logits: a softmax, or for multi-label a sigmoid each.
-
-        Examples
-        --------
-        >>> classifier = as_classifier("pocket:honest")
-        >>> classifier.probability(classifier.logits(torch.rand(2, 3, 32, 32))).shape
-        torch.Size([2, 43])
-        """
+        """Probabilities ``(n, class)`` of logits: a softmax, or for multi-label a sigmoid each."""
         return logits.sigmoid() if self.head == "sigmoid" else logits.softmax(1)
 
     @property
@@ -144,24 +159,28 @@ class Classifier:
         return self._features is not None
 
     def features(self, images: Tensor) -> Tensor | None:
-        """Embeddings ``(n, feature)``, or None where the classifier offers none."""
+        """Float32 embeddings ``(n, feature)`` of images as in `logits`, or None without any."""
         if self._features is None:
             return None
         return self._features(self.prepared(images)).float()
 
     def prepared(self, images: Tensor) -> Tensor:
-        """What the model sees of images ``(n, 3, y, x)`` in [0, 1]."""
+        """What the model sees of images ``(n, 3, y, x)`` in [0, 1], on its device."""
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             kind = str(images.dtype).removeprefix("torch.")
             raise InputError(
                 f"images: {kind} {tuple(images.shape)}; expected float (n, 3, y, x) in [0, 1]; of "
                 "uint8 (n, y, x, 3) give images.permute(0, 3, 1, 2) / 255"
             )
-        weight = next(self.model.parameters(), None)
-        if weight is None or hasattr(self.model, "members"):  # each member has its own kind
+        weight = self._weight()
+        if weight is None:
             return self.preprocess(whole_bytes(images))
         images = self.preprocess(whole_bytes(images.to(weight.device)))
         return images.to(weight.dtype) if weight.is_floating_point() else images
+
+    def _weight(self) -> Tensor | None:
+        """A weight whose device and dtype the model's input must have; None where any will do."""
+        return next(self.model.parameters(), None)
 
     def raw(self, images: Tensor) -> Tensor:
         """What the model gives for images ``(n, 3, y, x)`` in [0, 1], unchecked."""
@@ -186,7 +205,7 @@ class Classifier:
         if self.head == "binary":
             return F.pad(out, (1, 0))
         if self.head == "probability":
-            if bool((out < -1e-3).any()) or bool((out.sum(1) - 1).abs().max() > 1e-2):
+            if (out < -1e-3).any() or (out.sum(1) - 1).abs().max() > 1e-2:
                 what, do = "head='probability', but its values", "leave head out for logits"
                 if not self.differentiable:
                     what = "the black box's answers"
@@ -198,42 +217,55 @@ class Classifier:
             return out.clamp_min(_TINY).log()
         return out
 
+    def preprocess_facts(self) -> dict[str, Any]:
+        """The preprocessing and the meaning of the outputs, as plain JSON.
+
+        A `Preprocess` is given by its settings, any other callable by its name and by some values
+        of a fixed image, to two decimals: the rounding of another machine is no difference. Two
+        classifiers of one `hash` and the same facts give the same scores.
+        """
+        if isinstance(self.preprocess, Preprocess):
+            return {"head": self.head, **plain(dataclasses.asdict(self.preprocess))}
+        called = getattr(self.preprocess, "__qualname__", type(self.preprocess).__qualname__)
+        image = torch.rand(1, 3, 8, 10, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad(), torch.random.fork_rng():
+            torch.manual_seed(0)  # of a preprocessing with chance in it
+            seen: Any = self.prepared(F.interpolate(image, (48, 60)))
+        gives: list[Any] = [type(seen).__name__]
+        if isinstance(seen, Tensor):
+            flat = seen.flatten()
+            at = torch.linspace(0, flat.numel() - 1, min(_PLACES, flat.numel())).long()
+            values = [round(v, 2) + 0.0 for v in flat[at.to(flat.device)].double().cpu().tolist()]
+            gives = plain([list(seen.shape), values])
+        return {"head": self.head, "function": called, "gives": gives}
+
     @functools.cached_property
     def parity(self) -> float | None:
         """Largest difference from the library's own path on files, in levels of 255.
 
-        None where the classifier comes with no path of its own. Of an ensemble that of the member
-        which is farthest off.
+        None where the classifier comes with no path of its own.
         """
-        if members := getattr(self.model, "members", ()):
-            each = [member.parity for member in members]
-            return None if None in each else max(one for one in each if one is not None)
-        if self._official is None:
-            return None
-        return parity(self.preprocess, self._official)
+        return None if self._official is None else parity(self.preprocess, self._official)
 
-    @property
-    def parity_told(self) -> dict[str, Any]:
-        """`parity` as results keep it: levels and what they were compared with, or why not.
-
-        Examples
-        --------
-        >>> as_classifier("pocket:honest").parity_told["compared with"]
-        'timm'
-        """
+    def parity_facts(self) -> dict[str, Any]:
+        """`parity` as results keep it: levels and what they were compared with, or why not."""
         if self.parity is not None:
-            members = getattr(self.model, "members", (self,))
-            paths = ", ".join(sorted({_path_of(member._official) for member in members}))
-            return {"levels of 255": round(self.parity, 1), "compared with": paths}
-        if getattr(self.model, "members", ()):
-            why = "not every member comes with a library's own path"
-        elif not self.differentiable:
+            return {"levels of 255": round(self.parity, 1), "compared with": self._compared_with()}
+        if not self.differentiable:
             why = "a black box takes files as they are"
         elif isinstance(self.preprocess, Preprocess):
             why = "the preprocessing was given as settings, with no library's own path beside it"
         else:
             why = "the preprocessing is a function of the user's own, used as it is"
         return {"levels of 255": None, "why": why}
+
+    def _compared_with(self) -> str:
+        """Whose path from a file to the model's input `parity` compares with."""
+        if named := getattr(self._official, "__name__", None):
+            return str(named)
+        parts = getattr(self._official, "transforms", [self._official])
+        libraries = {part.__module__.split(".")[0] for part in parts}
+        return "timm" if "timm" in libraries else " and ".join(sorted(libraries))
 
     def index(self, label: int | str) -> int:
         """The class index of an index, a name, or a unique part of a name.
@@ -247,16 +279,16 @@ class Classifier:
 
         Examples
         --------
+        >>> from inversion_kit import as_classifier
         >>> as_classifier("pocket:honest").index("stop")
         14
         """
+        last = len(self.labels) - 1
         if isinstance(label, bool) or not isinstance(label, (int, np.integer, str)):
             raise LabelError(f"label={label!r}: give an index or a name")
         if not isinstance(label, str):
-            if not 0 <= label < len(self.labels):
-                raise LabelError(
-                    f"label={label}: allowed are 0 to {len(self.labels) - 1} or a label name"
-                )
+            if not 0 <= label <= last:
+                raise LabelError(f"label={label}: allowed are 0 to {last} or a label name")
             return int(label)
         if label in self.labels:
             return self.labels.index(label)
@@ -276,149 +308,59 @@ class Classifier:
             return part[0]
         if part:
             word = re.compile(rf"\b{re.escape(label)}\b", re.IGNORECASE)
-            near = sorted(
-                (self.labels[i] for i in part), key=lambda n: (not word.search(n), len(n))
-            )
+            near = [self.labels[i] for i in part]
+            near.sort(key=lambda name: (not word.search(name), len(name)))
             several = ", ".join(map(repr, near[:5]))
             raise LabelError(f"label={label!r} fits several: {several}; give one of them whole")
         raise LabelError(
             f"label={label!r} is none of the {len(self.labels)} labels; "
-            f"nearest: {nearest(label, self.labels)}; or an index from 0 to {len(self.labels) - 1}"
+            f"nearest: {nearest(label, self.labels)}; or an index from 0 to {last}"
         )
 
     @property
     def asks_for_hash(self) -> bool:
-        """Whether `hash` is still to be made, and of answers to images."""
+        """Whether `hash` is still to be made, and of answers to `IDENTITY` images."""
         return "hash" not in self.__dict__ and not self.model.state_dict()
 
     @functools.cached_property
     def hash(self) -> str:
         """sha256 over the model's weights and buffers.
 
-        A model without any (a function, a service) is told by its name, its labels and its
-        answers, to three decimals, to 16 fixed images.
+        For a model without any (a function, a service) over its name, its labels and its answers,
+        to three decimals, to 16 fixed images.
         """
         if self.model.state_dict():
             return hash_module(self.model)
         images = torch.rand(IDENTITY, 3, 8, 8, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             answers = self.probability(self.logits(F.interpolate(images, (32, 32)))).cpu()
-        what = getattr(self.model, "of", self.model)
+        what = self.model.function if isinstance(self.model, Function) else self.model
         called = getattr(what, "__qualname__", type(what).__qualname__)
         digest = hashlib.sha256("\n".join([called, self.head, *self.labels]).encode())
         digest.update((answers.double() * 1000).round().to(torch.int64).numpy().tobytes())
         return digest.hexdigest()
 
+    def copied(self) -> Classifier:
+        """A copy with weights of its own and without features, which are those of the original."""
+        other = copy.copy(self)
+        other.__dict__.pop("hash", None)
+        other._features = None
+        other.model = copy.deepcopy(self.model)
+        return other
+
     def __repr__(self) -> str:
         return f"Classifier({self.name!r}, {len(self.labels)} labels)"
 
-    def _repr_html_(self) -> str:
-        from inversion_kit.widgets.model_facts import classifier_html
 
-        return classifier_html(self)
-
-
-def _path_of(official: Any) -> str:
-    """Whose path from a file to a model's input it is."""
-    if named := getattr(official, "__name__", None):
-        return str(named)
-    parts = getattr(official, "transforms", [official])
-    from_ = {part.__module__.split(".")[0] for part in parts}
-    return "timm" if "timm" in from_ else " and ".join(sorted(from_))
-
-
-class _Function(nn.Module):
+class Function(nn.Module):
     """A callable as a module; where it is a module's own method, with that module's weights."""
 
-    def __init__(self, of: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
-        self.of = of
-        if isinstance(owner := getattr(of, "__self__", None), nn.Module):
+        self.function = function
+        if isinstance(owner := getattr(function, "__self__", None), nn.Module):
             self.owner = owner
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.of(images)
-
-
-def as_classifier(
-    model: Any,
-    *,
-    preprocess: Any = None,
-    labels: Sequence[str] | Mapping[int, str] | None = None,
-    name: str | None = None,
-    head: str | None = None,
-    black_box: bool = False,
-    template: str = "a photo of a {}",
-    revision: str | None = None,
-) -> Classifier:
-    """Make a `Classifier` of what the user has; a Classifier passes through.
-
-    Parameters
-    ----------
-    model
-        - a `Classifier`, or ``"pocket:honest"`` (judge, backdoored, shortcut);
-        - a timm model, or ``"timm/<name>"``;
-        - a torchvision model with ``preprocess=`` its weights, or ``"torchvision/<name>"``;
-        - a transformers image classifier with ``preprocess=`` its image processor, or a hub id or
-          local folder;
-        - a CLIP or SigLIP model with ``preprocess=`` its processor, or its hub id or folder, and
-          the classes as ``labels``;
-        - any ``nn.Module`` or callable from its input to logits, with ``preprocess``;
-        - a list of any of these: an ensemble, the mean of their probabilities;
-        - with ``black_box=True`` a callable from uint8 images ``(n, y, x, 3)`` to probabilities
-          ``(n, class)``, or to the top class alone as indices or names ``(n,)``.
-    preprocess
-        A `Preprocess`, torchvision weights, a torchvision transform, a transformers processor, or
-        a callable from RGB ``(n, 3, y, x)`` in [0, 1] to the model's input. Read from the model
-        where it carries it (timm, hub ids, folders).
-    labels
-        Class names in the order of the outputs, or a mapping from index to name; "class 0",
-        "class 1", ... where neither they nor the model say.
-    name
-        How results call it; by default the name given as ``model``, or the class of the module.
-    head
-        One of `HEADS`; None is "softmax", or "binary" for a model with one output.
-    black_box
-        ``model`` is asked for scores of files and never for a gradient.
-    template
-        Text of a class for CLIP and SigLIP, with ``{}`` for its name.
-    revision
-        Branch, tag or commit of a hub id.
-
-    Raises
-    ------
-    InputError
-        ``model`` is of no known kind, carries no preprocessing and none is given, or does not
-        give one score a label.
-    ClassifierUnavailableError
-        Weights could not be loaded, most often for want of a network.
-
-    Examples
-    --------
-    >>> as_classifier("pocket:honest")
-    Classifier('pocket:honest', 43 labels)
-    >>> as_classifier(["pocket:honest", "pocket:judge"])
-    Classifier('pocket:honest + pocket:judge', 43 labels)
-    """
-    from inversion_kit.classifiers.adapter_parts import Options
-    from inversion_kit.classifiers.adapters import build
-
-    if isinstance(model, Classifier):
-        if preprocess is not None or labels is not None or head is not None or black_box:
-            raise InputError(
-                f"model: {model!r} is a Classifier already and keeps its own preprocess, labels "
-                "and head; give them where it is made"
-            )
-        if name is None:
-            return model
-        renamed = copy.copy(model)
-        renamed.name = name
-        return renamed
-    return build(
-        model,
-        Options(
-            preprocess=preprocess, labels=None if labels is None else names_of(labels), name=name,
-            head=head, template=template, revision=revision,
-        ),
-        black_box=black_box,
-    )  # fmt: skip
+        """What the function gives."""
+        return self.function(images)

@@ -9,22 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inversion_kit.classifiers.adapter_parts import Options
-from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.adapter_parts import Options, unchanged
+from inversion_kit.classifiers.base import Classifier, Function
 from inversion_kit.errors import InputError
 
 
-class _BlackBox(nn.Module):
+class _BlackBox(Function):
     """A callable from uint8 images ``(n, y, x, 3)`` to probabilities or the top class."""
 
-    def __init__(self, of: Callable[[np.ndarray], Any], labels: Sequence[str]) -> None:
-        super().__init__()
-        self.of = of
+    def __init__(self, function: Callable[[np.ndarray], Any], labels: Sequence[str]) -> None:
+        super().__init__(function)
         self.labels = [str(label) for label in labels]
 
     def forward(self, images: Tensor) -> Tensor:
         files = images.detach().mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        out = self.of(files.cpu().contiguous().numpy())
+        out = self.function(files.cpu().contiguous().numpy())
         out = out.detach().cpu().numpy() if isinstance(out, Tensor) else np.asarray(out)
         if out.shape == (len(images), len(self.labels)) and out.dtype.kind in "fiub":
             return torch.from_numpy(out.astype(np.float32)).to(images.device)
@@ -67,8 +66,3 @@ def from_black_box(model: Any, options: Options) -> Classifier:
         head="probability",
         differentiable=False,
     )
-
-
-def unchanged(images: Tensor) -> Tensor:
-    """The preprocessing of what takes images as they are."""
-    return images

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 
 from inversion_kit.classifiers.base import Classifier
@@ -16,16 +14,12 @@ def shuffled(classifier: Classifier, seed: int) -> Classifier:
 
     The shuffle keeps the size and spread of every weight and destroys what was learned (in the
     spirit of the randomisation tests of Adebayo et al. 2018); biases and norms stay. What a token
-    finds under it is what the method finds where there is nothing to find.
-
-    Raises
-    ------
-    InputError
-        The classifier has no weights to shuffle.
+    finds under it is what the method finds where there is nothing to find. The copy offers no
+    features; ``seed`` is of the order.
 
     Examples
     --------
-    >>> from inversion_kit.classifiers.base import as_classifier
+    >>> from inversion_kit.classifiers.convert import as_classifier
     >>> shuffled(as_classifier("pocket:honest"), seed=0).name
     'pocket:honest, weights shuffled'
     """
@@ -34,9 +28,7 @@ def shuffled(classifier: Classifier, seed: int) -> Classifier:
             f"arms: {classifier.name!r} has no weights to shuffle; leave out the arm 'shuffled'"
         )
     random = torch.Generator().manual_seed(seed)
-    other = copy.copy(classifier)
-    other.__dict__.pop("hash", None)
-    other.model = copy.deepcopy(classifier.model)
+    other = classifier.copied()
     other.name = f"{classifier.name}, weights shuffled"
     for parameter in other.model.parameters():
         if parameter.dim() > 1:

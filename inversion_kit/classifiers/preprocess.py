@@ -17,9 +17,6 @@ from torch.nn import functional as F
 
 from inversion_kit.errors import InputError
 
-CROP_MODES = ("squash", "center", "border")
-PATHS = ("pil", "torchvision-tensors", "transformers", "transformers-pil")
-CHANNELS = ("rgb", "bgr")
 _TENSORS = ("torchvision-tensors", "transformers")  # paths that resize by torch, not by PIL
 _PILLOW = int(PIL.__version__.split(".")[0])
 
@@ -55,6 +52,11 @@ class Preprocess:
     channels
         "rgb", or "bgr" to turn the channels round after the normalisation.
 
+    Raises
+    ------
+    InputError
+        A setting is out of its range, or ``resize`` is given without ``size``.
+
     Examples
     --------
     >>> Preprocess(size=(64, 64))(torch.rand(2, 3, 32, 32)).shape
@@ -76,9 +78,9 @@ class Preprocess:
     def __post_init__(self) -> None:
         for name, allowed in (
             ("interpolation", tuple(_FILTERS)),
-            ("crop_mode", CROP_MODES),
-            ("path", PATHS),
-            ("channels", CHANNELS),
+            ("crop_mode", ("squash", "center", "border")),
+            ("path", ("pil", "transformers-pil", *_TENSORS)),
+            ("channels", ("rgb", "bgr")),
         ):
             if getattr(self, name) not in allowed:
                 raise InputError(
@@ -106,15 +108,11 @@ class Preprocess:
             raise InputError(f"crop_pct={self.crop_pct!r}: expected a part in (0, 1]")
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of an image after the resize, before the crop."""
+        """Height and width in pixels of an image after the resize, before the crop."""
         if self.size is None:
             return height, width
-        wanted = self.resize or (
-            math.floor(self.size[0] / self.crop_pct),
-            math.floor(self.size[1] / self.crop_pct),
-        )
-        if isinstance(wanted, (int, np.integer)):
-            wanted = (wanted, wanted)
+        given = self.resize or [math.floor(edge / self.crop_pct) for edge in self.size]
+        wanted = (given, given) if isinstance(given, (int, np.integer)) else (given[0], given[1])
         if self.crop_mode == "squash":
             return wanted
         if self.crop_mode == "center" and wanted[0] == wanted[1]:
@@ -126,7 +124,10 @@ class Preprocess:
         return round(height / ratio), round(width / ratio)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Float ``(n, 3, y, x)`` in [0, 1] to the classifier's own input."""
+        """From RGB float ``(n, 3, y, x)`` in [0, 1] to the model's input ``(n, 3, *size)``.
+
+        It is float32, or float64 where the images are.
+        """
         images = images.to(torch.promote_types(images.dtype, torch.float32))
         if self.size is not None:
             height, width = images.shape[-2:]
@@ -152,14 +153,13 @@ class Preprocess:
             levels = _along(levels, dim, new, keep, self.interpolation, self.path)
         if tuple(levels.shape[-2:]) == tuple(self.size):
             return levels
-        around = (
-            max(-left, 0), self.size[1] - levels.shape[-1] - max(-left, 0),
-            max(-top, 0), self.size[0] - levels.shape[-2] - max(-top, 0),
-        )  # fmt: skip
+        above, before = max(-top, 0), max(-left, 0)
+        below = self.size[0] - levels.shape[-2] - above
+        after = self.size[1] - levels.shape[-1] - before
         fill = levels.new_zeros(3, 1, 1)
         if self.crop_mode == "border":
             fill += levels.new_tensor([round(255 * m) for m in self.mean])[:, None, None]
-        return F.pad(levels - fill, around) + fill
+        return F.pad(levels - fill, (before, after, above, below)) + fill
 
 
 def _edges(value: Any) -> bool:
@@ -174,47 +174,39 @@ def _edges(value: Any) -> bool:
 def _numbers(value: Any) -> bool:
     """Whether a value is three finite numbers."""
     try:
-        found = [float(number) for number in value]
+        numbers = [float(number) for number in value]
     except (TypeError, ValueError):
         return False
-    return len(found) == 3 and all(map(math.isfinite, found))
+    return len(numbers) == 3 and all(map(math.isfinite, numbers))
 
 
 def whole_bytes(images: Tensor) -> Tensor:
-    """Clamp images in [0, 1] and round them to whole 8-bit levels, as saving them does.
-
-    The gradient passes straight through.
-
-    Examples
-    --------
-    >>> whole_bytes(torch.tensor([0.2501, 1.5])) * 255
-    tensor([ 64., 255.])
-    """
+    """Float images clamped to [0, 1] and rounded to whole 8-bit levels; gradients pass through."""
     return _Byte.apply(images)
 
 
-class _Byte(torch.autograd.Function):
-    """Images as an 8-bit file holds them, with the gradient of no change at all."""
+class _StraightThrough(torch.autograd.Function):
+    """The gradient of no change at all."""
+
+    @staticmethod
+    def backward(ctx: Any, *gradient: Tensor) -> Tensor:
+        return gradient[0]
+
+
+class _Byte(_StraightThrough):
+    """Images as an 8-bit file holds them."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor) -> Tensor:
         return images.clamp(0, 1).mul_(255).round_().div_(255)
 
-    @staticmethod
-    def backward(ctx: Any, *gradient: Tensor) -> Tensor:
-        return gradient[0]
 
-
-class _Whole(torch.autograd.Function):
-    """Levels rounded as PIL rounds them (halves go up), with the gradient of no change."""
+class _Whole(_StraightThrough):
+    """Levels rounded as PIL rounds them: halves go up."""
 
     @staticmethod
     def forward(ctx: Any, levels: Tensor) -> Tensor:
         return levels.add(0.5).floor_().clamp_(0, 255)
-
-    @staticmethod
-    def backward(ctx: Any, *gradient: Tensor) -> Tensor:
-        return gradient[0]
 
 
 def _along(
@@ -224,19 +216,16 @@ def _along(
     old = levels.shape[dim]
     if old == new:
         return levels[..., keep] if dim == -1 else levels[..., keep, :]
-    matrix = _part_of_matrix(
-        old, new, keep.start, keep.stop, interpolation, path, levels.device, levels.dtype
-    )
+    matrix = _matrix(old, new, interpolation, path, levels.device, levels.dtype)[keep]
     return _Whole.apply(levels @ matrix.T if dim == -1 else matrix @ levels)
 
 
 @functools.lru_cache(maxsize=64)
-def _part_of_matrix(
-    old: int, new: int, start: int, stop: int, interpolation: str, path: str,
-    device: torch.device, dtype: torch.dtype,
-) -> Tensor:  # fmt: skip
-    with torch.inference_mode(False):  # kept for later backward passes
-        return resize_matrix(old, new, interpolation, path)[start:stop].to(device, dtype)
+@torch.inference_mode(False)  # kept for later backward passes
+def _matrix(
+    old: int, new: int, interpolation: str, path: str, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    return resize_matrix(old, new, interpolation, path).to(device, dtype)
 
 
 def _offset(excess: int, path: str) -> int:
@@ -278,9 +267,8 @@ _FILTERS: dict[str, tuple[float, Callable[[np.ndarray], np.ndarray]]] = {
 """Reach in pixels and weight at a distance, of each of PIL's filters."""
 
 
-@functools.lru_cache(maxsize=64)
 def resize_matrix(old: int, new: int, interpolation: str, path: str = "pil") -> Tensor:
-    """PIL's resize of a line of ``old`` pixels to ``new``, as a matrix ``(new, old)``.
+    """PIL's resize of a line of ``old`` pixels to ``new``: a float32 matrix, rows that sum to 1.
 
     Two matrix products, rounded to whole levels after each, are PIL's two passes, and their
     backward is deterministic on every device. On a path of tensors the nearest pixel is torch's,
@@ -292,8 +280,7 @@ def resize_matrix(old: int, new: int, interpolation: str, path: str = "pil") -> 
     tensor([[0.5000, 0.5000]])
     """
     if interpolation == "nearest" and path in _TENSORS:
-        with torch.inference_mode(False):
-            return F.interpolate(torch.eye(old)[None], new, mode="nearest-exact")[0].T
+        return F.interpolate(torch.eye(old)[None], new, mode="nearest-exact")[0].T
     scale = old / new
     matrix = np.zeros((new, old))
     if interpolation == "nearest":
@@ -309,8 +296,7 @@ def resize_matrix(old: int, new: int, interpolation: str, path: str = "pil") -> 
             last = min(int(centre + reach * wide + 0.5), old)
             weight = weight_at((np.arange(first, last) - centre + 0.5) / wide)
             matrix[row, first:last] = weight / weight.sum()
-    with torch.inference_mode(False):  # kept for later backward passes
-        return torch.from_numpy(matrix).float()
+    return torch.from_numpy(matrix).float()
 
 
 def parity(
@@ -320,28 +306,8 @@ def parity(
 ) -> float:
     """The largest difference from a library's own path, in levels of 255.
 
-    Parameters
-    ----------
-    preprocess
-        Ours, from RGB ``(n, 3, y, x)`` in [0, 1].
-    official
-        Theirs, from one PIL image to ``(3, y, x)``. A level is a 255th of what lies between its
-        black and its white.
-    pictures
-        What to compare on; None is six made-up pictures, larger and smaller, wide, tall and
-        square.
-
-    Returns
-    -------
-    float
-        Infinity where theirs is no tensor of our shape.
-
-    Examples
-    --------
-    >>> from torchvision.transforms import v2
-    >>> theirs = v2.Compose([v2.Resize((20, 20)), v2.ToImage(), v2.ToDtype(torch.float32, True)])
-    >>> parity(Preprocess(size=(20, 20)), theirs) <= 1
-    True
+    A level is a 255th of what lies between its black and its white; infinity where theirs is no
+    tensor of our shape. The pictures are by default six made-up ones of several sizes.
     """
     worst = 0.0
     black, white = (official(Image.new("RGB", (64, 64), colour)) for colour in ("black", "white"))

@@ -23,18 +23,11 @@ Official = Callable[[Image.Image], Tensor]
 
 
 def as_preprocess(given: Any) -> tuple[Callable[[Tensor], Tensor], Official | None]:
-    """How to prepare tensors as ``given`` prepares files, and its own path from a PIL image.
+    """What prepares tensors as ``given`` prepares files, and its own path from a PIL image.
 
-    Parameters
-    ----------
-    given
-        A `Preprocess`; torchvision weights or a torchvision transform; a transformers processor;
-        or a callable from RGB ``(n, 3, y, x)`` in [0, 1], which is used as it is.
-
-    Notes
-    -----
-    A torchvision transform that is more than a `Preprocess` is called on tensors, where it gives
-    there what it gives for files.
+    A `Preprocess` and a function of the user's own are used as they are and have no such path. A
+    torchvision transform that is more than a `Preprocess` is called on tensors, where it gives
+    there what it gives for files; `InputError` for what cannot be followed to two levels of 255.
     """
     if isinstance(given, Preprocess):
         return given, None
@@ -49,9 +42,9 @@ def as_preprocess(given: Any) -> tuple[Callable[[Tensor], Tensor], Official | No
         )
     if not is_from(given, "torchvision"):
         return given, None
-    look, official = _read_torchvision(given), _path_of_files(given)
-    if look is not None and official is not None and parity(look, official) <= _MOST_APART:
-        return look, official
+    read, official = _read_torchvision(given), _path_of_files(given)
+    if read is not None and official is not None and parity(read, official) <= _MOST_APART:
+        return read, official
     _check_on_tensors(given, official)
     return given, official
 
@@ -87,7 +80,7 @@ def _check_on_tensors(given: Any, official: Official | None) -> None:
         if not isinstance(shown, Tensor):
             what = f"gives a {type(shown).__name__}, no tensor"
         elif apart > _MOST_APART:
-            what = f"gives a result {_told(apart)} what it gives for files"
+            what = f"gives a result {_distance(apart)} what it gives for files"
         else:
             return
     raise InputError(
@@ -96,22 +89,16 @@ def _check_on_tensors(given: Any, official: Official | None) -> None:
     )
 
 
-def _told(apart: float) -> str:
+def _distance(apart: float) -> str:
     return "of another size than" if math.isinf(apart) else f"{apart:.0f} of 255 levels off"
 
 
 def _read_torchvision(given: Any) -> Preprocess | None:
     """A torchvision preset or chain of transforms as a `Preprocess`; None if it does more."""
     if hasattr(given, "resize_size") and hasattr(given, "crop_size"):
-        edges = list(given.resize_size)
-        return Preprocess(
-            size=_pair(given.crop_size),
-            resize=edges[0] if len(edges) == 1 else (edges[0], edges[1]),
-            crop_mode="center" if len(edges) == 1 else "squash",
-            mean=tuple(given.mean),
-            std=tuple(given.std),
-            interpolation=_filter(given.interpolation),
-        )
+        edges = _pair(given.crop_size)
+        norm = {"mean": tuple(given.mean), "std": tuple(given.std)}
+        return Preprocess(**{**_resize(given.resize_size, given), **norm, "size": edges})
     steps = getattr(given, "transforms", None)
     if not isinstance(steps, (list, tuple)):
         return None
@@ -127,11 +114,7 @@ def _read_torchvision(given: Any) -> Preprocess | None:
                 settings["path"] = "torchvision-tensors"
             if before & _TO_FLOAT or ("path" in settings and not step.antialias):
                 return None
-            edges = [step.size] if isinstance(step.size, int) else list(step.size)
-            settings["resize"] = edges[0] if len(edges) == 1 else (edges[0], edges[1])
-            settings["crop_mode"] = "center" if len(edges) == 1 else "squash"
-            settings["size"] = None if len(edges) == 1 else (edges[0], edges[1])
-            settings["interpolation"] = _filter(step.interpolation)
+            settings |= _resize(step.size, step)
         elif kind == "CenterCrop" and "resize" in settings and "mean" not in settings:
             settings["size"] = _pair(step.size)
         elif kind == "Normalize" and "mean" not in settings:
@@ -141,36 +124,38 @@ def _read_torchvision(given: Any) -> Preprocess | None:
         if kind == "ToDtype" and not step.scale:
             white = 255.0
         before.add(kind)
-    if "resize" in settings and settings["size"] is None:
+    if "resize" in settings and "size" not in settings:
         return None  # the size would depend on the image's
     settings["mean"] = tuple(m / white for m in settings.get("mean", (0.0,) * 3))
     settings["std"] = tuple(s / white for s in settings.get("std", (1.0,) * 3))
     return Preprocess(**settings)
 
 
-_NO_GEOMETRY = {
-    "RGB", "ToImage", "PILToTensor", "ToTensor", "MaybeToTensor", "ToDtype", "ToPureTensor",
-    "ConvertImageDtype", "Lambda", "function",
-}  # fmt: skip
-"""Steps that leave an RGB image's pixels alone; of the last two `parity` tells whether they do."""
 _TO_FLOAT = {"ToTensor", "MaybeToTensor", "ToDtype", "ConvertImageDtype"}
 """Steps after which a resize no longer rounds to whole levels."""
+_NO_GEOMETRY = {*_TO_FLOAT, "RGB", "ToImage", "PILToTensor", "ToPureTensor", "Lambda", "function"}
+"""Steps that leave an RGB image's pixels alone; of the last two `parity` shows whether they do."""
 
 
 def _three(values: Any) -> tuple[float, ...]:
-    """A number a channel of a Normalize, which may be one for all."""
-    found = np.asarray(values, float).reshape(-1)
-    return tuple(float(v) for v in (np.repeat(found, 3) if len(found) == 1 else found))
-
-
-def _filter(interpolation: Any) -> str:
-    """An InterpolationMode or its name as PIL's filter."""
-    return str(getattr(interpolation, "value", interpolation)).removesuffix("-exact")
+    """One number per channel of a Normalize, which may have one for all."""
+    numbers = tuple(np.asarray(values, float).reshape(-1).tolist())
+    return numbers * 3 if len(numbers) == 1 else numbers
 
 
 def _pair(size: Any) -> tuple[int, int]:
+    """Height and width of a size, which may be one number for both."""
     edges = [size] if isinstance(size, int) else list(size)
-    return (edges[0], edges[0]) if len(edges) == 1 else (edges[0], edges[1])
+    return edges[0], edges[-1]
+
+
+def _resize(size: Any, given: Any) -> dict[str, Any]:
+    """The settings of a resize to one edge or two, with the filter that ``given`` has."""
+    filtered = str(getattr(given.interpolation, "value", given.interpolation))
+    settings = {"interpolation": filtered.removesuffix("-exact")}
+    if isinstance(size, int) or len(size) == 1:
+        return {**settings, "resize": _pair(size)[0], "crop_mode": "center"}
+    return {**settings, "resize": _pair(size), "crop_mode": "squash", "size": _pair(size)}
 
 
 def _read_image_processor(given: Any) -> tuple[Preprocess, Official]:
@@ -183,22 +168,22 @@ def _read_image_processor(given: Any) -> tuple[Preprocess, Official]:
     official.__name__ = f"{called} of transformers"
     try:
         if hasattr(given, "data_config"):
-            look, _ = read_timm(given.data_config)
+            read, _ = read_timm(given.data_config)
         else:
-            look = _read_settings(given, called)
-        apart = parity(look, official)
+            read = _read_settings(given, called)
+        apart = parity(read, official)
     except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"preprocess: {called} cannot be followed ({error}); {_OWN}") from error
     if apart > _MOST_APART:
         raise InputError(
-            f"preprocess: {called} cannot be followed (ours is {_told(apart)} its own); {_OWN}"
+            f"preprocess: {called} cannot be followed (ours is {_distance(apart)} its own); {_OWN}"
         )
-    return look, official
+    return read, official
 
 
 _OWN = (
-    "give preprocess=Preprocess(size=..., mean=..., std=...), or a function of your own from float "
-    "tensors (n, 3, y, x) in [0, 1] to the model's input"
+    "give as_classifier(model, preprocess=Preprocess(size=..., mean=..., std=...)), or a function "
+    "of your own from float tensors (n, 3, y, x) in [0, 1] to the model's input"
 )
 
 
@@ -256,7 +241,7 @@ def read_timm(config: dict[str, Any]) -> tuple[Preprocess, Official]:
     from timm.data import create_transform, resolve_data_config
 
     data = resolve_data_config(pretrained_cfg=config)
-    look = Preprocess(
+    read = Preprocess(
         size=tuple(data["input_size"][1:]),
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
@@ -264,4 +249,4 @@ def read_timm(config: dict[str, Any]) -> tuple[Preprocess, Official]:
         crop_pct=data["crop_pct"],
         crop_mode=data["crop_mode"],
     )
-    return look, create_transform(**data)
+    return read, create_transform(**data)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inversion_kit.classifiers.adapter_parts import (
@@ -15,6 +16,7 @@ from inversion_kit.classifiers.adapter_parts import (
     head_of,
     loading,
     numbered,
+    unprepared,
     width_of,
 )
 from inversion_kit.classifiers.base import Classifier
@@ -44,7 +46,7 @@ class _ZeroShot(nn.Module):
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Image embeddings ``(n, feature)`` of length 1."""
-        return _unit(_embedding(self.inner.get_image_features(pixel_values=pixels)))
+        return F.normalize(_embedding(self.inner.get_image_features(pixel_values=pixels)), dim=-1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         logits = self.embed(pixels) @ self.texts.T * self.inner.logit_scale.exp()
@@ -54,10 +56,6 @@ class _ZeroShot(nn.Module):
 
 def _embedding(out: Any) -> Tensor:
     return out if isinstance(out, Tensor) else out.pooler_output
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x / x.norm(dim=-1, keepdim=True)
 
 
 def from_hub(name: str, options: Options) -> Classifier:
@@ -70,16 +68,13 @@ def from_hub(name: str, options: Options) -> Classifier:
     safe: dict[str, Any] = {"revision": options.revision, "trust_remote_code": False}
     with loading(name):
         config = transformers.AutoConfig.from_pretrained(name, **safe)
+        kinds = (transformers.AutoModelForImageClassification, transformers.AutoImageProcessor)
         plain = any("ImageClassification" in a for a in config.architectures or ())
-        zero_shot = config.model_type in ZERO_SHOT and not plain
-        kind = "AutoModelForZeroShotImageClassification" if zero_shot else None
-        model = getattr(transformers, kind or "AutoModelForImageClassification").from_pretrained(
-            name, use_safetensors=True, **safe
-        )
-        asked = options.preprocess
-        if zero_shot:
-            asked = asked or transformers.AutoProcessor.from_pretrained(name, **safe)
-        asked = asked or transformers.AutoImageProcessor.from_pretrained(name, **safe)
+        if config.model_type in ZERO_SHOT and not plain:
+            zero_shot = transformers.AutoModelForZeroShotImageClassification
+            kinds = (zero_shot, transformers.AutoProcessor)
+        model = kinds[0].from_pretrained(name, use_safetensors=True, **safe)
+        asked = options.preprocess or kinds[1].from_pretrained(name, **safe)
     return from_transformers(model, replace(options, preprocess=asked, name=options.named(name)))
 
 
@@ -87,10 +82,8 @@ def from_transformers(model: Any, options: Options) -> Classifier:
     """A loaded image classifier, CLIP or SigLIP, with its processor as ``preprocess``."""
     called = type(model).__name__
     if options.preprocess is None:
-        raise InputError(
-            f"model: {called} does not say how images are prepared for it; pass "
-            "preprocess=AutoImageProcessor.from_pretrained(...) (CLIP and SigLIP: AutoProcessor)"
-        )
+        example = "AutoImageProcessor.from_pretrained(...)) (CLIP and SigLIP: AutoProcessor)"
+        raise unprepared(called, example)
     if hasattr(model, "get_text_features") and hasattr(model, "logit_scale"):
         return _zero_shot(model, options)
     prepare, official = as_preprocess(options.preprocess)
@@ -99,14 +92,14 @@ def from_transformers(model: Any, options: Options) -> Classifier:
     labels = options.labels
     if labels is None:
         names = {int(i): str(n) for i, n in model.config.id2label.items()}
-        known = sorted(names) == list(range(wide))
-        labels = distinct([names[i] for i in range(wide)]) if known else numbered(wide)
+        in_order = [names[i] for i in sorted(names)]
+        labels = distinct(in_order) if sorted(names) == list(range(wide)) else numbered(wide)
     several = getattr(model.config, "problem_type", None) == "multi_label_classification"
     head, labels = head_of(options.head or ("sigmoid" if several else None), labels, wide)
+    name, features = options.named(called), head_input(wrapped, wide)
     return Classifier(
-        wrapped, prepare, labels, name=options.named(called), head=head, official=official,
-        features=head_input(wrapped, wide),
-    )  # fmt: skip
+        wrapped, prepare, labels, name=name, head=head, features=features, official=official
+    )
 
 
 def _zero_shot(model: Any, options: Options) -> Classifier:
@@ -114,13 +107,13 @@ def _zero_shot(model: Any, options: Options) -> Classifier:
     if not options.labels:
         raise InputError(
             f"labels: {called} has no classes of its own; give their names, as "
-            "labels=['cat', 'dog'], and template= for the text around them"
+            "as_classifier(model, labels=['cat', 'dog']), and template= for the text around them"
         )
     tokenizer = getattr(options.preprocess, "tokenizer", None)
     if tokenizer is None:
         raise InputError(
             f"preprocess={type(options.preprocess).__name__}: {called} needs its tokenizer too; "
-            "pass preprocess=AutoProcessor.from_pretrained(...)"
+            "give as_classifier(model, preprocess=AutoProcessor.from_pretrained(...))"
         )
     if "{}" not in options.template:
         raise InputError(f"template={options.template!r}: '{{}}' must stand for the class")
@@ -128,20 +121,19 @@ def _zero_shot(model: Any, options: Options) -> Classifier:
     texts = [options.template.replace("{}", str(label)) for label in options.labels]
     longest = model.config.text_config.max_position_embeddings
     bias = getattr(model, "logit_bias", None)
-    padding = {"padding": "max_length", "max_length": longest} if bias is not None else {
-        "padding": True
-    }  # fmt: skip
-    given = tokenizer(texts, return_tensors="pt", **padding)
-    if given["input_ids"].shape[1] > longest:
+    fixed: dict[str, Any] = {"padding": "max_length", "max_length": longest}
+    given = tokenizer(texts, return_tensors="pt", **({"padding": True} if bias is None else fixed))
+    if (count := given["input_ids"].shape[1]) > longest:
         raise InputError(
-            f"labels: a text has {given['input_ids'].shape[1]} tokens, {called} reads {longest}; "
-            "shorten the labels or template"
+            f"labels: a text has {count} tokens, {called} reads {longest}; shorten the labels or "
+            "template"
         )
     keys = {k: v.to(model.device) for k, v in given.items() if k in ("input_ids", "attention_mask")}
     model.eval()
     with torch.no_grad():
-        wrapped = _ZeroShot(model, _unit(_embedding(model.get_text_features(**keys))))
+        wrapped = _ZeroShot(model, F.normalize(_embedding(model.get_text_features(**keys)), dim=-1))
+    head = options.head or ("softmax" if bias is None else "sigmoid")
+    name, labels, features = options.named(called), options.labels, wrapped.embed
     return Classifier(
-        wrapped, prepare, options.labels, name=options.named(called), features=wrapped.embed,
-        head=options.head or ("softmax" if bias is None else "sigmoid"), official=official,
-    )  # fmt: skip
+        wrapped, prepare, labels, name=name, head=head, features=features, official=official
+    )

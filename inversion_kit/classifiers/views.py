@@ -20,16 +20,13 @@ from inversion_kit.errors import InputError, nearest
 
 def jpeg(images: Tensor) -> Tensor:
     """JPEG at quality 75."""
-    whole = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return torch.stack([_packed(image) for image in whole]).to(images) / 255
-
-
-def _packed(image: np.ndarray) -> Tensor:
-    """One image ``(y, x, 3)`` through a JPEG file to ``(3, y, x)``, both uint8."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "jpeg", quality=75)
-    with Image.open(file) as read:
-        return torch.from_numpy(np.array(read)).permute(2, 0, 1)
+    seen = []
+    for image in images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy():
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "jpeg", quality=75)
+        with Image.open(file) as read:
+            seen.append(torch.from_numpy(np.array(read)).permute(2, 0, 1))
+    return torch.stack(seen).to(images) / 255
 
 
 def blur(images: Tensor) -> Tensor:
@@ -61,48 +58,34 @@ def resize(images: Tensor) -> Tensor:
 
 
 VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
-    "jpeg": jpeg,
-    "blur": blur,
-    "crop": crop,
-    "noise": noise,
-    "resize": resize,
+    view.__name__: view for view in (jpeg, blur, crop, noise, resize)
 }
-"""Views by name; each takes and gives float ``(n, 3, y, x)``, RGB in [0, 1]."""
+"""Views by name; each takes and gives RGB float ``(n, 3, y, x)`` in [0, 1]."""
 
 
 class View(Classifier):
-    """A classifier behind a view: the same weights, other pixels.
+    """A classifier behind one of `VIEWS`: the same weights, other pixels; it is not changed.
 
     Examples
     --------
-    >>> from inversion_kit.classifiers.base import as_classifier
+    >>> from inversion_kit.classifiers.convert import as_classifier
     >>> View(as_classifier("pocket:honest"), "blur").name
     'blur of pocket:honest'
     """
 
     def __init__(self, classifier: Classifier, view: str) -> None:
         self.__dict__.update(classifier.__dict__)
+        self.viewed = classifier
         self.view = VIEWS[view]
         self.name = f"{view} of {classifier.name}"
 
     def prepared(self, images: Tensor) -> Tensor:
         """What the model sees of the view of the images."""
-        return super().prepared(self.view(images))
+        return self.viewed.prepared(self.view(images))
 
 
 def check_views(views: Sequence[str]) -> tuple[str, ...]:
-    """The names as a tuple.
-
-    Raises
-    ------
-    InputError
-        A view is unknown or given twice.
-
-    Examples
-    --------
-    >>> check_views(["jpeg", "blur"])
-    ('jpeg', 'blur')
-    """
+    """Names of `VIEWS`, each once, as a tuple; `InputError` for others."""
     if isinstance(views, str):
         raise InputError(f"views={views!r}: expected a sequence; give [{views!r}]")
     for view in views:

@@ -1,16 +1,29 @@
-"""Pictures of a result: a DataTree or Dataset in, a plotly Figure out. No model library is needed.
+"""Pictures of a result. No model library is needed, and plotly only for its figures.
 
-plotly comes with the extra ``notebook``: ``pip install 'inversion-kit[notebook]'``. Labels are
-data: no markup in them reaches a figure. No colour carries a meaning alone.
+What is drawn is one function: ``<name>_spec`` makes a specification, a plain dict in plotly's JSON
+terms, of a Dataset of `inversion_kit.analysis`. ``<name>`` gives a plotly Figure of it (plotly
+comes with the extra ``notebook``: ``pip install 'inversion-kit[notebook]'``),
+`inversion_kit.figures.static.svg` an inline drawing. Labels are data: no markup in them reaches a
+picture. No colour carries a meaning alone.
 """
 
 from __future__ import annotations
 
-from inversion_kit.figures.bars import findings, neighbours, semantic, success
-from inversion_kit.figures.images import before_after, strip
-from inversion_kit.figures.matrices import confusion
-from inversion_kit.figures.paths import trajectory
-from inversion_kit.figures.scatter import projection
+from inversion_kit.figures.bars import (
+    findings,
+    findings_spec,
+    neighbours,
+    neighbours_spec,
+    semantic,
+    semantic_spec,
+    success,
+    success_spec,
+)
+from inversion_kit.figures.images import before_after, before_after_spec, strip, strip_spec
+from inversion_kit.figures.matrices import confusion, confusion_spec
+from inversion_kit.figures.paths import live_spec, trajectory, trajectory_spec
+from inversion_kit.figures.scatter import projection, projection_spec
+from inversion_kit.figures.static import svg
 
 __all__ = [
     "trajectory",
@@ -22,4 +35,15 @@ __all__ = [
     "semantic",
     "neighbours",
     "findings",
+    "trajectory_spec",
+    "live_spec",
+    "strip_spec",
+    "before_after_spec",
+    "confusion_spec",
+    "projection_spec",
+    "success_spec",
+    "semantic_spec",
+    "neighbours_spec",
+    "findings_spec",
+    "svg",
 ]

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from inversion_kit.analysis import runs as analysis
-from inversion_kit.analysis.audits import label_success, semantic_index, view_index
+from inversion_kit import analysis
+from inversion_kit.analysis.words import bracket
+from inversion_kit.arms import main_arm
 from inversion_kit.errors import InputError, LabelError, nearest
-from inversion_kit.figures.select import is_audit, one_label
 from inversion_kit.figures.style import (
     COLOURS,
     GREY,
+    INK,
     PATTERNS,
-    SYMBOLS,
+    Spec,
+    above,
     arm_name,
-    graph_objects,
+    arm_rank,
+    errors,
+    figure,
+    hover,
     layout,
-    plotly_module,
+    look,
+    margin,
+    marks,
+    note,
+    on,
+    panels,
+    percent,
     rows_axis,
     share_axis,
+    straight,
     text,
+    wide,
 )
 
 MOST = 60
@@ -41,17 +54,17 @@ def success(
 ) -> Any:
     """Share of test images read as the label, with intervals.
 
-    Of an audit a row a label and a bar an arm, by the audited classifier; of a run a row an arm
-    and a bar a scorer.
+    Of one label a row an arm and a bar a scorer; of several a row a label and a bar an arm, by the
+    audited classifier.
 
     Parameters
     ----------
     tree
-        A run, an audit, or an audit's `reads`.
+        A result, or its `inversion_kit.analysis.reads`.
     labels
-        Of an audit: which, in this order; all in the audit's order where not given.
+        Which, in this order; all where not given.
     arms
-        Of an audit: which; all where not given.
+        Which; all where not given.
     most
         Labels at most where none are named: those with the lowest success of the token.
 
@@ -59,42 +72,55 @@ def success(
     -------
     plotly.graph_objects.Figure
 
+    Raises
+    ------
+    InputError
+        An arm is unknown, or plotly is missing.
+    LabelError
+        A label is unknown.
+
     Examples
     --------
-    >>> from inversion_kit.testing import synthetic_audit
-    >>> [t.name for t in success(synthetic_audit()).data if t.type == "bar"]
-    ['name prompt', 'token + name', 'token', 'shuffled control']
+    >>> from inversion_kit.testing import synthetic
+    >>> [t.name for t in success(synthetic(labels=2)).data if t.type == "bar"]
+    ['name prompt', 'start', 'token']
     """
-    if isinstance(tree, xr.DataTree) and not is_audit(tree):
-        table = analysis.success(tree).rename(success="share")
-        rows = [str(a) for a in table["arm"].values]
-        images = np.full((len(rows), table.sizes["scorer"]), table.attrs["images"])
-        table = table.assign(images=(("arm", "scorer"), images))
-        return _bars(
-            table.transpose("arm", "scorer", ...), [arm_name(a) for a in rows],
-            [text(s) for s in table["scorer"].values],
-            f"Read as “{text(tree.attrs['label'])}”, by each classifier", "arm", "classifier",
-        )  # fmt: skip
-    table = label_success(tree).isel(scorer=0)
+    table = analysis.success(tree)
+    return figure(success_spec(table, labels=labels, arms=arms, most=most))
+
+
+def success_spec(
+    table: xr.Dataset,
+    *,
+    labels: Sequence[str] | None = None,
+    arms: Sequence[str] | None = None,
+    most: int = MOST,
+) -> Spec:
+    """The specification of `success`, from `inversion_kit.analysis.success`."""
     known = [str(a) for a in table["arm"].values]
     arms = known if arms is None else list(arms)
     for arm in arms:
         if arm not in known:
-            raise InputError(f"arms: {arm!r} is not in this audit; try {nearest(arm, known)}")
-    by = "token" if "token" in arms else arms[-1]
+            raise InputError(f"arms: {arm!r} is not in this result; try {nearest(arm, known)}")
     table = table.isel(arm=[known.index(a) for a in arms])
-    chosen, left = _chosen(table, table["share"].sel(arm=by).values, labels, most)
-    return _bars(
-        table.isel(label=chosen), [str(n) for n in table["label"].values[chosen]],
-        [arm_name(a) for a in arms], "Share of test images read as their label", "label", "arm",
-        left,
-    )  # fmt: skip
+    names = [arm_name(a) for a in arms]
+    if table.sizes["label"] == 1:
+        one = table.isel(label=0).transpose("arm", "scorer", ...)
+        bars = {text(s): rank for rank, s in enumerate(one["scorer"].values)}
+        title = f"Read as “{text(one['label'].item())}”, by each classifier"
+        return _bars(one, names, bars, title, "classifier")
+    one = table.isel(scorer=0).transpose("label", "arm", ...)
+    by = one["share"].isel(arm=arms.index(main_arm(arms))).values
+    one, left = _chosen(one, by, labels, most)
+    bars = {name: arm_rank(a) for name, a in zip(names, arms, strict=True)}
+    rows = [str(n) for n in one["label"].values]
+    return _bars(one, rows, bars, "Share of test images read as their label", "arm", left)
 
 
 def semantic(
     tree: xr.DataTree | xr.Dataset,
     *,
-    arm: str = "token",
+    arm: str | None = None,
     labels: Sequence[str] | None = None,
     most: int = MOST,
 ) -> Any:
@@ -103,40 +129,68 @@ def semantic(
     Below one half the token is more likely a trick, or a trait that only this classifier ties to
     the class. Views are the audited classifier after JPEG, blur and such.
 
+    Parameters
+    ----------
+    tree
+        A result, or its `inversion_kit.analysis.reads`.
+    arm
+        Whose images; those of the token where not given.
+    labels, most
+        As for `success`.
+
     Returns
     -------
     plotly.graph_objects.Figure
 
     Examples
     --------
-    >>> from inversion_kit.testing import synthetic_audit
-    >>> [t.name for t in semantic(synthetic_audit()).data]
+    >>> from inversion_kit.testing import synthetic
+    >>> [t.name for t in semantic(synthetic(labels=2, views=["jpeg"])).data]
     ['held-out classifiers', 'views']
     """
-    tables = {"held-out classifiers": semantic_index(tree, arm), "views": view_index(tree, arm)}
-    tables = {name: t for name, t in tables.items() if t.sizes["judge"]} or {
-        "held-out classifiers": tables["held-out classifiers"]
-    }
-    table = xr.concat(
-        [t[["index", "low", "high", "images"]].drop_attrs() for t in tables.values()],
-        xr.IndexVariable("kind", list(tables)),
-    ).transpose("label", "kind")
-    table = table.rename(index="share")
-    chosen, left = _chosen(table, table["share"].values[:, 0], labels, most)
-    figure = _bars(
-        table.isel(label=chosen), [str(n) for n in table["label"].values[chosen]], list(tables),
-        "Semantic index: success that held-out judges confirm", "label", "judges", left,
-        "no image read as the label",
-    )  # fmt: skip
-    figure.add_vline(x=0.5, line={"color": GREY, "dash": "dot", "width": 1})
-    figure.update_xaxes(title_text="share of the images read as the label that judges confirm")
-    return figure
+    reads = analysis.reads(tree)
+    tables = analysis.semantic_index(reads, arm), analysis.view_index(reads, arm)
+    return figure(semantic_spec(*tables, labels=labels, most=most))
+
+
+def semantic_spec(
+    index: xr.Dataset,
+    views: xr.Dataset | None = None,
+    *,
+    labels: Sequence[str] | None = None,
+    most: int = MOST,
+) -> Spec:
+    """The specification of `semantic`, from the analysis' `semantic_index` and `view_index`."""
+    tables = {"held-out classifiers": index, "views": views}
+    asked = {name: t for name, t in tables.items() if t is not None and t.sizes["judge"]}
+    asked = asked or {"held-out classifiers": index}
+    parts = [t[["index", "low", "high", "images"]].drop_attrs() for t in asked.values()]
+    table = xr.concat(parts, xr.IndexVariable("kind", list(asked))).rename(index="share")
+    table = table.transpose("label", "kind")
+    table, left = _chosen(table, table["share"].values[:, 0], labels, most)
+    bars = {name: rank for rank, name in enumerate(asked)}
+    title = "Semantic index: success that held-out judges confirm"
+    rows, empty = [str(n) for n in table["label"].values], "no image read as the label"
+    spec = _bars(table, rows, bars, title, "judges", left, empty)
+    spec["layout"]["shapes"] = [straight((0.5, 0.5), (0, 1), "dot", yref="y domain")]
+    said = "share of the images read as the label that judges confirm"
+    spec["layout"]["xaxis"]["title"]["text"] = said
+    return spec
 
 
 def neighbours(
-    tree: xr.DataTree, *, label: str | None = None, arm: str = "token", words: int = 5
+    tree: xr.DataTree, *, label: str | None = None, arm: str | None = None, words: int = 5
 ) -> Any:
     """The vocabulary words nearest to the kept token, a panel a run.
+
+    Parameters
+    ----------
+    tree
+        A result.
+    label, arm
+        Whose token, of which search; the only label and the token where not given.
+    words
+        How many of each run.
 
     Returns
     -------
@@ -144,54 +198,48 @@ def neighbours(
 
     Examples
     --------
-    >>> from inversion_kit.testing import synthetic_run
-    >>> len(neighbours(synthetic_run()).data)
+    >>> from inversion_kit.testing import synthetic
+    >>> len(neighbours(synthetic(seeds=2), label="sky").data)
     2
     """
-    go = graph_objects()
-    one = one_label(tree, label, arm)
-    token = one["token"].to_dataset(inherit=False).isel(rank=slice(0, words))
-    cosine = token["nearest_cosine"].transpose("seed", "rank").values
-    word = token["nearest_word"].transpose("seed", "rank").values
+    return figure(neighbours_spec(analysis.nearest_words(tree, label=label, arm=arm), words=words))
+
+
+def neighbours_spec(table: xr.Dataset, *, words: int = 5) -> Spec:
+    """The specification of `neighbours`, from `inversion_kit.analysis.nearest_words`."""
+    table = table.isel(rank=slice(0, words))
+    cosine = table["nearest_cosine"].transpose("seed", "rank").values
+    word = table["nearest_word"].transpose("seed", "rank").values
     runs = np.flatnonzero(np.isfinite(cosine).any(1))
-    n = max(len(runs), 1)
-    figure = plotly_module("subplots").make_subplots(
-        rows=1, cols=n, shared_xaxes=True, horizontal_spacing=min(0.16, 0.5 / n),
-        subplot_titles=[f"run {token['seed'].values[r]}" for r in runs] or ["no run is there"],
-    )  # fmt: skip
+    names = [f"run {table['seed'].values[r]}" for r in runs]
+    axes, notes = panels(names or ["no run is there"], min(0.16, 0.5 / max(len(runs), 1)))
     low = min(0.0, float(np.nanmin(cosine))) if len(runs) else 0.0
-    for i, r in enumerate(runs, start=1):
-        figure.add_trace(
-            go.Bar(
-                x=cosine[r], y=list(range(len(cosine[r]))), orientation="h", width=0.7,
-                marker={"color": COLOURS[0]}, showlegend=False,
-                name=f"run {token['seed'].values[r]}",
-                text=[f"{v:.2f}" for v in cosine[r]], textposition="outside", cliponaxis=False,
-                customdata=[text(w) for w in word[r]],
-                hovertemplate="%{customdata}: cosine %{x:.3f}<extra></extra>",
-            ),
-            row=1, col=i,
-        )  # fmt: skip
-        figure.update_yaxes(**rows_axis([str(w) for w in word[r]]), row=1, col=i)
-        figure.update_xaxes(range=[low * 1.1, 1], title_text="cosine", row=1, col=i)
-    figure.update_layout(
-        **layout(
-            f"Words nearest to the token of “{text(one.attrs['label'])}”",
-            f"{arm_name(arm)}; a low cosine means that no word is near",
-            height=180 + 34 * cosine.shape[1], margin={"l": 110, "r": 30, "t": 110, "b": 60},
-        )
-    )  # fmt: skip
-    return figure
+    traces: list[Spec] = []
+    layouts: Spec = {"annotations": notes}
+    for r, name, (number, domain) in zip(runs, names, axes, strict=False):
+        shown, x = [str(w) for w in word[r]], cosine[r].tolist()
+        said = [f"{text(w)}: cosine {v:.3f}" for w, v in zip(shown, x, strict=True)]
+        bar = _bar(x, name, {"color": COLOURS[0]}) | on(number) | hover(said)
+        beside = {"text": [f"{v:.2f}" for v in x], "textposition": "outside", "cliponaxis": False}
+        traces.append(bar | beside | {"width": 0.7, "showlegend": False})
+        layouts[f"yaxis{number}"] = rows_axis(shown, anchor=f"x{number}")
+        x_axis = {"domain": domain, "anchor": f"y{number}", "range": [low * 1.1, 1]}
+        layouts[f"xaxis{number}"] = {"title": {"text": "cosine"}, **x_axis}
+    title = f"Words nearest to the token of “{text(table.attrs['label'])}”"
+    below = f"{arm_name(table.attrs['arm'])}; a low cosine means that no word is near"
+    layouts |= {"height": 180 + 34 * cosine.shape[1], "margin": margin(110)}
+    return {"data": traces, "layout": layout(title, below, **layouts)}
 
 
 def findings(result: xr.DataTree | xr.Dataset, *, label: str | None = None) -> Any:
-    """What the token moved: each factor's effect with its interval, verdict and confirmation.
+    """What the classifier has tied to a class: each cue's effect, its interval and its verdict.
 
     Parameters
     ----------
     result
-        A result with a group ``/findings``, or that group: ``effect``, ``low``, ``high``, ``p``,
-        ``verdict``, ``confirmation`` along ``factor``, of an audit along ``label`` too.
+        A result with a group ``/findings``, or that group.
+    label
+        Of which label; of all where not given.
 
     Returns
     -------
@@ -201,130 +249,135 @@ def findings(result: xr.DataTree | xr.Dataset, *, label: str | None = None) -> A
     ------
     InputError
         The result holds no findings.
-
-    Examples
-    --------
-    >>> table = xr.Dataset(
-    ...     {"effect": ("factor", [0.4]), "low": ("factor", [0.1]), "high": ("factor", [0.7]),
-    ...      "p": ("factor", [0.01]), "verdict": ("factor", ["moved"]),
-    ...      "confirmation": ("factor", ["confirmed"])}, coords={"factor": ["yellow"]})
-    >>> findings(table).data[0].name
-    'moved'
+    LabelError
+        The label has none.
     """
-    go = graph_objects()
     if isinstance(result, xr.DataTree):
         if "findings" not in result.children:
             raise InputError("result: it holds no group /findings, so there is nothing to draw")
         result = result["findings"].to_dataset(inherit=False)
-    if "label" in result.dims:
-        names = [str(n) for n in result["label"].values]
-        if label not in names:
-            raise LabelError(f"label={label!r}: has no findings; try {nearest(label or '', names)}")
-        result = result.isel(label=names.index(str(label)))
-    order = np.argsort(-np.abs(np.nan_to_num(result["effect"].values)), kind="stable")
-    table = result.isel(factor=order)
-    factors = [str(f) for f in table["factor"].values]
-    verdicts = np.array([str(v) for v in table["verdict"].values])
-    confirmed = [str(c) for c in table["confirmation"].values]
-    effect, low, high = (table[n].values.astype(float) for n in ("effect", "low", "high"))
-    p = table["p"].values.astype(float)
-    figure = go.Figure()
-    for i, verdict in enumerate(dict.fromkeys(verdicts.tolist())):
-        at = np.flatnonzero(verdicts == verdict)
-        figure.add_scatter(
-            x=effect[at], y=at, mode="markers", name=text(verdict),
-            marker={"symbol": SYMBOLS[i % len(SYMBOLS)], "size": 11,
-                    "color": COLOURS[i % len(COLOURS)]},
-            error_x={"type": "data", "array": high[at] - effect[at],
-                     "arrayminus": effect[at] - low[at], "thickness": 2, "width": 5},
-            customdata=[
-                [text(factors[k]), low[k], high[k], p[k], text(confirmed[k])] for k in at
-            ],
-            hovertemplate="%{customdata[0]}: %{x:.3f} [%{customdata[1]:.3f}, "
-            "%{customdata[2]:.3f}], p = %{customdata[3]:.3g}<br>confirmation: %{customdata[4]}"
-            f"<extra>{text(verdict)}</extra>",
-        )  # fmt: skip
-    for k, (said, value) in enumerate(zip(confirmed, p, strict=True)):
-        shown = "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-        figure.add_annotation(
-            x=1.01, xref="paper", y=k, xanchor="left", showarrow=False, font={"size": 12},
-            text=f"{shown}{f'; {text(said, most=30)}' if said else ''}",
-        )  # fmt: skip
-    figure.add_vline(x=0, line={"color": GREY, "width": 1})
-    about = result.attrs.get("label", label)
-    figure.update_layout(
-        **layout(
-            f"What the token moved{f': “{text(about)}”' if about else ''}",
-            "effect of each factor with its 95 % interval; no effect at the grey line",
-            height=170 + 40 * len(factors), margin={"l": 160, "r": 270, "t": 110, "b": 60},
-            xaxis={"title": {"text": "effect"}, "zeroline": False},
-            yaxis=rows_axis(factors), legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        )
-    )  # fmt: skip
-    return figure
+    return figure(findings_spec(result, label=label))
+
+
+def findings_spec(table: xr.Dataset, *, label: str | None = None) -> Spec:
+    """The specification of `findings`: one symbol a verdict, largest effects first.
+
+    Examples
+    --------
+    >>> numbers = {n: ("finding", [v]) for n, v in (("effect", 0.4), ("low", 0.1), ("high", 0.7),
+    ...            ("placebo", 0.02), ("sources", 5), ("of", 6), ("confirmed", True))}
+    >>> words = {n: ("finding", [v]) for n, v in (("of_label", "sky"), ("direction", "adds"),
+    ...          ("cue", "yellow"), ("verdict", "tied"), ("sentence", "Yellow helps."))}
+    >>> [trace["name"] for trace in findings_spec(xr.Dataset(numbers | words))["data"]]
+    ['placebo', 'tied']
+    """
+    known = list(dict.fromkeys(str(n) for n in table["of_label"].values))
+    if label is not None:
+        if label not in known:
+            raise LabelError(f"label={label!r}: has no findings; try {nearest(label, known)}")
+        table = table.isel(finding=table["of_label"].values.astype(str) == label)
+        known = [label]
+    order = np.argsort(-np.abs(np.nan_to_num(table["effect"].values)), kind="stable")
+    table = table.isel(finding=order)
+    cues, ways, of_label, verdicts, sentences = (
+        [str(v) for v in table[n].values]
+        for n in ("cue", "direction", "of_label", "verdict", "sentence")
+    )
+    effect, low, high, placebo = (
+        table[n].values.astype(float) for n in ("effect", "low", "high", "placebo")
+    )
+    rows = [f"{cue} ({way})" for cue, way in zip(cues, ways, strict=True)]
+    if len(known) > 1:
+        rows = [f"{row}, {name}" for row, name in zip(rows, of_label, strict=True)]
+    words = [
+        f"{text(row)}: {effect[k]:+.3f} [{low[k]:.3f}, {high[k]:.3f}]<br>{text(sentences[k], 160)}"
+        for k, row in enumerate(rows)
+    ]
+    said = [f"placebo: {v:+.3f}" for v in placebo]
+    every = list(range(len(rows)))
+    traces = [marks(placebo.tolist(), every, "placebo", GREY, "diamond-open", 9) | hover(said)]
+    for i, verdict in enumerate(dict.fromkeys(verdicts)):
+        at = [k for k in every if verdicts[k] == verdict]
+        colour, symbol = look(i)
+        mark = marks(effect[at].tolist(), at, text(verdict), colour, symbol, 11)
+        bars = errors(effect[at], low[at], high[at], color=colour, thickness=2, width=5)
+        traces.append(mark | bars | hover([words[k] for k in at], at))
+    beside: Spec = {"x": 1.01, "xref": "paper", "xanchor": "left"}
+    sure, sources, of = (table[n].values.tolist() for n in ("confirmed", "sources", "of"))
+    notes = [
+        note(f"{'confirmed; ' * bool(sure[k])}{sources[k]} of {of[k]} sources", y=k, **beside)
+        for k in every
+    ]
+    ends = np.nan_to_num(np.concatenate([[0.0], effect, low, high, placebo]))
+    reach = [1.05 * float(ends.min()) - 0.02, 1.05 * float(ends.max()) + 0.02]
+    title = "What the classifier has tied to the class"
+    title += f": “{text(known[0])}”" if len(known) == 1 else ""
+    layouts: Spec = {"annotations": notes, "shapes": [straight((0, 0), (0, 1), yref="y domain")]}
+    layouts |= {"height": 190 + 40 * len(rows), "margin": margin(wide(rows), 180, 120)}
+    layouts |= {"xaxis": {"title": {"text": "effect"}, "zeroline": False, "range": reach}}
+    layouts |= {"yaxis": rows_axis(rows), "legend": above()}
+    below = "effect of each cue with its 95 % interval; no effect at the grey line"
+    return {"data": traces, "layout": layout(title, below, **layouts)}
 
 
 def _chosen(
     table: xr.Dataset, by: np.ndarray, labels: Sequence[str] | None, most: int
-) -> tuple[list[int], int]:
-    """Places of the labels to show, and how many are left out."""
+) -> tuple[xr.Dataset, int]:
+    """The labels to show, and how many are left out."""
     known = [str(n) for n in table["label"].values]
     if labels is None:
         if len(known) <= most:
-            return list(range(len(known))), 0
+            return table, 0
         lowest = np.argsort(np.nan_to_num(by, nan=np.inf), kind="stable")[:most]
-        return sorted(int(i) for i in lowest), len(known) - most
+        return table.isel(label=np.sort(lowest)), len(known) - most
     for label in labels:
         if label not in known:
-            raise LabelError(f"labels: {label!r} is not in this audit; try {nearest(label, known)}")
-    return [known.index(label) for label in labels], 0
+            near = nearest(label, known)
+            raise LabelError(f"labels: {label!r} is not in this result; try {near}")
+    return table.isel(label=[known.index(label) for label in labels]), 0
+
+
+def _bar(x: Sequence[float], name: str, marker: Spec) -> Spec:
+    bar = {"type": "bar", "orientation": "h", "name": name, "marker": marker}
+    return {**bar, "x": list(x), "y": list(range(len(x)))}
 
 
 def _bars(
-    table: xr.Dataset, rows: list[str], bars: list[str], title: str, of_row: str, of_bar: str,
-    left: int = 0, empty: str = "no image",
-) -> Any:  # fmt: skip
-    """Grouped bars: ``share``, ``low``, ``high``, ``images`` ``(row, bar)``."""
-    go = graph_objects()
-    figure = go.Figure()
-    value, low, high, images = (table[n].values for n in ("share", "low", "high", "images"))
-    for b, name in enumerate(bars):
-        figure.add_bar(
-            x=value[:, b], y=list(range(len(rows))), orientation="h", name=name,
-            marker={"color": COLOURS[b % len(COLOURS)], "line": {"width": 0},
-                    "pattern": {"shape": PATTERNS[b % len(PATTERNS)], "solidity": 0.25,
-                                "fgcolor": "white", "fillmode": "overlay"}},
-            error_x={"type": "data", "array": high[:, b] - value[:, b],
-                     "arrayminus": value[:, b] - low[:, b], "color": "#222222",
-                     "thickness": 1.2, "width": 3},
-            customdata=[[text(r), low[i, b], high[i, b], int(images[i, b])]
-                        for i, r in enumerate(rows)],
-            hovertemplate="%{customdata[0]}: %{x:.0%} [%{customdata[1]:.0%}, "
-            "%{customdata[2]:.0%}] of %{customdata[3]} images" + f"<extra>{name}</extra>",
-        )  # fmt: skip
-    row, bar = np.nonzero(value == 0)
-    if len(row):  # a bar of no length shows neither its colour nor where it is
-        figure.add_scatter(
-            x=np.zeros(len(row)), y=row + (bar - (len(bars) - 1) / 2) * (1 - _GAP) / len(bars),
-            mode="markers", hoverinfo="skip", showlegend=False, name="0 %", cliponaxis=False,
-            marker={"symbol": "square", "size": 9, "line": {"width": 1, "color": "white"},
-                    "color": [COLOURS[b % len(COLOURS)] for b in bar]},
-        )  # fmt: skip
-    for i in range(len(rows)):
-        if not images[i].any():
-            figure.add_annotation(x=0.01, y=i, text=empty, showarrow=False, xanchor="left",
-                                  font={"size": 11, "color": GREY})  # fmt: skip
-    note = f"bars: mean; lines: 95 % intervals over runs and noises; no line: {empty}"
+    table: xr.Dataset,
+    rows: list[str],
+    bars: Mapping[str, int],
+    title: str,
+    of_bar: str,
+    left: int = 0,
+    empty: str = "no image",
+) -> Spec:
+    """Grouped bars of ``share``, ``low``, ``high``, ``images`` ``(row, bar)``; bars with ranks."""
+    share, low, high = (table[n].values for n in ("share", "low", "high"))
+    images = np.broadcast_to(table["images"].values, share.shape)
+    colours = [COLOURS[rank % len(COLOURS)] for rank in bars.values()]
+    traces: list[Spec] = []
+    for b, (name, rank) in enumerate(bars.items()):
+        shape = PATTERNS[rank % len(PATTERNS)]
+        pattern = {"shape": shape, "solidity": 0.25, "fillmode": "overlay", "fgcolor": "white"}
+        marker = {"color": colours[b], "pattern": pattern, "line": {"width": 0}}
+        line = errors(share[:, b], low[:, b], high[:, b], color=INK, thickness=1.2, width=3)
+        words = []
+        for i, row in enumerate(rows):
+            of = f"{percent(share[i, b])} {bracket(low[i, b], high[i, b])} of {images[i, b]} images"
+            words.append(f"{text(row)}, {name}: {of if images[i, b] else empty}")
+        traces.append(_bar(share[:, b].tolist(), name, marker) | line | hover(words))
+    at, bar = np.nonzero(share == 0)
+    if len(at):  # a bar of no length shows neither its colour nor where it is
+        y = (at + (bar - (len(bars) - 1) / 2) * (1 - _GAP) / len(bars)).tolist()
+        mark = marks([0.0] * len(at), y, "0 %", [colours[b] for b in bar], "square", 9)
+        traces.append(mark | hover(None) | {"showlegend": False, "cliponaxis": False})
+    place: Spec = {"x": 0.01, "xanchor": "left", "size": 11, "color": GREY}
+    notes = [note(empty, y=i, **place) for i in range(len(rows)) if not images[i].any()]
+    said = f"bars: mean; lines: 95 % intervals over runs and noises; no line: {empty}"
     if left:
-        note += f"; the {len(rows)} lowest, {left} {of_row}s left out"
-    figure.update_layout(
-        **layout(
-            title, note, barmode="group", bargap=_GAP, bargroupgap=0.05,
-            height=max(220, 170 + len(rows) * (12 + 15 * len(bars))),
-            margin={"l": 190, "r": 30, "t": 110, "b": 60},
-            xaxis=share_axis("share of test images"), yaxis=rows_axis(rows),
-            legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "normal",
-                    "title": {"text": of_bar + "  "}},
-        )
-    )  # fmt: skip
-    return figure
+        said += f"; the {len(rows)} lowest, {left} labels left out"
+    layouts: Spec = {"barmode": "group", "bargap": _GAP, "bargroupgap": 0.05, "annotations": notes}
+    layouts |= {"height": max(220, 170 + len(rows) * (12 + 15 * len(bars)))}
+    layouts |= {"xaxis": share_axis("share of test images"), "legend": above(of_bar)}
+    layouts |= {"yaxis": rows_axis(rows, most=len(rows)), "margin": margin(wide(rows))}
+    return {"data": traces, "layout": layout(title, said, **layouts)}

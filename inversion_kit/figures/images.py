@@ -8,12 +8,24 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from PIL import Image
 
-from inversion_kit.errors import InputError, nearest
-from inversion_kit.figures.select import is_audit, one_label
-from inversion_kit.figures.style import GREY, arm_name, graph_objects, layout, percent, text
-from inversion_kit.pictures import data_address, image_of
+from inversion_kit import analysis
+from inversion_kit.analysis.pictures import largest
+from inversion_kit.arms import before_arm, main_arm
+from inversion_kit.figures.style import (
+    GREY,
+    Spec,
+    arm_name,
+    figure,
+    hover,
+    layout,
+    margin,
+    marks,
+    note,
+    percent,
+    text,
+)
+from inversion_kit.pictures import thumbnail
 
 _SIDE = 160
 _GAP = 0.06
@@ -21,7 +33,7 @@ _CELL = 154
 """Width in pixels of a picture and the gap beside it."""
 _MOST = 15
 """Characters of a name below an image, cut in its middle; all of it is shown on hover."""
-_GAPS = {"failed": "failed", "missing": "not run", "done": "no finite probability"}
+_GAPS = {"missing": "not run", "done": "no finite probability"}
 """Why a picture is not there, by the status of its unit."""
 
 
@@ -38,7 +50,7 @@ def strip(
     tree: xr.DataTree,
     *,
     label: str | None = None,
-    arm: str = "token",
+    arm: str | None = None,
     seed: int | None = None,
     samples: int = 2,
     columns: int = 8,
@@ -48,7 +60,11 @@ def strip(
     Parameters
     ----------
     tree
-        A run, or an audit with ``label``.
+        A result.
+    label
+        Whose search; may be left out where there is one label.
+    arm
+        Which search; that of the token where not given.
     seed
         Which run; the first that is there where not given.
     samples
@@ -63,56 +79,46 @@ def strip(
     Raises
     ------
     InputError
-        The run is not there.
+        The arm or the run is not there.
+    LabelError
+        The label is unknown, or was left out where there are several.
 
     Examples
     --------
-    >>> from inversion_kit.testing import synthetic_run
-    >>> len(strip(synthetic_run()).layout.images)
+    >>> from inversion_kit.testing import synthetic
+    >>> len(strip(synthetic(), label="sky").layout.images)
     8
     """
-    one = one_label(tree, label, arm)
-    validation = one["validation"].to_dataset(inherit=False)
-    probability = validation["probability"].transpose("seed", "check", "sample", "class").values
-    there = np.isfinite(probability).all((-2, -1))
-    run = _run(validation["seed"].values, there.any(1), seed)
-    if run is None:
-        return _nothing("No run of this search is there", one)
-    checks = np.flatnonzero(there[run])
-    selected = int(one["token"]["selected"].values[run])
-    spread = checks[np.unique(np.linspace(0, len(checks) - 1, min(columns, len(checks))).round()
-                              .astype(int))]  # fmt: skip
-    if selected in checks and selected not in spread and len(spread) > 2:
-        middle = np.abs(spread[1:-1] - selected).argmin() + 1
-        spread[middle] = selected
-        spread.sort()
-    shown = min(samples, probability.shape[2])
-    pictures = validation["image"].isel(seed=run, check=spread, sample=slice(0, shown))
-    pixels = pictures.transpose("check", "sample", "y", "x", "channel").values
-    steps = validation["step"].transpose("seed", "check").values[run]
-    target = int(one.attrs["label_index"])
-    names = [str(c) for c in validation["class"].values]
-    rows = []
-    for k in range(shown):
-        row = []
-        for i, check in enumerate(spread):
-            p = probability[run, check, k]
-            lines = (_reading("", p[target], hit=p.argmax() == target, target=True),)
-            row.append(Tile(pixels[i, k], lines, _hover(names, p, f"noise {k + 1}, after "
-                                                        f"{steps[check]} updates")))  # fmt: skip
-        rows.append(row)
-    heads = [f"{steps[c]} updates{' ★ kept' if c == selected else ''}" for c in spread]
-    starts = [str(s) for s in validation["start"].transpose("seed", "check").values[run]]
-    if len({starts[c] for c in spread}) > 1:
-        heads = [f"from “{text(starts[c], most=_MOST)}”<br>{h}" for c, h in
-                 zip(spread, heads, strict=True)]  # fmt: skip
-    name = text(one.attrs["label"])
-    return _grid(
-        rows, heads, [f"noise {k + 1}" for k in range(shown)],
-        f"The search for “{name}”, on the same noises",
-        f"{arm_name(arm)}, run {validation['seed'].values[run]}; below each image the probability "
-        "of the label, ✓ where it is the first class",
-    )  # fmt: skip
+    pictures = analysis.strip(
+        tree, label=label, arm=arm, seed=seed, samples=samples, columns=columns
+    )
+    return figure(strip_spec(pictures))
+
+
+def strip_spec(pictures: xr.Dataset) -> Spec:
+    """The specification of `strip`, from `inversion_kit.analysis.strip`."""
+    name, arm = text(pictures.attrs["label"]), arm_name(pictures.attrs["arm"])
+    title = f"The search for “{name}”, on the same noises"
+    if not pictures.sizes["column"]:
+        return _nothing(title, "No run of this search is there")
+    names = [str(c) for c in pictures["class"].values]
+    target, hit, updates, images, probability = (
+        pictures[n].values for n in ("target", "hit", "updates", "image", "probability")
+    )
+    rows: list[list[Tile]] = [[] for _ in range(pictures.sizes["sample"])]
+    for (k, i), p in np.ndenumerate(target):
+        words = _hover(names, probability[k, i], f"noise {k + 1}, after {updates[i]} updates")
+        rows[k].append(Tile(images[k, i], (_reading("", p, hit=bool(hit[k, i]), own=True),), words))
+    kept, starts = pictures["kept"].values, [str(s) for s in pictures["start"].values]
+    heads = [f"{n} updates{' ★ kept' if k else ''}" for n, k in zip(updates, kept, strict=True)]
+    if len(set(starts)) > 1:
+        begun = [f"from “{text(start, most=_MOST)}”" for start in starts]
+        heads = [f"{start}<br>{head}" for start, head in zip(begun, heads, strict=True)]
+    said = (
+        f"{arm}, run {pictures.attrs['seed']}; below each image the probability of the label, ✓ "
+        "where it is the first class"
+    )
+    return _grid(rows, heads, [f"noise {k + 1}" for k in range(len(rows))], title, said)
 
 
 def before_after(
@@ -128,9 +134,11 @@ def before_after(
     Parameters
     ----------
     tree
-        A run, or an audit with ``label``.
+        A result.
+    label
+        Which; may be left out where there is one label.
     arms
-        A row each; start and token of a run, name prompt and token of an audit where not given.
+        A row each; where not given the start, or the name prompt without one, and the token.
     seed
         Which run's noises; the first where not given.
     columns
@@ -144,164 +152,105 @@ def before_after(
     ------
     InputError
         An arm or the run is not there.
+    LabelError
+        The label is unknown, or was left out where there are several.
 
     Examples
     --------
-    >>> from inversion_kit.testing import synthetic_audit
-    >>> len(before_after(synthetic_audit(), label="sky").layout.images)
+    >>> from inversion_kit.testing import synthetic
+    >>> len(before_after(synthetic(), label="sky").layout.images)
     12
     """
-    one = one_label(tree, label)
-    samples = one["samples"].to_dataset(inherit=False)
-    known = [str(a) for a in samples["arm"].values]
-    first = "name" if is_audit(tree) else "start"
-    arms = [a for a in (first, "token") if a in known] if arms is None else list(arms)
-    for arm in arms:
-        if arm not in known:
-            raise InputError(f"arms: {arm!r} is not in this result; try {nearest(arm, known)}")
-    samples = samples.isel(arm=[known.index(a) for a in arms])
-    probability = samples["probability"].transpose("arm", "seed", "sample", "class").values
-    there = np.isfinite(probability).all(-1)
-    run = _run(samples["seed"].values, there.any((0, 2)), seed)
-    if run is None:
-        return _nothing("No test image is there", one)
-    shown = min(columns, probability.shape[2])
-    pictures = samples["image"].isel(seed=run, sample=slice(0, shown))
-    pixels = pictures.transpose("arm", "sample", "y", "x", "channel").values
-    names = [str(c) for c in samples["class"].values]
-    target = int(one.attrs["label_index"])
-    rows = []
-    for a, arm in enumerate(arms):
-        row = []
-        for k in range(shown):
-            if not there[a, run, k]:
-                why = _GAPS[_status(one, arm, run)]
-                row.append(Tile(None, (why,), f"{arm_name(arm)}, noise {k + 1}: {why}"))
-                continue
-            p = probability[a, run, k]
-            best = np.argsort(-p, kind="stable")[:3]
-            hit = bool(best[0] == target)
-            lines = tuple(_reading(names[c], p[c], hit=hit, target=bool(c == target)) for c in best)
-            row.append(
-                Tile(pixels[a, k], lines, _hover(names, p, f"{arm_name(arm)}, noise {k + 1}"))
-            )
-        rows.append(row)
-    name = text(one.attrs["label"])
-    return _grid(
-        rows, [f"noise {k + 1}" for k in range(shown)], [arm_name(a) for a in arms],
-        f"“{name}” on the same test noises",
-        f"run {samples['seed'].values[run]}, first noises, not chosen by score; top three classes "
-        f"of {text(one.attrs['classifier'])}, bold for the label, ✓ where it is the first",
-    )  # fmt: skip
+    if arms is None:
+        known = [str(a) for a in tree["samples"]["arm"].values.ravel()]
+        pair = (before_arm(known), main_arm(known))
+        arms = list(dict.fromkeys(a for a in pair if a is not None))
+    pictures = analysis.grid(tree, label=label, arms=arms, seed=seed, columns=columns)
+    return figure(before_after_spec(pictures))
 
 
-def thumbnail(image: np.ndarray, side: int = _SIDE) -> str:
-    """A PNG as a data address: small images enlarged by whole pixels, large ones reduced.
-
-    Parameters
-    ----------
-    image
-        uint8 ``(y, x, 3)``.
-
-    Examples
-    --------
-    >>> thumbnail(np.zeros((4, 4, 3), "u1"))[:22]
-    'data:image/png;base64,'
-    """
-    picture = image_of(image)
-    times = side // max(picture.size)
-    if times > 1:
-        picture = picture.resize(
-            (picture.width * times, picture.height * times), Image.Resampling.NEAREST
-        )
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return data_address(picture)
-
-
-def _run(seeds: np.ndarray, there: np.ndarray, seed: int | None) -> int | None:
-    """Place of the run: the one asked for, or the first that is there."""
-    if seed is None:
-        return int(there.argmax()) if there.any() else None
-    if seed not in seeds:
-        raise InputError(f"seed={seed!r}: this result holds {seeds.tolist()}")
-    place = int(np.flatnonzero(seeds == seed)[0])
-    return place if there[place] else None
+def before_after_spec(pictures: xr.Dataset) -> Spec:
+    """The specification of `before_after`, from `inversion_kit.analysis.grid`."""
+    own = str(pictures.attrs["label"])
+    title = f"“{text(own)}” on the same test noises"
+    gaps = pictures["gap"].values.astype(str)
+    if (gaps != "").all():
+        return _nothing(title, "No test image is there")
+    arms, names = ([str(v) for v in pictures[dim].values] for dim in ("arm", "class"))
+    images, probability = pictures["image"].values, pictures["probability"].values
+    runs, samples = (pictures[n].values.tolist() for n in ("run_seed", "sample"))
+    several = len(set(runs)) > 1
+    heads = [f"run {r}, " * several + f"noise {k + 1}" for r, k in zip(runs, samples, strict=True)]
+    rows: list[list[Tile]] = [[] for _ in arms]
+    for (a, k), gap in np.ndenumerate(gaps):
+        where = f"{arm_name(arms[a])}, {heads[k]}"
+        if gap:
+            why = _GAPS.get(gap, gap)
+            rows[a].append(Tile(None, (why,), f"{where}: {why}"))
+            continue
+        p, best = probability[a, k], largest(probability[a, k])
+        hit = names[best[0]] == own
+        lines = tuple(_reading(names[c], p[c], hit=hit, own=names[c] == own) for c in best)
+        rows[a].append(Tile(images[a, k], lines, _hover(names, p, where)))
+    said = (
+        f"{'several runs' if several else f'run {runs[0]}'}, first noises, not chosen by score; "
+        f"top three classes of {text(pictures.attrs['classifier'])}, bold for the label, ✓ where "
+        "it is the first"
+    )
+    return _grid(rows, heads, [arm_name(a) for a in arms], title, said)
 
 
-def _reading(name: str, probability: float, *, hit: bool, target: bool) -> str:
+def _reading(name: str, probability: float, *, hit: bool, own: bool) -> str:
     """What an image is read as, short enough for the place below it."""
     said = percent(float(probability))
     if name:
-        said = f"{text(name, most=_MOST - 2 * target)}: {said}"  # bold letters are wider
-    return f"<b>{'✓ ' if hit else ''}{said}</b>" if target else said
-
-
-def _status(one: xr.DataTree, arm: str, run: int) -> str:
-    """Of the unit that an image is of; a run is one that was done."""
-    if "status" not in one.children:
-        return "done"
-    return str(one["status"]["status"].sel(arm=arm).isel(seed=run).values)
+        said = f"{text(name, most=_MOST - 2 * own)}: {said}"  # bold letters are wider
+    return f"<b>{'✓ ' if hit else ''}{said}</b>" if own else said
 
 
 def _hover(names: list[str], probability: np.ndarray, where: str) -> str:
-    best = np.argsort(-probability, kind="stable")[:5]
-    said = [f"{text(names[c])}: {percent(float(probability[c]))}" for c in best]
-    return "<br>".join([where, *said])
+    best = largest(probability, 5)
+    return "<br>".join([where, *(f"{text(names[c])}: {percent(probability[c])}" for c in best)])
 
 
-def _grid(rows: list[list[Tile]], heads: list[str], sides: list[str], title: str, note: str) -> Any:
-    go = graph_objects()
-    lines = max(len(t.lines) for row in rows for t in row)
-    columns = len(heads)
-    pitch = 1.06 + 0.13 * lines
-    figure = go.Figure()
-    spots = [(i, k, t) for i, row in enumerate(rows) for k, t in enumerate(row)]
-    figure.add_scatter(
-        x=[k + 0.5 for _, k, _ in spots], y=[i * pitch + 0.5 for i, _, _ in spots],
-        mode="markers", marker={"symbol": "square", "size": 60, "opacity": 0},
-        customdata=[t.hover for _, _, t in spots],
-        hovertemplate="%{customdata}<extra></extra>", showlegend=False,
-    )  # fmt: skip
-    for i, k, tile in spots:
+def _grid(
+    rows: list[list[Tile]], heads: list[str], sides: list[str], title: str, said: str
+) -> Spec:
+    pitch = 1.06 + 0.13 * max(len(tile.lines) for row in rows for tile in row)
+    spots = [(k + 0.5, i * pitch, tile) for i, row in enumerate(rows) for k, tile in enumerate(row)]
+    across, up = [x for x, *_ in spots], [y + 0.5 for _, y, _ in spots]
+    trace = marks(across, up, "pictures", GREY, "square", 60) | {"showlegend": False}
+    trace |= hover([tile.hover for *_, tile in spots])
+    trace["marker"]["opacity"] = 0
+    side = 1 - _GAP
+    images, shapes, notes = [], [], []
+    for x, y, tile in spots:
         if tile.image is None:
-            figure.add_shape(
-                x0=k + _GAP / 2, x1=k + 1 - _GAP / 2, y0=i * pitch, y1=i * pitch + 1 - _GAP,
-                line={"color": GREY, "width": 1, "dash": "dash"}, fillcolor="rgba(0, 0, 0, 0)",
-            )  # fmt: skip
-        else:
-            figure.add_layout_image(
-                source=thumbnail(tile.image), xref="x", yref="y", x=k + _GAP / 2, y=i * pitch,
-                sizex=1 - _GAP, sizey=1 - _GAP, sizing="contain", layer="below",
-            )  # fmt: skip
-        below = tile.image is not None
-        figure.add_annotation(
-            x=k + 0.5, y=i * pitch + (1 - _GAP) / (1 if below else 2), text="<br>".join(tile.lines),
-            showarrow=False, yanchor="top" if below else "middle", font={"size": 11},
-            align="center",
-        )  # fmt: skip
-    for k, head in enumerate(heads):
-        figure.add_annotation(x=k + 0.5, y=-0.03, text=head, showarrow=False, yanchor="bottom",
-                              font={"size": 12, "color": "#444444"})  # fmt: skip
-    for i, side in enumerate(sides):
-        figure.add_annotation(x=0, xref="paper", xshift=-8, y=i * pitch + 0.5, text=side,
-                              showarrow=False, xanchor="right", font={"size": 13})  # fmt: skip
-    hidden = {"visible": False, "fixedrange": True}
-    tall, wide = len(rows) * pitch, max(columns, 5)  # room for the title
-    figure.update_layout(
-        **layout(
-            title, note, width=140 + _CELL * wide, height=int(110 + _CELL * (tall + 0.12)),
-            margin={"l": 120, "r": 20, "t": 100, "b": 10},
-            xaxis={**hidden, "range": [0, wide]},
-            yaxis={**hidden, "range": [tall, -0.12]},
-        )
-    )  # fmt: skip
-    return figure
+            ends = {"x0": x - side / 2, "x1": x + side / 2, "y0": y, "y1": y + side}
+            line = {"color": GREY, "width": 1, "dash": "dash"}
+            shapes.append({**ends, "line": line, "fillcolor": "rgba(0, 0, 0, 0)"})
+            notes.append(note(tile.lines[0], size=11, x=x, y=y + side / 2))
+            continue
+        source, pixelated = thumbnail(tile.image, _SIDE, quality=0, enlarge=True)
+        place = {"xref": "x", "yref": "y", "x": x - side / 2, "y": y, "sizex": side, "sizey": side}
+        kind = {"sizing": "contain", "layer": "below", "name": "pixelated" if pixelated else ""}
+        images.append({"source": source, **place, **kind})
+        lines = "<br>".join(tile.lines)
+        notes.append(note(lines, size=11, x=x, y=y + side, yanchor="top", align="center"))
+    notes += [note(head, x=k + 0.5, y=-0.03, yanchor="bottom") for k, head in enumerate(heads)]
+    left: Spec = {"x": 0, "xref": "paper", "xshift": -8, "xanchor": "right"}
+    notes += [note(name, size=13, y=i * pitch + 0.5, **left) for i, name in enumerate(sides)]
+    tall, columns = len(rows) * pitch, max(len(heads), 5)  # room for the title
+    hidden: Spec = {"visible": False, "fixedrange": True}
+    layouts: Spec = {"images": images, "shapes": shapes, "annotations": notes}
+    layouts |= {"xaxis": {**hidden, "range": [0, columns]}, "margin": margin(120, 20, 100, 10)}
+    layouts |= {"yaxis": {**hidden, "range": [tall, -0.12]}, "width": 140 + _CELL * columns}
+    layouts |= {"height": int(110 + _CELL * (tall + 0.12))}
+    return {"data": [trace], "layout": layout(title, said, **layouts)}
 
 
-def _nothing(why: str, one: xr.DataTree) -> Any:
-    figure = graph_objects().Figure()
-    figure.add_annotation(text=f"{why}: it failed or was not run", showarrow=False, x=0.5, y=0.5,
-                          xref="paper", yref="paper", font={"size": 15})  # fmt: skip
+def _nothing(title: str, why: str) -> Spec:
+    middle: Spec = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
+    said = note(f"{why}: it failed or was not run", size=15, **middle)
     hidden = {"visible": False}
-    figure.update_layout(**layout(f"“{text(one.attrs['label'])}”", xaxis=hidden, yaxis=hidden))
-    return figure
+    return {"data": [], "layout": layout(title, annotations=[said], xaxis=hidden, yaxis=hidden)}

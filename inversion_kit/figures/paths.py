@@ -2,125 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
-from inversion_kit.analysis import intervals
-from inversion_kit.analysis.runs import bracket
+from inversion_kit import analysis
+from inversion_kit.analysis.search_path import segments
+from inversion_kit.analysis.words import bracket
 from inversion_kit.errors import InputError, nearest
-from inversion_kit.figures.select import one_label
 from inversion_kit.figures.style import (
     COLOURS,
     DASHES,
     GREY,
+    Spec,
     arm_name,
-    graph_objects,
+    curve,
+    figure,
+    hover,
     layout,
+    marks,
+    note,
     percent,
     share_axis,
+    straight,
     text,
 )
 
 _MOST = 10
-_BOOT = 2000
-
-
-def path(tree: xr.DataTree, *, label: str | None = None, arm: str = "token") -> xr.Dataset:
-    """What `trajectory` draws: probabilities on validation noise, over the same runs at each step.
-
-    A run counts at a step with its newest check, and after its last one with the token that it
-    kept: one that stops early, because it is sure, does not leave the mean to the others.
-
-    Returns
-    -------
-    xr.Dataset
-        Along ``step`` (updates so far): ``target``, its mean over runs and noises, ``tenth`` and
-        ``ninetieth`` percentile over both; ``runner_up``, the other class with the highest mean,
-        and ``runner_up_probability``; ``images``, how many that is over; ``ended``, runs that
-        count with what they kept; ``mean`` ``(step, class)``. ``run`` ``(seed, check)``: the mean
-        of each run, at ``run_step``, from ``start``; ``kept`` ``(seed, check)``: where its token
-        was kept. NaN after a run's last check. ``value``, ``low``, ``high``: the kept tokens'
-        mean with its 95 % interval.
-
-    Examples
-    --------
-    >>> from inversion_kit.testing import synthetic_run
-    >>> path(synthetic_run())["step"].values.tolist()
-    [0, 4, 8, 12]
-    """
-    one = one_label(tree, label, arm)
-    validation = one["validation"].to_dataset(inherit=False)
-    probability = validation["probability"].transpose("seed", "check", "sample", "class").values
-    target = int(one.attrs["label_index"])
-    there = np.isfinite(probability).all((-2, -1))
-    updates = np.where(there, validation["step"].transpose("seed", "check").values, -1)
-    steps = np.unique(updates[there])
-    classes = [str(c) for c in validation["class"].values]
-    selected = one["token"]["selected"].values
-    runs = np.flatnonzero(there.any(1))
-    at, ended = _standing(updates, there, selected, steps)
-    # (step, run and sample, class)
-    shape = (len(steps), len(runs) * probability.shape[2], len(classes))
-    pooled = np.moveaxis(probability[runs[:, None], at], 1, 0).reshape(shape)
-    mean = pooled.mean(1) if len(runs) else np.zeros((0, len(classes)))
-    ends = np.quantile(pooled[..., target], (0.1, 0.9), axis=1) if len(runs) else np.zeros((2, 0))
-    others = mean.copy()
-    others[:, target] = -1
-    second = others.argmax(1)
-    run = np.full(there.shape, np.nan)
-    run[there] = probability[there][..., target].mean(-1)
-    kept = there & (np.arange(there.shape[1]) == selected[:, None])
-    value, low, high = intervals.share(
-        probability[runs, selected[runs]][None, ..., target], n_boot=_BOOT, seed=0
-    )
-    return xr.Dataset(
-        {
-            "target": ("step", mean[:, target]),
-            "tenth": ("step", ends[0]),
-            "ninetieth": ("step", ends[1]),
-            "runner_up": ("step", np.array([classes[c] for c in second], dtype=object)),
-            "runner_up_probability": ("step", others[np.arange(len(steps)), second]),
-            "images": ("step", np.full(len(steps), shape[1])),
-            "ended": ("step", ended.sum(0)),
-            "mean": (("step", "class"), mean),
-            "run": (("seed", "check"), run),
-            "run_step": (("seed", "check"), updates),
-            "start": (("seed", "check"), validation["start"].transpose("seed", "check").values),
-            "kept": (("seed", "check"), kept),
-            "value": value[0],
-            "low": low[0],
-            "high": high[0],
-        },
-        coords={"step": steps, "class": classes, "seed": validation["seed"].values},
-        attrs={"label": str(one.attrs["label"]), "label_index": target, "arm": arm,
-               "classifier": str(one.attrs["classifier"])},
-    )  # fmt: skip
 
 
 def trajectory(
     tree: xr.DataTree,
     *,
     label: str | None = None,
-    arm: str = "token",
-    classes: Sequence[str] | Literal["all"] = (),
+    arm: str | None = None,
+    classes: Sequence[str] | Literal["all"] | None = (),
 ) -> Any:
     """How sure the classifier grew of the label, and of what else, on noise not trained on.
 
-    The thick line is the mean over the same runs all along: after its last check a run counts
-    with the token that it kept. The band holds the middle 80 % of all these images; thin lines are
-    runs, broken where one began anew; a star marks the token that was kept. Other classes wait in
-    the legend.
+    Of several runs the thick line is the mean over the same runs all along: after its last check a
+    run counts with the token that it kept. The band holds the middle 80 % of all these images; thin
+    lines are runs, broken where one began anew; a star marks the token that was kept. Other classes
+    wait in the legend. One run alone is drawn with its restarts.
 
     Parameters
     ----------
     tree
-        A run, or an audit with ``label``.
+        A result.
+    label
+        Whose search; may be left out where there is one label.
+    arm
+        Which search; that of the token where not given.
     classes
         Classes to draw at once, or ``"all"`` to put every class in the legend; otherwise the ten
-        that come highest are there.
+        that come highest are there. None for no other class.
 
     Returns
     -------
@@ -129,129 +66,200 @@ def trajectory(
     Raises
     ------
     InputError
-        A class is unknown, or plotly is missing.
+        A class or arm is unknown, or plotly is missing.
+    LabelError
+        The label is unknown, or was left out where there are several.
 
     Examples
     --------
-    >>> from inversion_kit.testing import synthetic_run
-    >>> [t.name for t in trajectory(synthetic_run()).data][:3]
+    >>> from inversion_kit.testing import synthetic
+    >>> [t.name for t in trajectory(synthetic(), label="sky").data][:3]
     ['middle 80 % of images', 'runner-up', 'sky (target)']
     """
-    go = graph_objects()
-    table = path(tree, label=label, arm=arm)
-    known = [str(c) for c in table["class"].values]
-    shown = [] if classes == "all" else list(classes)
-    for name in shown:
-        if name not in known:
-            raise InputError(f"classes: {name!r} is not a class; try {nearest(name, known)}")
-    name = text(table.attrs["label"])
-    steps = table["step"].values
-    figure = go.Figure()
-    figure.add_scatter(
-        x=np.concatenate([steps, steps[::-1]]),
-        y=np.concatenate([table["ninetieth"].values, table["tenth"].values[::-1]]),
-        fill="toself", fillcolor="rgba(0, 114, 178, 0.15)", line={"width": 0}, hoverinfo="skip",
-        name="middle 80 % of images", mode="lines",
-    )  # fmt: skip
-    figure.add_scatter(
-        x=steps, y=table["runner_up_probability"].values, name="runner-up", mode="lines+markers",
-        line={"color": COLOURS[1], "dash": "dash", "width": 2},
-        marker={"symbol": "square", "size": 7},
-        customdata=[text(c) for c in table["runner_up"].values],
-        hovertemplate="%{customdata}: %{y:.1%} after %{x} updates<extra>runner-up</extra>",
-    )  # fmt: skip
-    figure.add_scatter(
-        x=steps, y=table["target"].values, name=f"{name} (target)", mode="lines+markers",
-        line={"color": COLOURS[0], "width": 3}, marker={"symbol": "circle", "size": 8},
-        customdata=np.stack([table["tenth"], table["ninetieth"], table["images"]], -1),
-        hovertemplate="%{y:.1%} after %{x} updates<br>middle 80 %: %{customdata[0]:.0%} to "
-        "%{customdata[1]:.0%} of %{customdata[2]} images<extra>target</extra>",
-    )  # fmt: skip
-    parts = _parts(table)
-    for i, (run, x, y, start) in enumerate(parts if len(parts) > 1 else []):
-        figure.add_scatter(
-            x=x, y=y, mode="lines", name="each run", legendgroup="runs", showlegend=i == 0,
-            line={"color": GREY, "width": 1, "dash": "dot"},
-            hovertemplate=f"%{{y:.1%}} after %{{x}} updates, from “{text(start)}”"
-            f"<extra>run {run}</extra>",
-        )  # fmt: skip
-    kept = table["kept"].values
-    if kept.any():
-        figure.add_scatter(
-            x=table["run_step"].values[kept], y=table["run"].values[kept], mode="markers",
-            name="token kept",
-            marker={"symbol": "star", "size": 14, "color": COLOURS[0],
-                    "line": {"width": 1, "color": "white"}},
-            customdata=np.broadcast_to(table["seed"].values[:, None], kept.shape)[kept],
-            hovertemplate="run %{customdata} kept this token<extra></extra>",
-        )  # fmt: skip
-    mean = table["mean"].values
-    order = [int(c) for c in np.argsort(-mean.max(0)) if c != table.attrs["label_index"]] \
-        if len(steps) else []  # fmt: skip
-    wait = order if classes == "all" else order[:_MOST]
-    others = [known.index(c) for c in shown] + [c for c in wait if known[c] not in shown]
-    for i, c in enumerate(others):
-        figure.add_scatter(
-            x=steps, y=mean[:, c], name=text(known[c]), mode="lines", meta=known[c],
-            visible=True if known[c] in shown else "legendonly",
-            line={"color": COLOURS[2 + i % (len(COLOURS) - 2)], "width": 1.5,
-                  "dash": DASHES[i % len(DASHES)]},
-            hovertemplate=f"{text(known[c])}: %{{y:.1%}} after %{{x}} updates<extra></extra>",
-        )  # fmt: skip
-    last = max(float(steps[-1]), 1.0) if len(steps) else 1.0
-    figure.update_layout(
-        **layout(
-            f"Probability of “{name}” along the search", _note(table), height=480,
-            margin={"l": 70, "r": 30, "t": 110, "b": 60},
-            xaxis={"title": {"text": "updates of the token"}, "range": [-0.02 * last, 1.03 * last]},
-            yaxis=share_axis("mean probability, validation noise"),
-        )
-    )  # fmt: skip
-    return figure
+    return figure(trajectory_spec(analysis.trajectory(tree, label=label, arm=arm), classes=classes))
 
 
-def _standing(
-    updates: np.ndarray, there: np.ndarray, selected: np.ndarray, steps: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The check that stands for each run at each step, and whether the run has ended by then.
+def trajectory_spec(
+    path: xr.Dataset, *, classes: Sequence[str] | Literal["all"] | None = ()
+) -> Spec:
+    """The specification of `trajectory`, from `inversion_kit.analysis.trajectory`.
 
-    Both are ``(run, step)``, of the runs that are there.
+    ``customdata`` of the target's and the runner-up's points is the place along ``check`` where
+    one run alone is drawn, else along ``step``.
     """
-    runs = np.flatnonzero(there.any(1))
-    at, ended = (np.zeros((len(runs), len(steps)), kind) for kind in (int, bool))
-    for i, r in enumerate(runs):
-        own = updates[r, there[r]]
-        ended[i] = steps > own[-1]
-        newest = np.searchsorted(own, steps, side="right") - 1
-        at[i] = np.where(ended[i], selected[r], newest)
-    return at, ended
+    known = [str(c) for c in path["class"].values]
+    shown = [] if classes == "all" or classes is None else list(classes)
+    for one in shown:
+        if one not in known:
+            raise InputError(f"classes: {one!r} is not a class; try {nearest(one, known)}")
+    label, runs = text(path.attrs["label"]), segments(path)
+    alone = len({run for run, *_ in runs}) == 1
+    parts = _stretches(path) if alone else [_mean(path)]
+    band_x = _joined([*part["updates"], *part["updates"][::-1]] for part in parts)
+    band_y = _joined([*part["ninetieth"], *part["tenth"][::-1]] for part in parts)
+    band = {"fill": "toself", "fillcolor": "rgba(0, 114, 178, 0.15)", **hover(None)}
+    updates, target, low, high, second, names, at = (_joined(p[k] for p in parts) for k in _KEYS)
+    after = [f"after {n} updates" for n in updates]
+    of_second = [f"{text(c)}: {_said(p)} {a}" for c, p, a in zip(names, second, after, strict=True)]
+    of_target = [
+        f"{label}: {_said(p)} {a}<br>middle 80 %: {_said(lo)} to {_said(hi)}"
+        for p, a, lo, hi in zip(target, after, low, high, strict=True)
+    ]
+    thin = curve(updates, second, "runner-up", COLOURS[1], 2, "dash") | _spots("square", 7)
+    thick = curve(updates, target, f"{label} (target)", COLOURS[0], 3) | _spots("circle", 8)
+    data = [
+        curve(band_x, band_y, "middle 80 % of images", COLOURS[0], 0) | band,
+        thin | hover(of_second, at),
+        thick | hover(of_target, at),
+    ]
+    for i, (run, x, y, start) in enumerate(() if alone else runs):
+        of_run = f"run {run}, from “{text(start)}”"
+        words = [f"{of_run}: {_said(p)} after {n} updates" for n, p in zip(x, y, strict=True)]
+        listed = {"legendgroup": "runs", "showlegend": i == 0, **hover(words)}
+        data.append(curve(x.tolist(), y.tolist(), "each run", GREY, 1, "dot") | listed)
+    kept = path["kept"].values
+    if kept.any():
+        kept_by, check = np.nonzero(kept)
+        x, y = (path[name].values[kept].tolist() for name in ("run_step", "run"))
+        words = [f"run {path['seed'].values[r]} kept this token" for r in kept_by]
+        data.append(
+            marks(x, y, "token kept", COLOURS[0], "star", 14) | hover(words, check.tolist())
+        )
+    mean, steps = path["mean"].values, path["step"].values.tolist()
+    order = [int(c) for c in np.argsort(-mean.max(0))] if steps else []
+    most = 0 if classes is None else None if classes == "all" else _MOST
+    others = [c for c in order if c != path.attrs["label_index"] and known[c] not in shown]
+    others = [known.index(c) for c in shown] + others[:most]
+    for i, c in enumerate(others):
+        dash, colour = DASHES[i % len(DASHES)], COLOURS[2 + i % (len(COLOURS) - 2)]
+        name, y = text(known[c]), mean[:, c].tolist()
+        words = [f"{name}: {_said(p)} after {n} updates" for n, p in zip(steps, y, strict=True)]
+        waiting = {"visible": True if known[c] in shown else "legendonly", "meta": known[c]}
+        data.append(curve(steps, y, name, colour, 1.5, dash) | waiting | hover(words))
+    starts = [(part["start"], part["updates"][0]) for part in parts if part["updates"]]
+    title = f"Probability of “{label}” along the search"
+    return {"data": data, "layout": _along(title, _note(path), steps[-1:], starts)}
 
 
-def _parts(table: xr.Dataset) -> list[tuple[int, np.ndarray, np.ndarray, str]]:
-    """Each run from each of its starts: run, updates, probability, start."""
-    found = []
-    for i, run in enumerate(table["seed"].values):
-        row = table.isel(seed=i)
-        done = np.flatnonzero(np.isfinite(row["run"].values))
-        starts = row["start"].values.astype(str)[done]
-        cuts = np.flatnonzero(starts[1:] != starts[:-1]) + 1
-        for part in np.split(done, cuts) if len(done) else []:
-            x, y = row["run_step"].values[part], row["run"].values[part]
-            found.append((int(run), x, y, str(row["start"].values[part[0]])))
-    return found
+def live_spec(
+    checks: Sequence[tuple[int, float, str]],
+    training: Sequence[tuple[int, float]],
+    *,
+    last: int,
+    goal: float,
+) -> Spec:
+    """The picture of a search that is under way: what its live view shows.
+
+    Parameters
+    ----------
+    checks
+        Updates, mean held-out probability and start of every check.
+    training
+        Updates and mean probability of the training images.
+    last
+        Updates at the right end.
+    goal
+        Held-out probability that ends the search.
+
+    Examples
+    --------
+    >>> spec = live_spec([(0, 0.1, "neutral"), (4, 0.6, "neutral")], [(1, 0.2)], last=8, goal=0.9)
+    >>> [trace["name"] for trace in spec["data"]]
+    ['training images', 'held-out noise']
+    """
+    held = [[checks[i] for i in part] for part in _parts([start for *_, start in checks])]
+    x, y = (_joined([row[k] for row in part] for part in held) for k in (0, 1))
+    words = [f"{_said(p)} after {n} updates" for n, p in zip(x, y, strict=True)]
+    steps, shares = [n for n, _ in training], [p for _, p in training]
+    data = [
+        curve(steps, shares, "training images", GREY, 1.5, "dash"),
+        curve(x, y, "held-out noise", COLOURS[0], 2.5) | _spots("circle", 8) | hover(words),
+    ]
+    said = f"last check {_said(checks[-1][1])}" if checks else ""
+    starts = [(part[0][2], part[0][0]) for part in held]
+    made = _along("Probability of the label", said, [last], starts)
+    made["shapes"].append(straight((0, 1), (goal, goal), xref="paper"))
+    right: Spec = {"x": 1, "xref": "paper", "xanchor": "right", "yanchor": "bottom"}
+    made["annotations"].append(note(f"enough: {percent(goal)}", y=goal, color=GREY, **right))
+    return {"data": data, "layout": made}
 
 
-def _note(table: xr.Dataset) -> str:
-    if not table.sizes["step"]:
+_KEYS = ("updates", "target", "tenth", "ninetieth", "runner_up_probability", "runner_up", "at")
+
+
+def _mean(path: xr.Dataset) -> dict[str, Any]:
+    """All runs at every step."""
+    rows = {key: path.variables[key].values.tolist() for key in _KEYS[1:-1]}
+    steps = path.variables["step"].values.tolist()
+    return {**rows, "updates": steps, "at": list(range(len(steps))), "start": ""}
+
+
+def _stretches(path: xr.Dataset) -> list[dict[str, Any]]:
+    """The only run that is there, from each of its starts."""
+    there = np.isfinite(path["run"].values)
+    run, checks = int(there.any(1).argmax()), np.flatnonzero(there.any(0))
+    names = {"updates": "run_step", "target": "run"} | {key: f"run_{key}" for key in _KEYS[2:-1]}
+    starts = path["start"].values[run].astype(str)
+    made = []
+    for part in _parts(starts[checks].tolist()):
+        at = checks[part]
+        rows = {key: path.variables[name].values[run, at].tolist() for key, name in names.items()}
+        made.append({**rows, "at": at.tolist(), "start": starts[at[0]]})
+    return made
+
+
+def _parts(starts: Sequence[str]) -> list[list[int]]:
+    """Places of what has the same start, one list a stretch."""
+    made: list[list[int]] = []
+    for i, start in enumerate(starts):
+        if not i or start != starts[i - 1]:
+            made.append([])
+        made[-1].append(i)
+    return made
+
+
+def _joined(parts: Iterable[Sequence[Any]]) -> list[Any]:
+    """Stretches in one list, with a gap between them."""
+    made: list[Any] = []
+    for part in parts:
+        made += [*([None] if made else []), *part]
+    return made
+
+
+def _said(share: float | None) -> str:
+    return "" if share is None else percent(share)
+
+
+def _spots(symbol: str, size: int) -> Spec:
+    return {"mode": "lines+markers", "marker": {"symbol": symbol, "size": size}}
+
+
+def _along(title: str, said: str, last: Sequence[int], starts: Sequence[tuple[str, int]]) -> Spec:
+    """A layout with updates along x, and an upright line where a run begins anew."""
+    end = max(float(last[-1]), 1.0) if last else 1.0
+    updates = {"title": {"text": "updates of the token"}, "range": [-0.02 * end, 1.03 * end]}
+    lines = [straight((n, n), (0, 1), "dot", yref="y domain") for _, n in starts[1:]]
+    notes = []
+    for start, n in starts[1:]:
+        place: Spec = {"x": n, "y": 1, "yref": "paper", "yanchor": "bottom"}
+        side = "right" if n > 0.55 * end else "left"
+        words = f"restart at “{text(start, most=22)}”"
+        notes.append(note(words, color=GREY, xanchor=side, **place))
+    axes = {"xaxis": updates, "yaxis": share_axis("mean probability")}
+    return layout(title, said, height=480, shapes=lines, annotations=notes, **axes)
+
+
+def _note(path: xr.Dataset) -> str:
+    if not path.sizes["step"]:
         return "no run of this search is there"
-    runs = int(table["kept"].any("check").sum())
-    value, low, high = (float(table[n]) for n in ("value", "low", "high"))
+    runs = int(path["kept"].values.any(1).sum())
+    value, low, high = (float(path.variables[n].values) for n in ("value", "low", "high"))
     kept = f"the kept token{'s' if runs > 1 else ''} of {runs} run{'s' if runs > 1 else ''}"
-    note = (
-        f"{text(table.attrs['classifier'])}, {arm_name(table.attrs['arm'])}; starts at "
-        f"{percent(float(table['target'][0]))}; {kept}: {percent(value)} {bracket(low, high)}"
+    said = (
+        f"{text(path.attrs['classifier'])}, {arm_name(path.attrs['arm'])}; starts at "
+        f"{percent(float(path['target'].values[0]))}; {kept}: {percent(value)} {bracket(low, high)}"
         "<br>on the noise that chose them; "
     )
-    if table["ended"].any():
-        note += "a run that has ended counts on with the token it kept; "
-    return f"{note}click a class in the legend to see it"
+    if path["ended"].values.any():
+        said += "a run that has ended counts on with the token it kept; "
+    return f"{said}click a class in the legend to see it"

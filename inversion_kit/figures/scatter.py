@@ -2,40 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 
+from inversion_kit import analysis
 from inversion_kit.analysis.label_places import label_places
-from inversion_kit.analysis.projection import VERDICTS
-from inversion_kit.analysis.words import DRAWN
+from inversion_kit.analysis.words import DRAWN, POINT_VERDICTS, REAL
+from inversion_kit.arms import main_arm
 from inversion_kit.errors import InputError
 from inversion_kit.figures.style import (
     COLOURS,
-    SYMBOLS,
+    GREY,
+    INK,
+    Spec,
+    above,
     arm_name,
-    graph_objects,
+    arm_rank,
+    figure,
+    hover,
     layout,
-    plotly_module,
+    look,
+    margin,
+    marks,
+    note,
+    on,
+    panels,
     text,
 )
 
+Colour = Literal["label", "arm", "verdict"]
 _NAMED = 45
+"""Labels up to which each is a trace of its own."""
 _PANEL = (380, 440)
 """Pixels of a panel, at least, of a figure 1,000 wide."""
+_MANY = 3000
+"""Points of a panel above which WebGL draws them."""
+_TITLES = {
+    "image": "images ({} of the classifier's features)",
+    "token": "class tokens ({} of the embeddings)",
+}
+_LOOKS = {
+    "confirmed": (COLOURS[0], "circle"),
+    "not confirmed": (COLOURS[1], "square"),
+    "not judged": (COLOURS[2], "diamond"),
+    "not read as the label": (GREY, "x-thin-open"),
+    "real": (INK, "circle-open"),
+}
 
 
-def projection(points: xr.Dataset, *, colour: Literal["label", "arm", "verdict"] = "label") -> Any:
+def projection(points: xr.DataTree | xr.Dataset, *, colour: Colour = "label") -> Any:
     """UMAP (or PCA) of images, by the classifier's features, and of tokens, by their embedding.
 
-    Two panels: the spaces are projected apart. ``customdata`` of every point begins with its
-    place along ``point``, for views that link to it.
+    Two panels: the spaces are projected apart.
 
     Parameters
     ----------
     points
-        From `inversion_kit.analysis.projection.project`.
+        From `inversion_kit.analysis.project`, or a result with a group ``/projection``; one
+        without is projected.
     colour
         What colour and symbol stand for.
 
@@ -45,128 +73,142 @@ def projection(points: xr.Dataset, *, colour: Literal["label", "arm", "verdict"]
 
     Examples
     --------
-    >>> from inversion_kit.analysis.projection import project
-    >>> from inversion_kit.testing import synthetic_audit
-    >>> figure = projection(project(synthetic_audit(labels=2), method="pca"), colour="verdict")
+    >>> from inversion_kit.analysis import project
+    >>> from inversion_kit.testing import synthetic
+    >>> figure = projection(project(synthetic(labels=2), method="pca"), colour="arm")
     >>> sorted({t.name for t in figure.data})
-    ['confirmed', 'not read as the label', 'token']
+    ['name prompt', 'start', 'token']
+    """
+    if isinstance(points, xr.DataTree):
+        there = analysis.stored(points)
+        points = analysis.project(points) if there is None else there
+    return figure(projection_spec(points, colour=colour))
+
+
+def projection_spec(
+    points: xr.Dataset,
+    *,
+    colour: Colour = "label",
+    space: Literal["image", "token"] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Spec:
+    """The specification of `projection`: of both spaces, or of one alone.
+
+    ``customdata`` of every point is its place along ``point``. By verdict, tokens differ by
+    their arm, and what only the classifier reads as the label lies above the rest.
+
+    Parameters
+    ----------
+    names
+        What stands at each label's points; where not given its name, of at most 12 labels.
     """
     if colour not in ("label", "arm", "verdict"):
         raise InputError(f"colour={colour!r}: must be 'label', 'arm' or 'verdict'")
-    go = graph_objects()
-    space = points["space"].values.astype(str)
-    panels = [s for s in ("image", "token") if (space == s).any()]
-    methods = {s: str(points.attrs[f"{s}_method"]).upper() for s in panels}
-    titles = {
-        "image": f"images ({methods.get('image')} of the classifier's features)",
-        "token": f"class tokens ({methods.get('token')} of the embeddings)",
-    }
-    figure = plotly_module("subplots").make_subplots(
-        rows=1, cols=max(len(panels), 1), horizontal_spacing=0.05,
-        subplot_titles=[titles[s] for s in panels] or ["nothing to place"],
-    )  # fmt: skip
-    group = points[colour].values.astype(str)
-    values = list(dict.fromkeys(group.tolist()))
-    if colour == "verdict":
-        values = [v for v in VERDICTS if v in values]
-    said = {v: arm_name(v) if colour == "arm" else text(v) for v in values}
-    hover = np.stack(
-        [
-            points["point"].values.astype(object),
-            _escaped(points["label"].values),
-            np.array([arm_name(a) for a in points["arm"].values], dtype=object),
-            points["seed"].values.astype(object),
-            points["sample"].values.astype(object),
-            _escaped(points["read_as"].values),
-            points["verdict"].values,
-        ],
-        -1,
-    )
-    for column, name in enumerate(panels, start=1):
-        inside = space == name
-        if len(values) <= _NAMED:
-            rows = [(v, inside & (group == v)) for v in values]
-        else:
-            rows = [("", inside)]
-        if colour == "verdict":
-            rows.sort(key=lambda row: DRAWN.index(row[0]))
-        for value, chosen in rows:
-            if not chosen.any():
-                continue
-            place = np.array([values.index(g) for g in group[chosen]])
-            rank = 0 if value == "" else values.index(value)
-            look = place if value == "" else rank
-            figure.add_trace(
-                go.Scatter(
-                    x=points["x"].values[chosen], y=points["y"].values[chosen], mode="markers",
-                    name=said.get(value, f"{len(values)} labels"), legendgroup=value,
-                    legendrank=1000 + rank,
-                    showlegend=column == 1 or not (group[space == panels[0]] == value).any(),
-                    marker=_marker(look, name), customdata=hover[chosen],
-                    hovertemplate=_HOVER[name],
-                ),
-                row=1, col=column,
-            )  # fmt: skip
-        figure.update_xaxes(showticklabels=False, ticks="", row=1, col=column)
-        figure.update_yaxes(showticklabels=False, ticks="", row=1, col=column)
-        if colour == "label" and len(values) <= 12:
-            _name_clusters(figure, points, inside, values, column)
-    note = f"colour and symbol: {colour}; axes have no unit, near points are alike"
-    if len(values) > _NAMED:
-        note += "; colours and symbols repeat, hover tells the label"
+    of_space = points["space"].values.astype(str)
+    drawn = [s for s in ("image", "token") if s in (space or s) and (of_space == s).any()]
+    titles = [_TITLES[s].format(str(points.attrs[f"{s}_method"]).upper()) for s in drawn]
+    axes, notes = panels(titles or ["nothing to place"], 0.05)
+    labels = list(dict.fromkeys(points["of_label"].values.astype(str).tolist()))
+    shown = names or {n: n for n in labels if colour != "arm" and len(labels) <= 12}
+    words = np.array(_hover(points), dtype=object)
+    traces: list[Spec] = []
+    layouts: dict[str, Any] = {}
+    for (number, domain), name in zip(axes, drawn, strict=False):
+        inside = np.flatnonzero(of_space == name)
+        kind = {"type": "scattergl"} if len(inside) > _MANY else {}
+        for rank, said, at, (ink, symbol) in _groups(points, inside, colour, name, labels):
+            x, y = (points[d].values[at].tolist() for d in "xy")
+            mark = marks(x, y, said, ink, symbol, 7 if name == "image" else 10) | kind | on(number)
+            mark["marker"]["opacity"] = 0.75
+            group = f"{rank} {said}"
+            first = group not in [trace["legendgroup"] for trace in traces]
+            listed = {"legendgroup": group, "legendrank": 1000 + rank, "showlegend": first}
+            traces.append(mark | listed | hover(words[at].tolist(), at.tolist()))
+        bare = {"showticklabels": False, "ticks": "", "tickvals": []}
+        x_range, y_range = (_range(points[d].values[inside]) for d in "xy")
+        x_axis = {"domain": domain, "range": x_range, "anchor": f"y{number}"}
+        layouts[f"xaxis{number}"] = x_axis | bare
+        layouts[f"yaxis{number}"] = {"range": y_range, "anchor": f"x{number}"} | bare
+        if shown:
+            notes += _names(points, inside, shown, number)
+    note_of = f"colour and symbol: {colour}; axes have no unit, near points are alike"
+    if colour == "label" and len(labels) > _NAMED:
+        note_of += "; colours and symbols repeat, hover tells the label"
     if points.attrs["left_out"]:
-        note += f"; {points.attrs['left_out']} images left out by chance"
-    figure.update_layout(
-        **layout("Where images and class tokens lie", note, height=600,
-                 margin={"l": 20, "r": 20, "t": 110, "b": 20},
-                 legend={"title": {"text": colour}, "itemsizing": "constant"})
-    )  # fmt: skip
-    return figure
+        note_of += f"; {points.attrs['left_out']} images left out by chance"
+    title_of = "arm" if (colour, space) == ("verdict", "token") else colour
+    layouts |= {"annotations": notes, "legend": {**above(title_of), "y": 1.05}}
+    edge = margin(20, 20, 130, 20)
+    title = "Where images and class tokens lie"
+    return {"data": traces, "layout": layout(title, note_of, height=600, margin=edge, **layouts)}
 
 
-_HOVER = {
-    "image": "%{customdata[1]}, %{customdata[2]}<br>read as %{customdata[5]}: %{customdata[6]}"
-    "<br>run %{customdata[3]}, image %{customdata[4]}<extra></extra>",
-    "token": "token of %{customdata[1]}, %{customdata[2]}<br>run %{customdata[3]}<extra></extra>",
-}
+def _groups(
+    points: xr.Dataset, inside: np.ndarray, colour: str, space: str, labels: list[str]
+) -> list[tuple[int, str, np.ndarray, tuple[Any, Any]]]:
+    """Points that look the same, in the order of drawing: rank, name, places, colour and symbol."""
+    if colour == "verdict" and space == "image":
+        verdict = points["verdict"].values.astype(str)[inside]
+        drawn = [v for v in DRAWN if (verdict == v).any()]
+        return [(POINT_VERDICTS.index(v), v, inside[verdict == v], _LOOKS[v]) for v in drawn]
+    by = "of_label" if colour == "label" else "of_arm"
+    values = points[by].values.astype(str)[inside]
+    ranks = {v: labels.index(v) if by == "of_label" else arm_rank(v) for v in set(values.tolist())}
+    if by == "of_label" and len(labels) > _NAMED:
+        looks = tuple(
+            list(part) for part in zip(*(look(ranks[v]) for v in values.tolist()), strict=True)
+        )
+        return [(0, f"{len(labels)} labels", inside, (looks[0], looks[1]))]
+    said = {v: text(v) if by == "of_label" else arm_name(v) for v in ranks}
+    first = len(POINT_VERDICTS) if colour == "verdict" else 0
+    return [
+        (first + ranks[v], said[v], inside[values == v], look(ranks[v]))
+        for v in sorted(ranks, key=ranks.__getitem__)
+    ]
 
 
-def _escaped(values: np.ndarray) -> np.ndarray:
-    known = {v: text(v) for v in dict.fromkeys(values.tolist())}
-    return np.array([known[v] for v in values.tolist()], dtype=object)
+def _hover(points: xr.Dataset) -> list[str]:
+    names = ("space", "of_label", "of_arm", "of_seed", "of_sample", "read_as", "verdict")
+    said, arm_said = cache(text), cache(arm_name)
+    made = []
+    for space, label, arm, seed, sample, read, verdict in zip(
+        *(points[n].values.tolist() for n in names), strict=True
+    ):
+        who = f"{said(label)}, {arm_said(arm)}"
+        if space == "token":
+            made.append(f"token of {who}<br>run {seed}")
+        else:
+            where = "" if arm == REAL else f": {verdict}<br>run {seed}, image {sample}"
+            made.append(f"{who}<br>read as {said(read)}{where}")
+    return made
 
 
-def _marker(place: int | np.ndarray, space: str) -> dict[str, Any]:
-    """Colour and symbol of the n-th value: 48 pairs before one comes again."""
-    n = np.asarray(place)
-    symbols = (n % len(COLOURS) + n // len(COLOURS)) % len(SYMBOLS)
-    colour = np.array(COLOURS)[n % len(COLOURS)]
-    return {
-        "color": colour.item() if n.ndim == 0 else colour.tolist(),
-        "symbol": SYMBOLS[int(symbols)] if n.ndim == 0 else [SYMBOLS[s] for s in symbols],
-        "size": 7 if space == "image" else 11,
-        "opacity": 0.75,
-        "line": {"width": 0.5, "color": "white"},
-    }
+def _range(values: np.ndarray) -> list[float]:
+    """Where the points are; of very many a few far ones would press all others together."""
+    ends = (0.005, 0.995) if len(values) > 400 else (0, 1)
+    low, high = (float(v) for v in np.quantile(values, ends))
+    more = 0.06 * (high - low) or 0.5
+    return [low - more, high + more]
 
 
-def _name_clusters(
-    figure: Any, points: xr.Dataset, inside: np.ndarray, values: list[str], column: int
-) -> None:
+def _names(
+    points: xr.Dataset, inside: np.ndarray, shown: Mapping[str, str], number: str
+) -> list[Spec]:
     """Each label's name over one of its points that is read as it, or of its tokens, if it fits."""
-    read = (points["verdict"] != "not read as the label") & (points["arm"] != "real")
-    space = points["space"].values[inside][0]
-    chosen = inside & (read if space == "image" else points["arm"] == "token").values
-    if not chosen.any():
-        return
-    x, y = (points[axis].values[chosen] for axis in ("x", "y"))
-    wide, high = (float(np.ptp(points[axis].values[inside])) for axis in ("x", "y"))
-    names = {value: text(value, most=20) for value in values}
-    width = {value: (7 * len(name) + 8) * wide / _PANEL[0] for value, name in names.items()}
-    label = points["label"].values[chosen].astype(str)
-    for i in label_places(x, y, label, width, 18 * high / _PANEL[1]):
-        figure.add_annotation(
-            x=float(x[i]), y=float(y[i]), text=names[label[i]], showarrow=False, yshift=16,
-            bgcolor="rgba(255,255,255,0.75)", font={"size": 12, "color": "#222222"},
-            row=1, col=column,
-        )  # fmt: skip
+    arms = points["of_arm"].values.astype(str)[inside]
+    if points["space"].values[inside[0]] == "image":
+        own = (points["verdict"].values[inside] != "not read as the label") & (arms != REAL)
+    else:
+        own = arms == main_arm(dict.fromkeys(arms.tolist()))
+    chosen = inside[own]
+    x, y = (points[d].values[chosen] for d in "xy")
+    long, high = (float(np.ptp(points[d].values[inside])) for d in "xy")
+    names = {label: text(name, most=20) for label, name in shown.items()}
+    width = {value: (7 * len(said) + 8) * long / _PANEL[0] for value, said in names.items()}
+    label = points["of_label"].values[chosen].astype(str)
+    look_of: Spec = {"yshift": 16, "bgcolor": "rgba(255,255,255,0.75)"}
+    look_of |= {"xref": f"x{number}", "yref": f"y{number}"}
+    return [
+        note(names[label[i]], x=float(x[i]), y=float(y[i]), **look_of)
+        for i in label_places(x, y, label, width, 18 * high / _PANEL[1])
+    ]

@@ -18,18 +18,11 @@ PLACEHOLDER = "<ik-class>"
 
 @dataclass(frozen=True)
 class Part:
-    """What one text encoder sees of a class token.
+    """What one text encoder sees of a class token: ``width`` of its numbers, times ``scale``.
 
-    Parameters
-    ----------
-    key
-        The encoder's name in token files: ``"emb_params"`` where it is the only one, else
-        ``"clip_l"``, ``"clip_g"``, ``"t5xxl"`` and the like.
-    width
-        Numbers in one of its embeddings.
-    scale
-        Size of its embeddings next to those of the first encoder, which has 1. The token's
-        numbers are kept divided by it, so that one learning rate fits all encoders.
+    The key is the encoder's name in token files: ``"emb_params"`` where it is the only one, else
+    ``"clip_l"``, ``"clip_g"``, ``"t5xxl"`` and the like. The scale is the size of its embeddings
+    next to those of the first encoder: so one learning rate fits all encoders.
     """
 
     key: str
@@ -38,12 +31,9 @@ class Part:
 
 
 def split(vector: Tensor, layout: Sequence[Part]) -> dict[str, Tensor]:
-    """A class token's vectors, by encoder, in each encoder's own space.
+    """A class token's vector ``(..., embed)`` as one ``(..., width)`` per encoder's key.
 
-    Parameters
-    ----------
-    vector
-        ``(..., embed)``, the parts one after the other.
+    Each is in its encoder's own space; `InputError` where the vector is not as wide as the layout.
 
     Examples
     --------
@@ -62,14 +52,7 @@ def split(vector: Tensor, layout: Sequence[Part]) -> dict[str, Tensor]:
 
 
 def join(vectors: Mapping[str, Tensor], layout: Sequence[Part]) -> Tensor:
-    """The inverse of `split`: ``(..., embed)`` of vectors by encoder.
-
-    Examples
-    --------
-    >>> layout = [Part("clip_l", 2), Part("clip_g", 3, 0.5)]
-    >>> join(split(torch.ones(5), layout), layout)
-    tensor([1., 1., 1., 1., 1.])
-    """
+    """The inverse of `split`: ``(..., embed)`` of vectors by encoder."""
     return torch.cat([vectors[part.key] / part.scale for part in layout], dim=-1)
 
 
@@ -81,6 +64,7 @@ class ClassToken(nn.Module):
     vector
         Start, ``(embed,)`` or ``(1, embed)``, in the embedding space of the text encoder; of a
         pipeline with several encoders their parts one after the other, as `split` reads them.
+        Kept as a float32 parameter ``vector`` ``(1, embed)``.
 
     Raises
     ------
@@ -103,26 +87,27 @@ class ClassToken(nn.Module):
         self.vector = nn.Parameter(vector.clone().float())
 
     @contextlib.contextmanager
-    def shown_to(
+    def placed_in(
         self,
         embedding: nn.Module,
         token_id: int,
         *,
-        part: slice = slice(None),
-        scale: float = 1.0,
+        vector: Tensor | None = None,
         rows: list[int] | None = None,
     ) -> Iterator[None]:
         """While open, ``embedding`` gives this vector wherever the ids hold ``token_id``.
 
-        The embedding table is neither resized nor written: the id is replaced before the lookup
-        and the vector is put in its place after it.
+        The embedding table is neither resized nor written: the id, which may lie outside it, is
+        replaced before the lookup, and the vector is put in its place after it. An embedding that
+        does not see the whole token is given its own ``vector`` ``(embed,)``, see `split`;
+        ``rows`` grows by one number per lookup, the rows that the token stood in.
 
-        Parameters
-        ----------
-        part, scale
-            The slice of the vector that belongs to this embedding, and its factor.
-        rows
-            Where given, grows by one number a lookup: in how many of its rows the token stood.
+        Examples
+        --------
+        >>> table = nn.Embedding(5, 3)
+        >>> with ClassToken(torch.ones(3)).placed_in(table, 5):
+        ...     table(torch.tensor([[0, 5]]))[0, 1].tolist()
+        [1.0, 1.0, 1.0]
         """
         where: list[Tensor] = []
 
@@ -133,16 +118,14 @@ class ClassToken(nn.Module):
                 rows.append(int(where[-1].any(-1).sum()))
             return (ids.masked_fill(where[-1], 0), *inputs[1:])
 
-        def show(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-            vector = (self.vector[0, part] * scale).to(output)
-            return torch.where(where.pop()[..., None], vector, output)
+        def put(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+            seen = self.vector[0] if vector is None else vector
+            return torch.where(where.pop()[..., None], seen.to(output), output)
 
-        handles = [
-            embedding.register_forward_pre_hook(hide),
-            embedding.register_forward_hook(show),
-        ]
+        before = embedding.register_forward_pre_hook(hide)
+        after = embedding.register_forward_hook(put)
         try:
             yield
         finally:
-            for handle in handles:
-                handle.remove()
+            before.remove()
+            after.remove()

@@ -12,19 +12,16 @@ from PIL import Image
 from torch import Tensor
 
 from inversion_kit.errors import InputError
-from inversion_kit.generators.base import Generator, as_generator
+from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import ClassToken
+from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.loading import check_whole
 from inversion_kit.generators.prompts import check_templates, fill
+from inversion_kit.generators.sample import sample
 from inversion_kit.generators.token_file import load_token, selected_token
-from inversion_kit.search.identity import sampler
-from inversion_kit.search.optimise import noise_seeds
-
-FREE = 5
-"""The stream of noise of free prompts: none of a run's own."""
+from inversion_kit.seeds import FREE, noise_seeds
 
 
-@torch.no_grad()
 def generate(
     token: xr.DataTree | str | os.PathLike[str] | Tensor | ClassToken,
     prompt: str = "a photo of a {token}",
@@ -32,7 +29,9 @@ def generate(
     generator: Any = None,
     n: int = 8,
     seed: int = 0,
-    run: int | None = None,
+    label: str | None = None,
+    arm: str | None = None,
+    run_seed: int | None = None,
     batch: int = 4,
 ) -> list[Image.Image]:
     """Images of a learned class token in a prompt of your own.
@@ -40,21 +39,21 @@ def generate(
     Parameters
     ----------
     token
-        A result of `inversion_kit.invert`, a token file, or a vector ``(embed,)``.
+        A result of `inversion_kit.invert` or `inversion_kit.audit`, a token file, or a vector
+        ``(embed,)`` or ``(1, embed)``.
     prompt
-        With ``{token}`` where the token stands; with a result also ``{name}``, its label's.
+        With ``{token}`` where the token stands; with a result also ``{name}``, its label.
     generator
         Anything `as_generator` takes. None is the result's own generator, with its size, call,
         steps and dtype; with a file, a vector or a result of a pipeline object it has to be given.
     n
-        Number of images.
+        Number of images, at least 1.
     seed
-        Of the start noise: the same seed, the same images.
-    run
-        The seed of the run whose token is taken, where a result holds several; the first by
-        default.
+        Of the start noise, at least 0: the same seed, the same images.
+    label, arm, run_seed
+        Whose token of a result, as in `selected_token`: a label is needed where it has several.
     batch
-        Images made at once.
+        Most images at once, at least 1; halved where memory runs out.
 
     Returns
     -------
@@ -65,6 +64,8 @@ def generate(
     ------
     InputError
         An argument is not usable, or the token is not one of this generator.
+    SchemaError
+        The tree is no valid result.
     StoreError
         The token file cannot be read.
 
@@ -75,16 +76,18 @@ def generate(
     >>> [picture.size for picture in pictures]
     [(32, 32), (32, 32)]
     """
-    if isinstance(prompt, str):
-        (template,) = check_templates(prompt)
-    else:
+    if not isinstance(prompt, str):
         raise InputError(f"prompt={prompt!r}: expected one text such as 'a photo of a {{token}}'")
+    (template,) = check_templates(prompt)
     n, batch = check_whole("n", n, 1), check_whole("batch", batch, 1)
     seed = check_whole("seed", seed, 0)
     if isinstance(token, xr.DataTree):
-        made = as_generator(generator) if generator is not None else _own(token)
-        vector, name = selected_token(token, seed=run)[1], str(token.attrs["label"])
+        chosen = selected_token(token, label=label, arm=arm, run_seed=run_seed)
+        vector, name = chosen.vector, chosen.label
+        made = _own(token) if generator is None else as_generator(generator)
     else:
+        if (label, arm, run_seed) != (None, None, None):
+            raise InputError("label, arm, run_seed: of a result alone; leave them out")
         if generator is None:
             raise InputError(
                 "generator: needed with a token file or a vector; give the one that the token was "
@@ -93,50 +96,38 @@ def generate(
         if "{name}" in template:
             raise InputError(f"prompt={prompt!r}: {{name}} needs a result, which knows its label")
         made, name = as_generator(generator), ""
-        vector = _vector(token, made)
-    asked = fill(template, name=name)
-    made.check_prompt(asked)
-    learned = ClassToken(vector)
-    seeds = noise_seeds(seed, FREE, 0, n)
-    parts = [
-        made.images([asked] * len(some), seeds=some, token=learned)
-        for some in (seeds[i : i + batch] for i in range(0, n, batch))
-    ]
-    pixels = torch.cat(parts).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        if isinstance(token, (ClassToken, Tensor)):
+            vector = token.vector if isinstance(token, ClassToken) else token
+        elif isinstance(token, (str, os.PathLike)):
+            vector = load_token(token, generator=made)
+        else:
+            raise InputError(
+                f"token: {type(token).__name__}; expected a result, a token file or a vector "
+                "(embed,)"
+            )
+    filled = fill(template, name=name)
+    made.check_prompt(filled)
+    noise = noise_seeds(seed, FREE, 0, n)
+    images = sample(made, [filled] * n, seeds=noise, token=ClassToken(vector), batch=batch)
+    pixels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(image) for image in pixels]
-
-
-def _vector(token: str | os.PathLike[str] | Tensor | ClassToken, generator: Generator) -> Tensor:
-    if isinstance(token, ClassToken):
-        return token.vector
-    if isinstance(token, Tensor):
-        return token
-    if isinstance(token, (str, os.PathLike)):
-        return load_token(token, generator=generator)
-    raise InputError(
-        f"token: {type(token).__name__}; expected a result, a token file or a vector (embed,)"
-    )
 
 
 def _own(tree: xr.DataTree) -> Generator:
     """The generator that a result was made with."""
     name, settings = str(tree.attrs["generator"]), json.loads(tree.attrs["settings"])
-    if "sampler" not in settings:
-        raise InputError(
-            "generator: an earlier version made this result and did not write down the size of its "
-            f"images, nor the call; give generator=as_generator({name!r}, height=..., width=...)"
-        )
-    if settings["source"] is None:
+    source, facts = settings.get("generator_source"), settings.get("sampler")
+    if source is None or facts is None:
         raise InputError(
             f"generator: this result was made with a pipeline object ({name}); give it again: "
             "generator=pipe, or as_generator(pipe, ...) with the settings that it had"
         )
     kept = {key: settings[key] for key in ("num_inference_steps", "guidance_scale")}
-    found = as_generator(name, **settings["source"], **kept, call=settings["sampler"]["call"])
-    other = "weights" if found.hash != tree.attrs["generator_hash"] else "settings"
-    if other == "weights" or sampler(found) != settings["sampler"]:
+    made = as_generator(name, **source, **kept, call=facts["call"])
+    other = "weights" if made.hash != tree.attrs["generator_hash"] else "settings"
+    if other == "weights" or made.sampler_facts() != facts:
         raise InputError(
             f"generator: what {name!r} loads now has other {other} than this result was made with; "
             "give generator= to use it nevertheless"
         )
-    return found
+    return made

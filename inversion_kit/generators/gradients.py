@@ -10,17 +10,10 @@ from inversion_kit.errors import InputError
 
 @dataclass(frozen=True)
 class GradientPolicy:
-    """Which denoising steps are differentiated.
+    """Which denoising steps are differentiated: the ``last`` so many, or all for None.
 
-    Parameters
-    ----------
-    name
-        How results call the policy.
-    last
-        The number of last denoising steps with a gradient; None for all of them.
-    estimate
-        Stop at a random step of the later half and decode the one-step estimate of the finished
-        latents there, with the gradient of that step alone.
+    With ``estimate`` sampling stops at a random step of the later half, and the one-step estimate
+    of the finished latents is decoded there, with the gradient of that step alone.
     """
 
     name: str
@@ -39,13 +32,7 @@ LATE_STEP = GradientPolicy("late_step", last=1, estimate=True)
 
 
 def last_k(k: int) -> GradientPolicy:
-    """Through the last ``k`` denoising steps (DRaFT-K, Clark et al. 2024).
-
-    Examples
-    --------
-    >>> last_k(2)
-    GradientPolicy(name='last_2', last=2, estimate=False)
-    """
+    """Through the last ``k`` denoising steps, at least 1 (DRaFT-K, Clark et al. 2024)."""
     if k < 1:
         raise InputError(f"k={k}: at least 1 step; give last_k(1) or more")
     return GradientPolicy(f"last_{k}", last=k)
@@ -54,16 +41,16 @@ def last_k(k: int) -> GradientPolicy:
 def as_policy(policy: GradientPolicy | str) -> GradientPolicy:
     """A policy from its name: ``last_step``, ``last_2`` (any number), ``full``, ``late_step``.
 
-    Raises
-    ------
-    InputError
-        No such policy.
+    Examples
+    --------
+    >>> as_policy("full")
+    GradientPolicy(name='full', last=None, estimate=False)
     """
     if isinstance(policy, GradientPolicy):
         return policy
-    named = {p.name: p for p in (LAST_STEP, FULL, LATE_STEP)}
-    if policy in named:
-        return named[policy]
+    for known in (LAST_STEP, FULL, LATE_STEP):
+        if policy == known.name:
+            return known
     if match := re.fullmatch(r"last_([1-9]\d*)", str(policy)):
         return last_k(int(match[1]))
     raise InputError(

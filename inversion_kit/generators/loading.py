@@ -19,9 +19,17 @@ from inversion_kit.errors import GeneratorUnavailableError, InputError
 from inversion_kit.generators.sampling import parameters
 
 _DTYPES = {
-    "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16,
-    "float64": torch.float64,
-}  # fmt: skip
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+}
+_SET_HERE = {
+    *("prompt", "generator", "output_type", "return_dict", "latents", "prompt_embeds"),
+    *("num_images_per_prompt", "num_inference_steps", "guidance_scale"),
+}
+"""Arguments of a pipeline's call that are not the user's to give."""
+_BESIDE = ("clean_caption", "use_resolution_binning")
+"""What a pipeline does beside sampling unless its call says not to."""
+_GIVE = "give a text-to-image pipeline such as StableDiffusionPipeline"
 
 
 def load_pipeline(
@@ -47,57 +55,61 @@ def load_pipeline(
     device
         Where they go; by default to the accelerator that torch finds, else the CPU.
 
+    Returns
+    -------
+    diffusers.DiffusionPipeline
+        On the device, without its safety checker and watermarker.
+
     Raises
     ------
     InputError
         No such device, or a dtype that it does not run.
     GeneratorUnavailableError
         The pipeline could not be loaded.
+
+    Examples
+    --------
+    >>> from inversion_kit.generators.convert import POCKET
+    >>> type(load_pipeline(POCKET, device="cpu")).__name__
+    'StableDiffusionPipeline'
     """
     kind = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if kind is None or not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise InputError(f"dtype={dtype!r}: expected one of {', '.join(_DTYPES)}")
-    place = check_device(_fastest() if device is None else device)
+    if device is None:
+        device = torch.accelerator.current_accelerator(check_available=True) or "cpu"
+    place = check_device(device)
     check_dtype(kind, place)
     from diffusers import DiffusionPipeline
     from huggingface_hub import hf_hub_download
 
-    name = str(source)
+    name, listed = str(source), "model_index.json"
     folder = Path(source)
     local = folder.is_dir()
-    if local:
-        if not (folder / "model_index.json").is_file():
-            raise GeneratorUnavailableError(
-                f"generator={name!r}: the folder has no model_index.json; give the folder that "
-                "pipe.save_pretrained(...) wrote"
-            )
-    elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+    if local and not (folder / listed).is_file():
+        raise GeneratorUnavailableError(
+            f"generator={name!r}: the folder has no {listed}; give the folder that "
+            "pipe.save_pretrained(...) wrote"
+        )
+    if not local and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise GeneratorUnavailableError(
             f"generator={name!r}: no such folder, and no hub id such as "
             "'stable-diffusion-v1-5/stable-diffusion-v1-5'"
         )
     try:
-        listed = "model_index.json"
         file = folder / listed if local else hf_hub_download(name, listed, revision=revision)
         index = json.loads(Path(file).read_text("utf-8"))
-        unused: dict[str, Any] = {
-            part: None for part in ("safety_checker", "watermarker") if part in index
-        }
-        if "safety_checker" in unused:
-            unused["requires_safety_checker"] = False
+        given: dict[str, Any] = {"use_safetensors": True, "trust_remote_code": False}
+        given |= dict.fromkeys({"safety_checker", "watermarker"} & index.keys())
+        if "safety_checker" in given:
+            given["requires_safety_checker"] = False
         with without_bars() if local else contextlib.nullcontext():
             pipeline = DiffusionPipeline.from_pretrained(
-                source,
-                revision=revision,
-                variant=variant,
-                use_safetensors=True,
-                trust_remote_code=False,
-                dtype=kind,
-                **unused,
+                source, revision=revision, variant=variant, dtype=kind, **given
             )
     except Exception as error:
         pinned = f" --revision {revision}" if revision else ""
-        way = (
+        advice = (
             "A folder holds what pipe.save_pretrained(...) wrote: safetensors alone are read, and "
             "code that comes along is not run"
             if local
@@ -105,7 +117,7 @@ def load_pipeline(
             f"`hf download {name}{pinned}`, and give the folder that it prints"
         )
         raise GeneratorUnavailableError(
-            f"generator={name!r} could not be loaded ({type(error).__name__}: {error}). {way}; "
+            f"generator={name!r} could not be loaded ({type(error).__name__}: {error}). {advice}; "
             "generator='pocket' works without either"
         ) from error
     return pipeline.to(place)
@@ -113,52 +125,32 @@ def load_pipeline(
 
 @contextlib.contextmanager
 def without_bars() -> Iterator[None]:
-    """Leave out the bars of diffusers and transformers, which fill a terminal for a second's work.
-
-    Examples
-    --------
-    >>> from diffusers.utils import logging
-    >>> with without_bars():
-    ...     logging.is_progress_bar_enabled()
-    False
-    """
+    """Leave out the bars of diffusers and transformers: a screenful for a second's work."""
     from diffusers.utils import logging as of_diffusers
     from transformers.utils import logging as of_transformers
 
-    shown = [x for x in (of_diffusers, of_transformers) if x.is_progress_bar_enabled()]
-    for library in shown:
+    with_bars = [x for x in (of_diffusers, of_transformers) if x.is_progress_bar_enabled()]
+    for library in with_bars:
         library.disable_progress_bar()
     try:
         yield
     finally:
-        for library in shown:
+        for library in with_bars:
             library.enable_progress_bar()
 
 
-def _fastest() -> torch.device:
-    """The accelerator that torch finds, or the CPU."""
-    found = torch.accelerator.current_accelerator(check_available=True)
-    return found or torch.device("cpu")
-
-
 def check_device(device: torch.device | str) -> torch.device:
-    """The device, if there is such a one.
-
-    Examples
-    --------
-    >>> check_device("cpu")
-    device(type='cpu')
-    """
+    """The device; `InputError` with those that there are where there is no such one."""
     try:
         place = torch.device(device)
         torch.empty(1, device=place).add_(1)
     except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-        found = ["'cpu'"]
+        there = ["'cpu'"]
         if torch.accelerator.is_available():
             kind = torch.accelerator.current_accelerator()
-            found += [f"'{kind}:{i}'" for i in range(torch.accelerator.device_count())]
+            there += [f"'{kind}:{i}'" for i in range(torch.accelerator.device_count())]
         raise InputError(
-            f"device={str(device)!r} cannot be used here; there is {', '.join(found)}"
+            f"device={str(device)!r} cannot be used here; there is {', '.join(there)}"
         ) from error
     return place
 
@@ -189,18 +181,12 @@ def check_pipeline(pipeline: Any) -> None:
             f"generator: {name} is no diffusers pipeline; give one, a hub id, a folder, or 'pocket'"
         )
     asked = parameters(pipeline)
-    needed = [
-        argument.name
-        for argument in asked.values()
-        if argument.default is argument.empty
-        and argument.kind not in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL)
-        and argument.name != "prompt"
-    ]
+    named = [a for a in asked.values() if a.kind not in (a.VAR_KEYWORD, a.VAR_POSITIONAL)]
+    needed = ", ".join(a.name for a in named if a.default is a.empty and a.name != "prompt")
     if "prompt" not in asked or "strength" in asked or needed:
         raise InputError(
             f"generator: {name} does not make an image of a prompt alone"
-            f"{' (it needs ' + ', '.join(needed) + ')' if needed else ''}; give a text-to-image "
-            "pipeline such as StableDiffusionPipeline"
+            f"{f' (it needs {needed})' if needed else ''}; {_GIVE}"
         )
     if getattr(pipeline, "scheduler", None) is None:
         raise InputError(f"generator: {name} has no scheduler")
@@ -210,21 +196,16 @@ def check_pipeline(pipeline: Any) -> None:
             "a gradient does not survive; load the pipeline again without enable_*_offload(), in "
             "dtype='bfloat16' if memory is short"
         )
-    networks = {n: m for n, m in pipeline.components.items() if isinstance(m, nn.Module)}
-    weights = {n: next(m.parameters(), None) for n, m in networks.items()}
-    kinds = {(w.dtype, w.device) for w in weights.values() if w is not None}
-    for dtype, device in kinds:
+    networks = [m for m in pipeline.components.values() if isinstance(m, nn.Module)]
+    weights = [next(m.parameters(), None) for m in networks]
+    for dtype, device in {(w.dtype, w.device) for w in weights if w is not None}:
         if device.type == "cpu" and dtype.is_floating_point and dtype != torch.float32:
             check_dtype(dtype, device)
 
 
 def _offloaded(pipeline: Any) -> str:
     """The names of a pipeline's networks that hooks carry to and fro."""
-    from accelerate.hooks import (
-        AlignDevicesHook,
-        CpuOffload,
-        SequentialHook,
-    )
+    from accelerate.hooks import AlignDevicesHook, CpuOffload, SequentialHook
     from diffusers.hooks.group_offloading import _is_group_offload_enabled
 
     def carries(hook: Any) -> bool:
@@ -232,25 +213,16 @@ def _offloaded(pipeline: Any) -> str:
             return any(carries(h) for h in hook.hooks)
         return isinstance(hook, CpuOffload) or (isinstance(hook, AlignDevicesHook) and hook.offload)
 
-    return ", ".join(
-        name
-        for name, network in pipeline.components.items()
-        if isinstance(network, nn.Module)
-        and (
-            any(carries(getattr(m, "_hf_hook", None)) for m in network.modules())
-            or _is_group_offload_enabled(network)
-        )
-    )
+    def moved(network: Any) -> bool:
+        hooks = [getattr(m, "_hf_hook", None) for m in network.modules()]
+        return any(map(carries, hooks)) or _is_group_offload_enabled(network)
+
+    networks = {k: n for k, n in pipeline.components.items() if isinstance(n, nn.Module)}
+    return ", ".join(name for name, network in networks.items() if moved(network))
 
 
 def check_whole(argument: str, value: Any, least: int) -> int:
-    """The value as an int, numpy's too, where it is a whole number of at least ``least``.
-
-    Examples
-    --------
-    >>> check_whole("n", 3, 1)
-    3
-    """
+    """A whole number, numpy's too, as an int; `InputError` where it is none or below ``least``."""
     try:
         number = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
@@ -260,31 +232,48 @@ def check_whole(argument: str, value: Any, least: int) -> int:
     return number
 
 
-def check_call(pipeline: Any, call: Mapping[str, Any]) -> None:
-    """Raise `InputError` for arguments that a pipeline's call does not have, or that we set."""
+def denoiser_of(pipeline: Any) -> nn.Module:
+    """The U-Net or transformer of a pipeline."""
+    for name in ("unet", "transformer"):
+        if isinstance(network := getattr(pipeline, name, None), nn.Module):
+            return network
+    raise InputError(
+        f"generator: {type(pipeline).__name__} has neither a unet nor a transformer; {_GIVE}"
+    )
+
+
+def call_of(
+    pipeline: Any, call: Mapping[str, Any], height: int | None, width: int | None
+) -> dict[str, Any]:
+    """The arguments of a pipeline's call beside the prompt and those that are set here.
+
+    Where no size is given it is what the networks were made for; `InputError` for a size that the
+    pipeline cannot make, and for arguments that it does not have or that are set here.
+    """
     if not isinstance(call, Mapping):
         raise InputError(f"call={call!r}: expected arguments, as {{'negative_prompt': 'blurred'}}")
-    own = {"prompt", "generator", "output_type", "return_dict", "latents", "prompt_embeds",
-           "num_images_per_prompt", "num_inference_steps", "guidance_scale"}  # fmt: skip
-    allowed = sorted(parameters(pipeline).keys() - own)
+    asked, name = parameters(pipeline), type(pipeline).__name__
+    allowed = sorted(asked.keys() - _SET_HERE)
     if wrong := sorted(call.keys() - set(allowed)):
         raise InputError(
-            f"call: {', '.join(map(repr, wrong))} cannot be given to {type(pipeline).__name__}; "
-            f"allowed are {', '.join(allowed)}"
+            f"call: {', '.join(map(repr, wrong))} cannot be given to {name}; allowed are "
+            f"{', '.join(allowed)}"
         )
-
-
-def check_size(pipeline: Any, height: int | None, width: int | None) -> None:
-    """Raise `InputError` for an image size that the pipeline cannot make."""
-    denoiser = getattr(pipeline, "transformer", None)
-    patch = 1
-    if denoiser is not None:
-        packed = hasattr(pipeline, "_pack_latents")  # Flux and its kin: two by two latents
-        patch = 2 if packed else int(denoiser.config.get("patch_size", 1) or 1)
-    unit = int(getattr(pipeline, "vae_scale_factor", 8)) * patch
-    for name, value in (("height", height), ("width", width)):
-        if value is not None and value % unit:
-            raise InputError(
-                f"{name}={value!r}: {type(pipeline).__name__} makes sizes that {unit} divides; "
-                f"give {max(unit, round(value / unit) * unit)}"
-            )
+    config: Any = denoiser_of(pipeline).config
+    scale = int(getattr(pipeline, "vae_scale_factor", 8))
+    packed = hasattr(pipeline, "_pack_latents")  # Flux and its kin: two by two latents
+    unit = scale * (2 if packed else int(config.get("patch_size") or 1))
+    chosen: dict[str, Any] = {key: False for key in _BESIDE if key in asked}
+    for key, value in (("height", height), ("width", width)):
+        if value is not None:
+            value = check_whole(key, value, 1)
+            if value % unit:
+                raise InputError(
+                    f"{key}={value!r}: {name} makes sizes that {unit} divides; give "
+                    f"{max(unit, round(value / unit) * unit)}"
+                )
+        elif key in asked and asked[key].default is not None and config.get("sample_size"):
+            value = config["sample_size"] * scale
+        if key in asked and value is not None:
+            chosen[key] = value
+    return chosen | dict(call)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,20 +13,11 @@ from inversion_kit.errors import NumericalError
 _T = TypeVar("_T")
 
 
-_fitted: weakref.WeakKeyDictionary[Any, dict[str, int]] = weakref.WeakKeyDictionary()
-"""What fitted of a model's work where memory ran out, as long as the model is there."""
-
-
 class MicroBatch:
-    """The largest number of images at once that has fitted so far.
+    """The largest number of images at once that has fitted so far, beginning with ``size``.
 
-    Parameters
-    ----------
-    size
-        How many to begin with.
-    of, doing
-        A model and a word for its work: where memory ran out for them before in this process, it
-        begins with what fitted then.
+    Where memory ran out the model ``of`` keeps what fitted of its work ``doing``, in its attribute
+    ``fitted``, and the next `MicroBatch` of both begins with that.
 
     Examples
     --------
@@ -36,15 +26,14 @@ class MicroBatch:
     """
 
     def __init__(self, size: int, *, of: Any = None, doing: str = "") -> None:
-        self.size, self._of, self._doing = size, of, doing
-        if of is not None:
-            self.size = min(size, _fitted.get(of, {}).get(doing, size))
+        self._of, self._doing = of, doing
+        self.size = min(size, getattr(of, "fitted", {}).get(doing, size))
 
     def parts(self, n: int, work: Callable[[slice], _T]) -> list[_T]:
         """Do ``work`` on slices of ``n`` things, in order, and return what each gave.
 
-        Where memory runs out the size is halved, for later calls too, and the slice is done again.
-        A single thing that does not fit raises what the library raised.
+        Where memory runs out the size is halved, for later calls too, and the slice is done again;
+        where a single thing does not fit, and at any other error, the library's own is raised.
         """
         done: list[_T] = []
         at = 0
@@ -63,6 +52,6 @@ class MicroBatch:
                 continue
             self.size = (part.stop - part.start) // 2  # the error, which holds tensors, is gone
             if self._of is not None:
-                _fitted.setdefault(self._of, {})[self._doing] = self.size
+                self._of.fitted = getattr(self._of, "fitted", {}) | {self._doing: self.size}
             clear_device_cache(garbage_collection=True)
         return done

@@ -8,30 +8,12 @@ from collections.abc import Iterable, Sequence
 from inversion_kit.errors import InputError
 from inversion_kit.generators.class_token import PLACEHOLDER
 
-NAME_FREE: tuple[str, ...] = ("a photo of a {token}",)
-"""Default templates: the class's name is not in them, so that what the images show comes from the
-classifier and not from what the generator knows of the name."""
-WITH_NAME: tuple[str, ...] = ("a photo of a {token} {name}",)
-"""The paper's template: the token beside the name."""
-NAME_ONLY = "a photo of a {name}"
-"""The control without a token."""
-
 
 def check_templates(templates: Sequence[str], *, named: bool = True) -> tuple[str, ...]:
-    """The templates as a tuple, each holding ``{token}`` once and nothing but ``{name}`` beside.
+    """One template or several as a tuple, each with ``{token}`` once, and ``{name}`` if ``named``.
 
-    Parameters
-    ----------
-    templates
-        One or several.
-    named
-        Whether ``{name}`` is allowed: not in an audit's arms that must not name the class.
-
-    Raises
-    ------
-    InputError
-        A template has no ``{token}``, several, an unknown field, a ``{name}`` that is not
-        allowed, or what UTF-8 cannot hold.
+    `InputError` for any other field, for none at all, and for what UTF-8 cannot hold; arms that
+    must not name the class are not ``named``.
 
     Examples
     --------
@@ -49,7 +31,7 @@ def check_templates(templates: Sequence[str], *, named: bool = True) -> tuple[st
     for template in templates:
         try:
             parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
-            fields = [f"{field}{':' if spec else ''}{how or ''}" for _, field, spec, how in parts]
+            fields = [f"{name}{':' if spec else ''}{turn or ''}" for _, name, spec, turn in parts]
         except (ValueError, TypeError) as error:
             raise InputError(f"prompts: {template!r} cannot be read ({error})") from error
         unknown = set(fields) - {"token", "name"}
@@ -60,9 +42,9 @@ def check_templates(templates: Sequence[str], *, named: bool = True) -> tuple[st
             )
         if not named and "name" in fields:
             raise InputError(
-                f"prompts: {template!r} holds {{name}}, but they are those of the arms 'token' and "
-                "'shuffled', which do not name the class; leave it out, or use "
-                "arms=['token+name'], the token beside the name"
+                f"prompts: {template!r} holds {{name}}, but the arms of these prompts do not name "
+                "the class; leave it out, or use arm 'token+name', the token beside the name, or "
+                "an arm of your own (inversion_kit.arms)"
             )
         if not in_utf8(template):
             raise InputError(f"prompts: {template!r} holds what UTF-8 cannot (a lone surrogate)")
@@ -70,13 +52,7 @@ def check_templates(templates: Sequence[str], *, named: bool = True) -> tuple[st
 
 
 def in_utf8(text: str) -> bool:
-    r"""Whether UTF-8 can hold a text, as tokenizers and files want it: no lone surrogates.
-
-    Examples
-    --------
-    >>> in_utf8("chat"), in_utf8("\ud800")
-    (True, False)
-    """
+    """Whether UTF-8 can hold a text, as tokenizers and files want it: no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -85,7 +61,7 @@ def in_utf8(text: str) -> bool:
 
 
 def fill(template: str, *, name: str) -> str:
-    """The template with the placeholder token and the class's name in it.
+    """The template with the placeholder token and the class's name in it, where it has them.
 
     Examples
     --------

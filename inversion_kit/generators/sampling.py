@@ -23,16 +23,8 @@ def parameters(pipeline: Any) -> dict[str, inspect.Parameter]:
     return named
 
 
-def own_call(pipeline: Any, **arguments: Any) -> Any:
-    """Call a pipeline without the ``no_grad`` that diffusers puts around its call."""
-    return inspect.unwrap(type(pipeline).__call__)(pipeline, **arguments)
-
-
 def without_rounding(pipeline: Any) -> None:
-    """Make a pipeline hand out what its decoder gives: about -1 to 1, with a gradient.
-
-    The pipeline still scales, shifts, unpacks and decodes its latents itself.
-    """
+    """Make a pipeline hand out what its decoder gives: about -1 to 1, with a gradient."""
     if getattr(pipeline, "image_processor", None) is not None:
         pipeline.image_processor = copy.copy(pipeline.image_processor)
         pipeline.image_processor.postprocess = lambda image, *_, **__: image
@@ -69,16 +61,8 @@ def differentiated(
 ) -> Iterator[None]:
     """Switch the gradient on and off between denoising steps, around the pipeline's call.
 
-    Parameters
-    ----------
-    denoiser
-        The pipeline's U-Net or transformer.
-    policy
-        Through which steps.
-    estimate_at
-        For a policy with ``estimate``: the step (0 is the first) to stop at; the last by default.
-    encoded
-        Called once, when the prompts are encoded and nothing is denoised yet.
+    The scheduler counts the steps, and is as it was afterwards. ``encoded`` is called once, when
+    the prompts are encoded and nothing is denoised yet; ``estimate_at`` is by default the last.
     """
     scheduler = pipeline.scheduler
     step, set_timesteps = scheduler.step, scheduler.set_timesteps
@@ -137,17 +121,8 @@ def differentiated(
 def estimate(
     scheduler: Any, model_output: Tensor, timestep: Any, sample: Tensor, index: int
 ) -> Tensor:
-    """The finished latents as seen from one step.
+    """The finished latents as seen from step ``index``, whose denoiser saw ``sample``.
 
-    Parameters
-    ----------
-    sample
-        The denoiser's input at that step.
-    index
-        The step's number.
-
-    References
-    ----------
     Song et al. 2021, equation 12; for flow matching Lipman et al. 2023, section 4.1.
     """
     kind = scheduler.config.get("prediction_type")

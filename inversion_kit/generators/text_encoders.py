@@ -15,20 +15,12 @@ from torch import Tensor, nn
 from inversion_kit.errors import InputError
 from inversion_kit.generators.class_token import PLACEHOLDER, Part
 
-_SUFFIXES = ("", "_2", "_3", "_4")
-
 
 class TextEncoder:
     """One text encoder of a pipeline and a copy of its tokenizer that knows the placeholder.
 
-    Parameters
-    ----------
-    slot
-        The names of both in the pipeline end with it: ``""``, ``"_2"``, ``"_3"``.
-    spelling
-        How the placeholder is written in this pipeline's prompts.
-    limit
-        Tokens of a prompt that the pipeline hands on where the encoder sets no bound itself.
+    The names of both in the pipeline end with ``slot``: ``""``, ``"_2"``, ``"_3"``. ``limit`` are
+    the tokens of a prompt that the pipeline hands on where the encoder sets no bound itself.
     """
 
     def __init__(
@@ -72,11 +64,16 @@ class TextEncoder:
     def lookups(self) -> list[nn.Embedding]:
         """The modules that look embeddings up: T5 has two, with one weight."""
         table = self.embedding
-        return [m for m in self.model.modules() if m is table or _same_table(m, table)]
+        at = table.weight.data_ptr()
+        return [
+            m
+            for m in self.model.modules()
+            if m is table or (isinstance(m, nn.Embedding) and m.weight.data_ptr() == at)
+        ]
 
     @functools.cached_property
     def factor(self) -> float:
-        """What a looked-up embedding is of its row in the table: some encoders scale it."""
+        """The ratio of a looked-up embedding to its row in the table: some encoders scale it."""
         table = self.embedding
         word = next(iter(self.vocabulary.values()))
         row = table.weight[word].detach()
@@ -131,24 +128,13 @@ class TextEncoder:
             )
 
 
-def _same_table(module: nn.Module, table: nn.Embedding) -> bool:
-    return isinstance(module, nn.Embedding) and module.weight.data_ptr() == table.weight.data_ptr()
-
-
 def find_encoders(pipeline: Any, *, limit: int | None) -> tuple[str, list[TextEncoder]]:
-    """The text encoders of a pipeline, in its own order, and how they spell the placeholder.
-
-    Raises
-    ------
-    InputError
-        The pipeline has none, or none that can carry a class token.
-    """
+    """The spelling of the placeholder in a pipeline's prompts, and its text encoders in order."""
     pairs: list[tuple[str, Any, Any]] = []
-    for slot in _SUFFIXES:
-        tokenizer = getattr(pipeline, f"tokenizer{slot}", None)
-        model = getattr(pipeline, f"text_encoder{slot}", None)
-        if tokenizer is not None and model is not None:
-            pairs.append((slot, tokenizer, model))
+    for slot in ("", "_2", "_3", "_4"):
+        parts = [getattr(pipeline, f"{part}{slot}", None) for part in ("tokenizer", "text_encoder")]
+        if None not in parts:
+            pairs.append((slot, parts[0], parts[1]))
     if not pairs:
         raise InputError(
             f"generator: {type(pipeline).__name__} has no tokenizer with a text encoder; a class "
@@ -160,22 +146,11 @@ def find_encoders(pipeline: Any, *, limit: int | None) -> tuple[str, list[TextEn
                 f"generator: tokenizer{slot} is a {type(tokenizer).__name__} and text_encoder"
                 f"{slot} a {type(model).__name__}; expected a transformers tokenizer and model"
             )
-    spelling = _spelling([tokenizer for _, tokenizer, _ in pairs])
-    return spelling, [
-        TextEncoder(slot, tokenizer, model, spelling=spelling, limit=limit)
-        for slot, tokenizer, model in pairs
-    ]
-
-
-def _spelling(tokenizers: Sequence[Any]) -> str:
-    """A placeholder that no token the user has added is a part of, nor the other way round.
-
-    diffusers replaces added tokens in the text of a prompt, wherever their letters stand.
-    """
-    added = {token for tokenizer in tokenizers for token in tokenizer.get_added_vocab()}
+    # diffusers replaces added tokens in the text of a prompt, wherever their letters stand
+    added = {token for _, tokenizer, _ in pairs for token in tokenizer.get_added_vocab()}
     for spelling in (PLACEHOLDER, *(f"<ik-{i}>" for i in range(100))):
         if not any(t != spelling and (t in spelling or spelling in t) for t in added):
-            return spelling
+            return spelling, [TextEncoder(*p, spelling=spelling, limit=limit) for p in pairs]
     raise InputError(
         f"generator: the tokens added to its tokenizer, {sorted(added)[:8]} ..., are parts of "
         f"{PLACEHOLDER!r} and of every other spelling tried; load the pipeline without them"
@@ -183,27 +158,19 @@ def _spelling(tokenizers: Sequence[Any]) -> str:
 
 
 def lay_out(encoders: Sequence[TextEncoder]) -> tuple[Part, ...]:
-    """The parts of a class token, one an encoder."""
+    """The parts of a class token, one per encoder."""
     if len(encoders) == 1:
         return (Part("emb_params", encoders[0].embedding.weight.shape[1]),)
-    sizes = [_size(encoder) for encoder in encoders]
+    tables = [e.embedding.weight[list(e.vocabulary.values())].detach().float() for e in encoders]
+    sizes = [float(table.square().mean().sqrt()) for table in tables]
     return tuple(
-        Part(encoder.kind, encoder.embedding.weight.shape[1], size / sizes[0])
-        for encoder, size in zip(encoders, sizes, strict=True)
+        Part(encoder.kind, table.shape[1], size / sizes[0])
+        for encoder, table, size in zip(encoders, tables, sizes, strict=True)
     )
 
 
-def _size(encoder: TextEncoder) -> float:
-    """Root mean square of the numbers in its words' embeddings."""
-    table = encoder.embedding.weight[list(encoder.vocabulary.values())].detach().float()
-    return float(table.square().mean().sqrt())
-
-
 def word_table(encoders: Sequence[TextEncoder], layout: Sequence[Part]) -> nn.Embedding:
-    """One row a word of the first encoder's vocabulary: its embeddings in all, as a token's."""
+    """One row per word of the first encoder's vocabulary: its embedding in all, as a token's."""
     words = list(encoders[0].vocabulary)
-    columns = [
-        encoder.vectors_of(words) / part.scale
-        for encoder, part in zip(encoders, layout, strict=True)
-    ]
+    columns = [e.vectors_of(words) / part.scale for e, part in zip(encoders, layout, strict=True)]
     return nn.Embedding.from_pretrained(torch.cat(columns, dim=1), freeze=True)

@@ -6,13 +6,16 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
 from inversion_kit import schema
-from inversion_kit.errors import InputError, StoreError
+from inversion_kit.arms import main_arm
+from inversion_kit.errors import InputError, LabelError, StoreError, nearest
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import Part, join, split
 
@@ -21,97 +24,143 @@ KEY = "emb_params"
 it. Files of pipelines with several text encoders have one key each: ``clip_l`` and ``clip_g`` with
 Stable Diffusion XL, ``t5xxl`` too with Stable Diffusion 3."""
 LAYOUT = "token_layout"
-"""Attribute of a result and entry of a token file: what each text encoder sees of the token, as
+"""Setting of a result and entry of a token file: what each text encoder sees of the token, as
 JSON of [key, width, scale]; see `inversion_kit.generators.class_token.Part`."""
 _LIMIT = 64 * 2**20
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK")
-"""How pickles and the archives of them begin. So can a safetensors file: its first eight bytes are
-the length of its header, and the ninth is the header's ``{``."""
-_PROVENANCE = ("label", "classifier", "classifier_hash", "generator", "generator_hash", "settings")
+"""The first bytes of pickles and of archives of them. A safetensors file can begin so too: its
+first eight bytes are the length of its header, and the ninth is the header's ``{``."""
+_PROVENANCE = ("classifier", "classifier_hash", "generator", "generator_hash", "settings")
+
+
+class SelectedToken(NamedTuple):
+    """The token that a search kept, float32 ``(1, embed)``, and whose it is."""
+
+    label: str
+    arm: str
+    run_seed: int
+    vector: Tensor
 
 
 def layout_json(layout: Sequence[Part]) -> str:
-    """A layout as results and token files keep it.
-
-    Examples
-    --------
-    >>> layout_json([Part("clip_l", 768), Part("clip_g", 1280, 0.5)])
-    '[["clip_l", 768, 1.0], ["clip_g", 1280, 0.5]]'
-    """
+    """A layout as results and token files keep it: a JSON text of [key, width, scale]."""
     return json.dumps([[part.key, part.width, part.scale] for part in layout])
 
 
-def selected_token(tree: xr.DataTree, *, seed: int | None = None) -> tuple[int, Tensor]:
-    """The selected class token ``(1, embed)`` of one run of a result, and that run's seed.
+def selected_token(
+    tree: xr.DataTree,
+    *,
+    label: str | None = None,
+    arm: str | None = None,
+    run_seed: int | None = None,
+) -> SelectedToken:
+    """The class token that one search of a result selected.
 
-    Raises
-    ------
-    InputError
-        There is no such seed.
+    A label is needed where the result has several. By default the arm is the main one, see
+    `inversion_kit.arms.main_arm`, and the run the first, among those with a token of the label.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> selected_token(synthetic(), label="sky").vector.shape[0]
+    1
     """
-    token = tree["token"].to_dataset()
-    seeds = token["seed"].values.tolist()
-    seed = seeds[0] if seed is None else seed
-    if seed not in seeds:
-        raise InputError(f"seed={seed!r}: this result holds {seeds}")
-    one = token.sel(seed=seed)
-    return seed, torch.from_numpy(one["embedding"].values[int(one["selected"])].copy())
+    token = schema.validate(tree)["token"].to_dataset(inherit=False)
+    labels, arms, seeds = (token[dim].values.tolist() for dim in schema.OUTER)
+    if label is None and len(labels) > 1:
+        raise LabelError(f"label: this result has several; give one of {nearest('', labels, 8)}")
+    if label is not None and labels.count(label) != 1:
+        raise LabelError(f"label={label!r}: not in this result; nearest {nearest(label, labels)}")
+    if arm is not None and arm not in arms:
+        raise InputError(f"arm={arm!r}: not in this result; nearest {nearest(arm, arms)}")
+    if run_seed is not None and run_seed not in seeds:
+        raise InputError(f"run_seed={run_seed!r}: this result holds {seeds}")
+    of_label = token.isel(label=0 if label is None else labels.index(label))
+    name, has = str(of_label["label"].item()), of_label["selected"].values >= 0
+    wanted = has & np.isin(seeds, seeds if run_seed is None else [run_seed])
+    known = [one for one, row in zip(arms, wanted, strict=True) if row.any()]
+    if not known or arm not in (None, *known):
+        having = [one for one, row in zip(arms, has, strict=True) if row.any()]
+        raise InputError(
+            f"token: none of label={name!r}, arm={arm!r}, run_seed={run_seed!r} in this result; "
+            f"arms with a token of {name!r}: {', '.join(map(repr, having)) or 'none'}"
+        )
+    arm = main_arm(known) if arm is None else arm
+    at = arms.index(arm)
+    seed = int(np.argmax(wanted[at]))
+    one = of_label.isel(arm=at, seed=seed)
+    vector = one["embedding"].isel(check=int(one["selected"])).values
+    return SelectedToken(name, arm, seeds[seed], torch.from_numpy(vector.copy()))
 
 
 def save_token(
     tree: xr.DataTree,
     path: str | os.PathLike[str],
     *,
-    seed: int | None = None,
+    label: str | None = None,
+    arm: str | None = None,
+    run_seed: int | None = None,
     generator: Generator | None = None,
 ) -> Path:
-    """Write the selected class token of one seed as a safetensors file.
+    """Write the class token that one search of a result selected, as a safetensors file.
 
-    It holds one vector a text encoder, in that encoder's own space, and where it came from in its
-    metadata. ``pipe.load_textual_inversion(path, token="<mine>")`` reads that of Stable Diffusion
-    1 and 2; with Stable Diffusion XL give it ``load_file(path)["clip_l"]``, and ``["clip_g"]``
-    with ``text_encoder=pipe.text_encoder_2, tokenizer=pipe.tokenizer_2``.
+    It holds one vector per text encoder, in that encoder's own space, and where it came from in
+    its metadata. ``pipe.load_textual_inversion(path, token="<mine>")`` reads that of Stable
+    Diffusion 1 and 2; with Stable Diffusion XL give it ``load_file(path)["clip_l"]``, and
+    ``["clip_g"]`` with ``text_encoder=pipe.text_encoder_2, tokenizer=pipe.tokenizer_2``.
 
     Parameters
     ----------
     tree
-        A valid result.
+        A result of `inversion_kit.invert` or `inversion_kit.audit`.
     path
         File to write, ending in ``.safetensors``.
-    seed
-        Which run; the first by default.
+    label, arm, run_seed
+        Whose token, as in `selected_token`: a label is needed where the result has several.
     generator
         The result's generator; needed where that has several text encoders and the result does
         not say what each sees.
 
+    Returns
+    -------
+    Path
+        The file.
+
     Raises
     ------
     InputError
-        The ending is another, there is no such seed, or the generator is another one.
+        The ending is another, there is no such label, arm or seed, or the generator is another.
+    SchemaError
+        The tree is no valid result.
     StoreError
         The file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from inversion_kit.testing import synthetic
+    >>> file = Path(tempfile.mkdtemp()) / "sky.safetensors"
+    >>> save_token(synthetic(), file, label="sky").name
+    'sky.safetensors'
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    schema.validate(tree)
     target = Path(path)
     if target.suffix != ".safetensors":
         raise InputError(f"path={str(target)!r}: must end in .safetensors")
-    seed, vector = selected_token(tree, seed=seed)
+    chosen = selected_token(tree, label=label, arm=arm, run_seed=run_seed)
     if generator is not None and generator.hash != tree.attrs["generator_hash"]:
         raise InputError(
             f"generator: {generator.name!r} has other weights than {tree.attrs['generator']!r}, "
             "which this result is from"
         )
-    layout: Sequence[Part] = [Part(KEY, vector.shape[1])]
-    if generator is not None:
-        layout = generator.layout
-    elif LAYOUT in tree.attrs:
-        layout = _layout(tree.attrs[LAYOUT])
-    data = {key: piece.contiguous() for key, piece in split(vector, layout).items()}
+    kept = json.loads(tree.attrs["settings"]).get(LAYOUT)
+    layout = _layout(generator, kept, "tree") or [Part(KEY, chosen.vector.shape[1])]
+    data = {key: piece.contiguous() for key, piece in split(chosen.vector, layout).items()}
     provenance = {name: str(tree.attrs[name]) for name in _PROVENANCE}
-    provenance |= {"seed": str(seed), LAYOUT: layout_json(layout)}
+    provenance |= {"label": chosen.label, "arm": chosen.arm, "seed": str(chosen.run_seed)}
+    provenance[LAYOUT] = layout_json(layout)
     try:
         save_file(data, target, provenance)
     except (OSError, SafetensorError) as error:
@@ -127,17 +176,29 @@ def load_token(path: str | os.PathLike[str], *, generator: Generator | None = No
     Parameters
     ----------
     path
-        A safetensors file with one vector, or with one a text encoder.
+        A safetensors file with one vector, or with one per text encoder.
     generator
         Where the token is to be used; needed for a file of several text encoders that another
         tool wrote.
 
+    Returns
+    -------
+    Tensor
+        Float32 ``(1, embed)``, as `ClassToken` takes it.
+
     Raises
     ------
     StoreError
-        The file is missing, too large, malformed, or holds something else.
-    InputError
-        The token does not fit the generator.
+        The file is missing, too large (over 64 MiB), malformed, does not fit the generator, or
+        holds something else.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from inversion_kit.testing import synthetic
+    >>> file = save_token(synthetic(), f"{tempfile.mkdtemp()}/sky.safetensors", label="sky")
+    >>> load_token(file).shape[0]
+    1
     """
     from safetensors import SafetensorError, safe_open
 
@@ -160,32 +221,31 @@ def load_token(path: str | os.PathLike[str], *, generator: Generator | None = No
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"{name} is not a readable token file: {error}") from error
-    found = ", ".join(f"{key} {tuple(tensor.shape)}" for key, tensor in data.items()) or "nothing"
-    if generator is not None:
-        layout: Sequence[Part] = generator.layout
-    elif kept is not None:
-        layout = _layout(kept, name)
-    elif set(data) == {KEY}:
+    holds = ", ".join(f"{key} {tuple(tensor.shape)}" for key, tensor in data.items()) or "nothing"
+    layout = _layout(generator, kept, name)
+    if layout is None:
+        if set(data) != {KEY}:
+            raise StoreError(
+                f"{name}: expected one tensor {KEY!r} of (1, embed), it holds {holds}; for a token "
+                "of several text encoders give generator="
+            )
         layout = [Part(KEY, data[KEY].shape[-1] if data[KEY].ndim else 0)]
-    else:
-        raise StoreError(
-            f"{name}: expected one tensor {KEY!r} of (1, embed), found {found}; for a token of "
-            "several text encoders give generator="
-        )
-    for part in layout:
-        if part.key in data and data[part.key].shape == (part.width,):
-            data[part.key] = data[part.key][None]
-    if {key: tuple(tensor.shape) for key, tensor in data.items()} != {
-        part.key: (1, part.width) for part in layout
-    }:
-        expected = ", ".join(f"{part.key} {(1, part.width)}" for part in layout)
-        raise StoreError(f"{name}: expected {expected}, found {found}")
+    wanted = {part.key: (1, part.width) for part in layout}
+    data = {key: t[None] if (1, *t.shape) == wanted.get(key) else t for key, t in data.items()}
+    if {key: tuple(tensor.shape) for key, tensor in data.items()} != wanted:
+        expected = ", ".join(f"{key} {shape}" for key, shape in wanted.items())
+        raise StoreError(f"{name}: expected {expected}, it holds {holds}")
     if not all(t.is_floating_point() and t.isfinite().all() for t in data.values()):
         raise StoreError(f"{name}: holds values that are not finite numbers")
     return join({key: tensor.float() for key, tensor in data.items()}, layout)
 
 
-def _layout(text: str, name: str = "tree") -> list[Part]:
+def _layout(generator: Generator | None, text: str | None, name: str) -> Sequence[Part] | None:
+    """The generator's layout, else the one that a result or a file keeps."""
+    if generator is not None:
+        return generator.layout
+    if text is None:
+        return None
     try:
         parts = [Part(str(key), int(width), float(scale)) for key, width, scale in json.loads(text)]
     except (ValueError, TypeError) as error:

@@ -18,8 +18,10 @@ import typer
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from inversion_kit.classifiers.base import Classifier, as_classifier
-from inversion_kit.generators.base import Generator, as_generator
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.convert import as_classifier
+from inversion_kit.generators.base import Generator
+from inversion_kit.generators.convert import as_generator
 from inversion_kit.pocket import photos
 from inversion_kit.pocket.classify import SHORTCUT, VICTIM, stamp
 from inversion_kit.pocket.signs import COARSE, NAMES

@@ -1,4 +1,4 @@
-"""Many small pictures in one WebP sheet."""
+"""Many small pictures in one sheet, cut out again by the page's style."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from inversion_kit.errors import InputError
-from inversion_kit.pictures import data_address, image_of
+from inversion_kit.pictures import SMALL, data_address, image_of
 
 _MOST = 16383
 """The longest side of a WebP picture."""
@@ -29,7 +29,7 @@ def sheet(
     pixels
         Side of a cell.
     quality
-        Of WebP, 0 to 100.
+        Of WebP, 1 to 100; 0 for without loss.
 
     Raises
     ------
@@ -53,12 +53,33 @@ def sheet(
         for x, picture in enumerate(row):
             if picture is not None:
                 whole.paste(_fitted(picture, pixels), (x * pixels, y * pixels))
+    if not quality:
+        return data_address(whole, "WEBP", lossless=True, quality=30, method=2)
     return data_address(whole, "WEBP", quality=quality, method=4)
+
+
+def positions(columns: int, rows: int, pixels: int) -> str:
+    """CSS that shows cell ``c`` of row ``r`` of a sheet in an element of class ``p c{c} r{r}``.
+
+    Examples
+    --------
+    >>> positions(2, 1, 128).splitlines()[:2]
+    ['.p{background-size:200% 100%}', '.c0{background-position-x:0.0000%}']
+    """
+    lines = [f".p{{background-size:{columns * 100}% {rows * 100}%}}"]
+    for name, axis, n in (("c", "x", columns), ("r", "y", rows)):
+        lines += [
+            f".{name}{i}{{background-position-{axis}:{100 * i / max(n - 1, 1):.4f}%}}"
+            for i in range(n)
+        ]
+    if pixels <= SMALL:
+        lines.append(".p{image-rendering:pixelated}")
+    return "\n".join(lines)
 
 
 def _fitted(picture: np.ndarray, pixels: int) -> Image.Image:
     image = image_of(picture)
     if image.size == (pixels, pixels):
         return image
-    how = Image.Resampling.LANCZOS if max(image.size) > pixels else Image.Resampling.NEAREST
-    return image.resize((pixels, pixels), how)
+    larger = max(image.size) > pixels
+    return image.resize((pixels, pixels), Image.Resampling[("NEAREST", "LANCZOS")[larger]])

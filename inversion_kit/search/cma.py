@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,9 +23,12 @@ from inversion_kit.errors import InputError
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import ClassToken
 from inversion_kit.generators.memory import MicroBatch
-from inversion_kit.search.optimise import TRAIN, VALIDATE, Step, noise_seeds, sample
+from inversion_kit.generators.sample import sample
+from inversion_kit.search.history import History, Step
 from inversion_kit.search.probe import candidates, probe
-from inversion_kit.search.search import NEUTRAL, Found, Plan, looker, thumbnails
+from inversion_kit.search.search import IMPROVED, Watch, checker, first_start, thumbnails
+from inversion_kit.seeds import TRAIN, VALIDATE, noise_seeds
+from inversion_kit.settings import Settings
 
 POPULATION = 12
 """Tokens that a generation tries, all on the same noise."""
@@ -39,7 +42,7 @@ _SPREAD, _WIDEST = 2.0, 4
 
 
 def least_queries(batch: int, validation: int) -> int:
-    """Queries of the shortest search: a look, one generation and another look.
+    """Queries of the shortest search: a check, one generation and another check.
 
     Examples
     --------
@@ -57,7 +60,7 @@ def directions(generator: Generator, words: Sequence[str] = ()) -> Tensor:
 
     Examples
     --------
-    >>> from inversion_kit.generators.base import as_generator
+    >>> from inversion_kit.generators.convert import as_generator
     >>> directions(as_generator("pocket"), ["stop", "red"]).shape
     torch.Size([24, 128])
     """
@@ -71,13 +74,13 @@ def directions(generator: Generator, words: Sequence[str] = ()) -> Tensor:
     wanted = torch.stack([*towards, *principal[:DIRECTIONS]])
     basis, triangle = torch.linalg.qr(torch.nn.functional.normalize(wanted, dim=1).T)
     new = triangle.diagonal().abs() > 1e-6  # the others lie in the span of those before
-    found = basis.T[: len(new)][new][:DIRECTIONS].float()
-    if len(found) < 2:
+    directions = basis.T[: len(new)][new][:DIRECTIONS].float()
+    if len(directions) < 2:
         raise InputError(
             f"generator: the vocabulary of {generator.name!r} has {len(ids)} words, too few for a "
             "search in its directions; use another pipeline"
         )
-    return found
+    return directions
 
 
 def evolve(
@@ -105,17 +108,26 @@ def evolve(
 
     Parameters
     ----------
+    target
+        Class index.
+    prompts
+        With the placeholder, taken in turn over the images.
     start
-        Vector ``(embed,)`` in the middle of the first generation.
+        Float ``(embed,)``: the middle of the first generation.
     basis
-        Directions ``(direction, embed)`` that are searched, orthonormal.
+        Float ``(direction, embed)``: directions that are searched, orthonormal.
     batch
-        Images of each token.
+        Images of each token, at least 1.
     spread
-        Mean distance of the first generation from its middle, in units of the generator's mean
-        word-embedding norm.
+        Above 0: mean distance of the first generation from its middle, in units of the generator's
+        mean word-embedding norm.
     past
         Steps that the same call gave before: they are given again from what they recorded.
+
+    Yields
+    ------
+    Step
+        ``token`` is float ``(1, embed)``, ``losses`` float ``(token,)`` and ``gradient_norm`` NaN.
 
     References
     ----------
@@ -201,89 +213,97 @@ def search_cma(
     generator: Generator,
     target: int,
     prompts: Sequence[str],
-    plan: Plan,
+    settings: Settings,
     *,
     seed: int,
-    watch: Callable[[Found], None] = lambda found: None,
-    past: Found | None = None,
-) -> Found:
+    watch: Watch = lambda history: None,
+    past: History | None = None,
+) -> History:
     """Search one seed's token by scores alone; arguments and result as of `search.search`.
 
-    The neutral start and the vocabulary probe's best words are looked at on held-out noise. From
-    the best of them on the distribution of tokens evolves, and from the next where checks do not
-    improve; after the last start the first has its turn again, with a wider distribution. It ends
-    where a check reaches ``stop_at``, or with the queries or steps.
+    ``settings.queries`` are those of the search alone. The neutral start and the vocabulary probe's
+    best words are checked on held-out noise. From the best of them on the distribution of tokens
+    evolves, and from the next where checks do not improve; after the last start the first has its
+    turn again, with a wider distribution. It ends where a check reaches ``stop_at``, or with the
+    queries or steps.
     """
-    held_out = noise_seeds(seed, VALIDATE, 0, plan.validation)
-    found = Found(seed, held_out, probe=None if past is None else past.probe)
-    fitting = MicroBatch(plan.batch, of=classifier, doing="queries")
-    generation = POPULATION * plan.batch
-    look = looker(
-        classifier, generator, target, prompts, plan, found, past=past, watch=watch
-    )  # fmt: skip
+    held_out = noise_seeds(seed, VALIDATE, 0, settings.validation)
+    history = History(seed, held_out, probe=None if past is None else past.probe)
+    asked = (classifier, generator, target, prompts)
+    generation = POPULATION * settings.batch
+    checked = checker(*asked, settings, history, past=past, watch=watch)
+    micro_batch = MicroBatch(settings.batch, of=classifier, doing="queries")
+
+    def left() -> int:
+        return (settings.queries or 0) - history.spent
 
     def enough() -> bool:
-        """Whether the search ends before another generation and the look after it."""
-        least = generation + plan.validation
-        return len(found.steps) >= plan.steps or plan.queries - found.spent < least
+        """Whether the search ends before another generation and the check after it."""
+        return len(history.steps) >= settings.steps or left() < generation + settings.validation
 
-    first = plan.start or NEUTRAL
-    begun = {first: generator.neutral_vector() if plan.start is None else
-             generator.vector_of(plan.start)}  # fmt: skip
-    scores = {first: look(begun[first], first)}
-    if scores[first] >= plan.goal or plan.steps == 0:
-        return found
-    words: Sequence[str] = ()
-    if plan.start is None and plan.restarts:
-        left = plan.queries - found.spent
-        most = min(left // 3, left - generation - plan.validation)
-        shortlist = min(_SHORTLIST, most // (2 * _NOISES))
-        if shortlist > 0:
-            if found.probe is None:
-                limit = min(_MOST_PROBED, most - shortlist * _NOISES)
-                name = classifier.labels[target]
-                likely = candidates(generator, name, seed=seed, limit=limit)[:limit]
-                found.probe = probe(
-                    classifier, generator, target, prompts, likely, seed=seed,
-                    shortlist=shortlist, noises=_NOISES,
-                )  # fmt: skip
-            words = found.probe.words
-            asked = len(words) + _NOISES * min(shortlist, len(words))
-            found.book("probe", asked, float(np.exp(found.probe.log_probability[0])))
-    for word in words[: plan.restarts]:
-        if plan.queries - found.spent < plan.validation + generation:
+    first, vector = first_start(generator, settings)
+    begun, scores = {first: vector}, {first: checked(vector, first)}
+    if scores[first] >= settings.goal or settings.steps == 0:
+        return history
+    words = _probed(*asked, settings, history, left() - generation - settings.validation)
+    for word in words[: settings.restarts]:
+        if left() < settings.validation + generation:
             break
         begun[word] = generator.vector_of(word)
-        scores[word] = look(begun[word], word)
-        if scores[word] >= plan.goal:
-            return found
+        scores[word] = checked(begun[word], word)
+        if scores[word] >= settings.goal:
+            return history
     basis = directions(generator, words[:_WORDS])
     order = sorted(begun, key=lambda name: -scores[name])
     for attempt in itertools.count():
         if enough():
             break
         start = order[attempt % len(order)]
-        vector, best, stale = begun[start], scores[start], 0
+        best, stale, before = scores[start], 0, len(history.steps)
         wider = min(2 ** (attempt // len(order)), _WIDEST)
-        before = len(found.steps)
-        for taken in evolve(
-            classifier, generator, target, prompts, start=vector, start_name=start, basis=basis,
-            seed=seed, first_step=before, batch=plan.batch, spread=plan.lr * _SPREAD * wider,
-            objective=plan.objective, past=() if past is None else past.steps[before:],
-            micro_batch=fitting,
+        for step in evolve(
+            *asked, start=begun[start], start_name=start, basis=basis, seed=seed,
+            first_step=before, batch=settings.batch, spread=settings.lr * _SPREAD * wider,
+            objective=settings.objective, past=() if past is None else past.steps[before:],
+            micro_batch=micro_batch,
         ):  # fmt: skip
-            kept = len(taken.images) and taken.images.dtype == torch.uint8
-            found.steps.append(taken if kept else replace(taken, images=thumbnails(taken.images)))
-            found.book("generation", generation, float(taken.probability[:, target].mean()))
-            watch(found)
-            if enough() or (len(found.steps) - before) % plan.check_every == 0:
-                score = look(taken.token[0], start)
-                if score >= plan.goal:
-                    return found
-                stale = 0 if score > best + 0.05 else stale + 1
+            kept = len(step.images) and step.images.dtype == torch.uint8
+            history.steps.append(step if kept else replace(step, images=thumbnails(step.images)))
+            history.book("generation", generation, float(step.probability[:, target].mean()))
+            watch(history)
+            if enough() or (len(history.steps) - before) % settings.check_every == 0:
+                score = checked(step.token[0], start)
+                if score >= settings.goal:
+                    return history
+                stale = 0 if score > best + IMPROVED else stale + 1
                 best = max(best, score)
             if enough():
-                return found
-            if stale >= plan.patience:
+                return history
+            if stale >= settings.patience:
                 break
-    return found
+    return history
+
+
+def _probed(
+    classifier: Classifier, generator: Generator, target: int, prompts: Sequence[str],
+    settings: Settings, history: History, spare: int,
+) -> Sequence[str]:  # fmt: skip
+    """The vocabulary probe's words, best first, for a third of the queries; none where too few."""
+    if settings.start is not None or not settings.restarts:
+        return ()
+    most = min(((settings.queries or 0) - history.spent) // 3, spare)
+    shortlist = min(_SHORTLIST, most // (2 * _NOISES))
+    if shortlist <= 0:
+        return ()
+    if history.probe is None:
+        limit = min(_MOST_PROBED, most - shortlist * _NOISES)
+        name = classifier.labels[target]
+        likely = candidates(generator, name, seed=history.seed, limit=limit)[:limit]
+        history.probe = probe(
+            classifier, generator, target, prompts, likely, seed=history.seed,
+            objective=settings.objective, shortlist=shortlist, noises=_NOISES,
+        )  # fmt: skip
+    words = history.probe.words
+    asked = len(words) + _NOISES * min(shortlist, len(words))
+    history.book("probe", asked, float(np.exp(history.probe.log_probability[0])))
+    return words

@@ -1,10 +1,9 @@
-"""From what a search found to xarray: one dataset a group, as `schema.UNIT` has it."""
+"""From what a search saw to xarray: one dataset a group, as `schema.UNIT` has it."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,13 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from inversion_kit import schema
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.memory import MicroBatch
-from inversion_kit.search.search import Entry, Found
+from inversion_kit.search.history import History, Query
 
 WORDS = 10
-"""Nearest words and probed words kept of a unit."""
+"""Nearest words and probed words that are kept of a unit."""
 _PIXELS = ("y", "x", "channel")
 
 
@@ -30,9 +28,9 @@ def to_bytes(images: Tensor) -> np.ndarray:
     return images.permute(0, 2, 3, 1).cpu().numpy()
 
 
-def trajectory(found: Found, classes: Sequence[str]) -> xr.Dataset:
+def trajectory(history: History, classes: Sequence[str]) -> xr.Dataset:
     """Every update: loss, gradient norm, softmax, images, prompts and noise."""
-    steps = found.steps
+    steps = history.steps
     batch = len(steps[0].seeds) if steps else 0
     image = [to_bytes(s.images) for s in steps]
     return xr.Dataset(
@@ -57,36 +55,36 @@ def trajectory(found: Found, classes: Sequence[str]) -> xr.Dataset:
     )  # fmt: skip
 
 
-def validation(found: Found, classes: Sequence[str]) -> xr.Dataset:
+def validation(history: History, classes: Sequence[str]) -> xr.Dataset:
     """Every check on held-out noise."""
-    looks = found.looks
-    losses = np.array([look.check.loss for look in looks], np.float32)
+    checks = history.checks
+    losses = np.array([check.loss for check in checks], np.float32)
     own = {} if np.isnan(losses).all() else {"objective": ("check", losses)}
     return xr.Dataset(
         {
             **own,
-            "step": ("check", np.array([look.step for look in looks], np.int64)),
-            "start": ("check", np.array([look.start for look in looks], dtype=str)),
+            "step": ("check", np.array([check.step for check in checks], np.int64)),
+            "start": ("check", np.array([check.start for check in checks], dtype=str)),
             "probability": (
                 ("check", "sample", "class"),
-                np.stack([look.check.probability.cpu().numpy() for look in looks]),
+                np.stack([check.probability.cpu().numpy() for check in checks]),
             ),
             "image": (
                 ("check", "sample", *_PIXELS),
-                np.stack([to_bytes(look.check.images) for look in looks]),
+                np.stack([to_bytes(check.images) for check in checks]),
             ),
-            "noise_seed": ("sample", np.array(found.held_out, np.int64)),
+            "noise_seed": ("sample", np.array(history.held_out, np.int64)),
         },
         {
-            "check": np.arange(len(looks)), "sample": np.arange(len(found.held_out)),
+            "check": np.arange(len(checks)), "sample": np.arange(len(history.held_out)),
             "class": list(classes),
         },
     )  # fmt: skip
 
 
-def token(found: Found, generator: Generator) -> xr.Dataset:
+def token(history: History, generator: Generator) -> xr.Dataset:
     """The token at every check, the selected one, and the words nearest to that."""
-    chosen = found.looks[found.selected].check.token
+    chosen = history.token
     table = generator.embedding.weight[list(generator.vocabulary.values())].detach().float()
     names = list(generator.vocabulary)
     width = table.shape[1]  # of several text encoders, words are compared in the first
@@ -96,20 +94,20 @@ def token(found: Found, generator: Generator) -> xr.Dataset:
         {
             "embedding": (
                 ("check", "vector", "embed"),
-                np.stack([look.check.token.cpu().numpy() for look in found.looks]),
+                np.stack([check.token.cpu().numpy() for check in history.checks]),
             ),
-            "selected": ((), np.int64(found.selected)),
+            "selected": ((), np.int64(history.selected)),
             "nearest_word": ("rank", np.array([names[k] for k in top.indices], dtype=str)),
             "nearest_cosine": ("rank", top.values.cpu().numpy().astype(np.float32)),
         },
-        {"check": np.arange(len(found.looks))},
+        {"check": np.arange(len(history.checks))},
     )
 
 
-def probe(found: Found, *, most: int | None = WORDS) -> xr.Dataset:
+def probe(history: History) -> xr.Dataset:
     """The words that the vocabulary probe liked best, best first; empty where it was not asked."""
-    words = found.probe.words[:most] if found.probe else ()
-    value = found.probe.log_probability[:most] if found.probe else np.empty(0)
+    words = history.probe.words[:WORDS] if history.probe else ()
+    value = history.probe.log_probability[:WORDS] if history.probe else np.empty(0)
     return xr.Dataset(
         {
             "word": ("rank", np.array(words, dtype=str)),
@@ -118,31 +116,35 @@ def probe(found: Found, *, most: int | None = WORDS) -> xr.Dataset:
     )
 
 
-def ledger(found: Found, *, identity: int, samples: int) -> xr.Dataset:
-    """What every query of a search without a gradient was spent on.
+def ledger(history: History | None, *, identity: int, samples: int) -> xr.Dataset:
+    """What every query of a unit was spent on.
 
     Parameters
     ----------
+    history
+        Of its search; None without one.
     identity
         Queries for the classifier's hash, before the search.
     samples
-        Queries for the final images, after it.
+        Queries for the final images, after it; 0 where there are none.
     """
-    best = max(look.score for look in found.looks)
-    entries = [Entry(e.kind, e.step, e.queries + identity, e.score, e.best) for e in found.ledger]
-    if identity:
-        entries.insert(0, Entry("identity", 0, identity, math.nan, math.nan))
-    total = entries[-1].queries + samples
-    entries.append(Entry("samples", len(found.steps), total, math.nan, best))
+    lines = [Query("identity", 0, 0, math.nan, math.nan)] if identity else []
+    lines += history.ledger if history else []
+    queries = [line.queries + identity for line in lines]
+    if samples:
+        best = max(check.score for check in history.checks) if history else math.nan
+        step = len(history.steps) if history else 0
+        queries.append((queries[-1] if queries else 0) + samples)
+        lines.append(Query("samples", step, 0, math.nan, best))
     return xr.Dataset(
         {
-            "kind": ("entry", np.array([e.kind for e in entries], dtype=str)),
-            "step": ("entry", np.array([e.step for e in entries], np.int64)),
-            "queries": ("entry", np.array([e.queries for e in entries], np.int64)),
-            "score": ("entry", np.array([e.score for e in entries], np.float32)),
-            "best": ("entry", np.array([e.best for e in entries], np.float32)),
+            "kind": ("entry", np.array([line.kind for line in lines], dtype=str)),
+            "step": ("entry", np.array([line.step for line in lines], np.int64)),
+            "queries": ("entry", np.array(queries, np.int64)),
+            "score": ("entry", np.array([line.score for line in lines], np.float32)),
+            "best": ("entry", np.array([line.best for line in lines], np.float32)),
         },
-        {"entry": np.arange(len(entries))},
+        {"entry": np.arange(len(lines))},
     )
 
 
@@ -178,52 +180,6 @@ def probability(classifier: Classifier, images: Tensor, *, batch: int = 64) -> n
         len(images), lambda part: classifier.probability(classifier.logits(images[part]))
     )
     return torch.cat(parts).float().cpu().numpy()
-
-
-def along(dim: str, values: Sequence[Hashable], parts: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Put datasets of one group side by side along a new first dimension.
-
-    A shorter one is filled up at its end with what `inversion_kit.schema.FILL` has for its kind.
-
-    Examples
-    --------
-    >>> a = xr.Dataset({"loss": ("step", np.ones(2, "f4"))}, {"step": [0, 1]})
-    >>> both = along("seed", [0, 1], [a, a.isel(step=[0])])
-    >>> both["loss"].values
-    array([[ 1.,  1.],
-           [ 1., nan]], dtype=float32)
-    """
-    data: dict[str, Any] = {}
-    coords = [c for c in parts[0].variables if parts[0][c].dims == (c,)]
-    for name in parts[0].variables:
-        if name in coords or not all(name in part.variables for part in parts):
-            continue
-        arrays = [part[name].values for part in parts]
-        text = arrays[0].dtype.kind in "OUT"
-        longest = [max(a.shape[i] for a in arrays) for i in range(arrays[0].ndim)]
-        fill = schema.FILL["str" if text else arrays[0].dtype.str[1:]]
-        whole = np.full((len(parts), *longest), fill, object if text else arrays[0].dtype)
-        for i, array in enumerate(arrays):
-            at: Any = (i, *(slice(n) for n in array.shape))
-            whole[at] = array
-        data[str(name)] = ((dim, *parts[0][name].dims), whole.astype(str) if text else whole)
-    most = {str(c): max((part[c].values for part in parts), key=len) for c in coords}
-    return xr.Dataset(data, {dim: list(values), **most})
-
-
-def versions() -> dict[str, str]:
-    """Versions of the libraries that a result depends on."""
-    names = (
-        "inversion-kit", "torch", "diffusers", "transformers", "timm", "cmaes", "xarray", "zarr",
-        "numpy",
-    )  # fmt: skip
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
 
 
 def _stack(rows: Sequence[np.ndarray], shape: tuple[int, ...], kind: str) -> np.ndarray:

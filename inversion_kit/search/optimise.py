@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,57 +15,9 @@ from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import ClassToken
 from inversion_kit.generators.gradients import GradientPolicy
 from inversion_kit.generators.memory import MicroBatch
-
-TRAIN, VALIDATE, TEST, PROBE = 1, 2, 3, 4
-"""Streams of noise: training, stopping and selecting, reporting, probing. They never meet."""
-
-
-def noise_seeds(seed: int, stream: int, step: int, n: int) -> list[int]:
-    """``n`` integer seeds of one step of one stream: fresh for every step, the same every run.
-
-    Examples
-    --------
-    >>> noise_seeds(0, TRAIN, 0, 2) == noise_seeds(0, TRAIN, 0, 2)
-    True
-    >>> set(noise_seeds(0, TRAIN, 0, 8)) & set(noise_seeds(0, TRAIN, 1, 8))
-    set()
-    """
-    state = np.random.SeedSequence([seed, stream, step]).generate_state(n, np.uint64)
-    return [int(s >> np.uint64(1)) for s in state]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One optimiser update: the images and scores that drove it, and the token after it.
-
-    ``optimizer`` is Adam's state after it, to go on from. Of a generation of `cma.evolve`: images
-    and scores of its best token, the middle of the tokens after it, and the ``losses`` of all.
-    """
-
-    step: int
-    start: str
-    loss: float
-    gradient_norm: float
-    token: Tensor
-    images: Tensor
-    probability: Tensor
-    prompts: tuple[str, ...]
-    seeds: tuple[int, ...]
-    optimizer: dict[str, Tensor] = field(default_factory=dict, repr=False)
-    losses: Tensor = field(default_factory=lambda: torch.empty(0), repr=False)
-
-
-@dataclass(frozen=True)
-class Check:
-    """The token on held-out noise: images ``(n, 3, y, x)``, softmax ``(n, class)``.
-
-    ``loss`` is the mean of an objective of the user's own, where there is one.
-    """
-
-    token: Tensor
-    images: Tensor
-    probability: Tensor
-    loss: float = math.nan
+from inversion_kit.generators.sample import sample
+from inversion_kit.search.history import Check, Step
+from inversion_kit.seeds import TRAIN, noise_seeds
 
 
 def optimise(
@@ -187,53 +137,55 @@ def check(
     prompts: Sequence[str],
     seeds: Sequence[int],
     *,
-    batch: int = 32,
-    num_inference_steps: int | None = None,
+    target: int,
+    step: int = 0,
+    start: str = "",
     objective: objectives.Objective | None = None,
-    target: int = 0,
+    batch: int = 32,
 ) -> Check:
     """Sample a token on given noise and let the classifier score it, without a gradient.
 
-    An ``objective`` is worked out for the class ``target``.
+    Parameters
+    ----------
+    vector
+        Float ``(embed,)`` or ``(vector, embed)``.
+    prompts
+        With the placeholder, taken in turn over the seeds.
+    seeds
+        ``n`` noise seeds.
+    target
+        Class index.
+    step, start
+        What the check says of itself.
+    objective
+        One of the user's own, whose mean is worked out too.
+    batch
+        Images at once, at most.
+
+    Returns
+    -------
+    Check
+        Its images are float ``(n, 3, y, x)`` in [0, 1].
     """
     token = ClassToken(vector)
     asked = [prompts[i % len(prompts)] for i in range(len(seeds))]
-    images = sample(
-        generator, asked, seeds=seeds, token=token, batch=batch,
-        num_inference_steps=num_inference_steps,
-    )  # fmt: skip
-    losses: list[Tensor] = []
+    images = sample(generator, asked, seeds=seeds, token=token, batch=batch)
 
-    def score(part: slice) -> Tensor:
+    def score(part: slice) -> tuple[Tensor, Tensor]:
         logits = classifier.logits(images[part])
-        if objective is not None:
-            wanted = torch.full((len(logits),), target, device=logits.device)
-            losses.append(objectives.bind(objective, images[part])(logits, wanted))
-        return classifier.probability(logits)
+        wanted = torch.full((len(logits),), target, device=logits.device)
+        loss = (
+            logits.new_full((len(logits),), math.nan)
+            if objective is None
+            else objectives.bind(objective, images[part])(logits, wanted)
+        )
+        return classifier.probability(logits), loss
 
-    scores = MicroBatch(batch, of=classifier, doing="scores").parts(len(images), score)
-    loss = float(torch.cat(losses).double().mean()) if losses else math.nan
-    return Check(token.vector.detach(), images, torch.cat(scores), loss)
-
-
-@torch.no_grad()
-def sample(
-    generator: Generator,
-    prompts: Sequence[str],
-    *,
-    seeds: Sequence[int],
-    token: ClassToken | None = None,
-    batch: int = 32,
-    num_inference_steps: int | None = None,
-) -> Tensor:
-    """Images ``(n, 3, y, x)`` without a gradient, at most ``batch`` at once and as many as fit."""
-    parts = MicroBatch(batch, of=generator, doing="images").parts(
-        len(seeds),
-        lambda part: generator.images(
-            prompts[part],
-            seeds=seeds[part],
-            token=token,
-            num_inference_steps=num_inference_steps,
-        ),
+    scores, losses = zip(
+        *MicroBatch(batch, of=classifier, doing="scores").parts(len(images), score), strict=True
     )
-    return torch.cat(parts)
+    probability = torch.cat(scores)
+    return Check(
+        step, start, token.vector.detach(), images, probability,
+        score=float(probability[:, target].mean()), loss=float(torch.cat(losses).double().mean()),
+    )  # fmt: skip

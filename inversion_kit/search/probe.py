@@ -6,33 +6,27 @@ needs no gradient. Its images depend on the generator alone and are kept for the
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from inversion_kit import objectives
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.generators.memory import MicroBatch
-from inversion_kit.search.optimise import PROBE, noise_seeds
+from inversion_kit.generators.sample import sample
+from inversion_kit.search.history import Probe
+from inversion_kit.seeds import PROBE, noise_seeds
 
 _MOST = 2**26
 """Bytes of images kept of a generator; those used last stay, one set always."""
-_images: weakref.WeakKeyDictionary[Generator, dict[tuple[object, ...], Tensor]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Words, best first, and the mean log-probability of the label over shared noise."""
-
-    words: tuple[str, ...]
-    log_probability: np.ndarray
+_images: weakref.WeakKeyDictionary[Generator, dict[str, Tensor]] = weakref.WeakKeyDictionary()
+"""Images of a generator by all that makes them: results are the same with them and without."""
 
 
 @torch.no_grad()
@@ -44,6 +38,7 @@ def probe(
     words: Sequence[str],
     *,
     seed: int,
+    objective: objectives.Objective | None = None,
     shortlist: int = 24,
     noises: int = 3,
     num_inference_steps: int = 4,
@@ -51,18 +46,25 @@ def probe(
     """Score every word in the token's place on the same noises.
 
     All words get one noise and few denoising steps; the best ``shortlist`` of them get
-    ``noises`` more at the generator's own number of steps, and their mean over those alone.
+    ``noises`` more at the generator's own number of steps, and their mean over those alone. Words
+    are ranked by what the search optimises.
 
     Parameters
     ----------
+    target
+        Class index.
+    prompts
+        With the placeholder, taken in turn over the words.
     words
         Candidates.
+    objective
+        One of the user's own; None is the default of the classifier's head.
     shortlist
-        Words looked at a second time.
+        Words that are tried a second time.
     noises
-        Start noises of the second look, shared by all words.
+        Start noises of the second try, shared by all words.
     num_inference_steps
-        Denoising steps of the first look.
+        Denoising steps of the first try.
 
     Returns
     -------
@@ -71,23 +73,31 @@ def probe(
     """
     first = noise_seeds(seed, PROBE, 0, 1)
     second = noise_seeds(seed, PROBE, 1, noises)
-    glance = _scores(
-        classifier, generator, target, prompts, words, first, num_inference_steps
-    )  # fmt: skip
-    order = np.argsort(-glance, kind="stable")
-    kept, rest = np.sort(order[:shortlist]), order[shortlist:]
-    look = _scores(classifier, generator, target, prompts, [words[i] for i in kept], second, None)
-    kept = kept[np.argsort(-look, kind="stable")]
-    value = np.concatenate([-np.sort(-look, kind="stable"), glance[rest]])
-    return Probe(tuple(words[i] for i in (*kept, *rest)), value.astype(np.float32))
+
+    def ranked(
+        chosen: list[str], seeds: list[int], steps: int | None
+    ) -> tuple[list[str], np.ndarray]:
+        images = _painted(generator, prompts, chosen, seeds, steps)
+        loss, log_probability = _scores(classifier, target, images, len(seeds), objective)
+        order = np.argsort(loss, kind="stable")
+        return [chosen[i] for i in order], log_probability[order]
+
+    order, value = ranked(list(words), first, num_inference_steps)
+    kept = [word for word in words if word in set(order[:shortlist])]
+    best, again = ranked(kept, second, None)
+    whole = np.concatenate([again, value[shortlist:]]).astype(np.float32)
+    return Probe((*best, *order[shortlist:]), whole)
 
 
-def _scores(
-    classifier: Classifier, generator: Generator, target: int, prompts: Sequence[str],
-    words: Sequence[str], seeds: Sequence[int], steps: int | None, batch: int = 48,
-) -> np.ndarray:  # fmt: skip
-    """Mean log-probability of the target over the seeds, ``(word,)``."""
-    key = (tuple(prompts), tuple(words), tuple(seeds), steps)
+def _painted(
+    generator: Generator, prompts: Sequence[str], words: Sequence[str], seeds: Sequence[int],
+    steps: int | None, batch: int = 48,
+) -> Tensor:  # fmt: skip
+    """uint8 images of all words on all seeds, those of a word beside each other."""
+    key = json.dumps([
+        list(prompts), list(words), list(seeds), steps, generator.num_inference_steps,
+        generator.guidance_scale, generator.sampler_facts(),
+    ])  # fmt: skip
     kept = _images.setdefault(generator, {})
     if key not in kept:
         asked = [
@@ -95,22 +105,33 @@ def _scores(
             for word in words
             for i in range(len(seeds))
         ]
-        noise = [*seeds] * len(words)
-        parts = MicroBatch(batch, of=generator, doing="images").parts(
-            len(asked),
-            lambda part: generator.images(
-                asked[part], seeds=noise[part], num_inference_steps=steps
-            ).mul(255).round().to(torch.uint8),
-        )  # fmt: skip
-        kept[key] = torch.cat(parts)
+        images = sample(
+            generator, asked, seeds=[*seeds] * len(words), batch=batch, num_inference_steps=steps
+        )
+        kept[key] = images.mul(255).round().to(torch.uint8)
     kept[key] = images = kept.pop(key)  # the one used last stands last
     while len(kept) > 1 and sum(one.numel() for one in kept.values()) > _MOST:
         del kept[next(iter(kept))]
-    parts = MicroBatch(batch, of=classifier, doing="scores").parts(
-        len(images), lambda part: classifier.logits(images[part].float() / 255).log_softmax(1)
-    )
-    scores = torch.cat(parts)
-    return scores[:, target].view(len(words), len(seeds)).mean(1).cpu().numpy()
+    return images
+
+
+def _scores(
+    classifier: Classifier, target: int, images: Tensor, noises: int,
+    objective: objectives.Objective | None, batch: int = 48,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Mean loss, and mean log-probability of the target, of each word: ``(word,)``."""
+
+    def score(part: slice) -> Tensor:
+        pixels = images[part].float() / 255
+        logits = classifier.logits(pixels)
+        wanted = torch.full((len(logits),), target, device=logits.device)
+        usual = objectives.default(classifier)(logits, wanted)
+        loss = usual if objective is None else objectives.bind(objective, pixels)(logits, wanted)
+        return torch.stack([loss, -usual])
+
+    both = torch.cat(MicroBatch(batch, of=classifier, doing="scores").parts(len(images), score), 1)
+    loss, log_probability = both.view(2, -1, noises).mean(-1).cpu().numpy()
+    return loss, log_probability
 
 
 def candidates(generator: Generator, name: str, *, seed: int, limit: int = 512) -> list[str]:
@@ -121,7 +142,7 @@ def candidates(generator: Generator, name: str, *, seed: int, limit: int = 512) 
 
     Examples
     --------
-    >>> from inversion_kit.generators.base import as_generator
+    >>> from inversion_kit.generators.convert import as_generator
     >>> "roundabout" in candidates(as_generator("pocket"), "stop", seed=0)
     True
     """

@@ -7,73 +7,36 @@ audit.json                               the plan; never changed
 units/<label index>-<arm>-<seed>/        a unit that is done, see `inversion_kit.storage.unit_files`
 failed/<label index>-<arm>-<seed>-<n>/   failure.json: why the n-th attempt came to nothing
 working/<label index>-<arm>-<seed>/<n>/  checkpoints of a unit in progress, the newest two
+whole/<group>/                           a group of the whole result, see `write_whole`
 damaged/                                 units that were set aside
 lock, lock.json                          held by the run; who that is
 =======================================  =========================================================
 
-Labels are text in audit.json and nowhere in a path.
+Labels are text in audit.json and nowhere in a path. A record that cannot be read is a `StoreError`.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from inversion_kit import schema
 from inversion_kit.errors import InputError, SchemaError, StoreError
 from inversion_kit.storage import durable, unit_files
-from inversion_kit.storage.audit_plan import ARMS, check_plan
+from inversion_kit.storage.audit_plan import check_plan
+from inversion_kit.storage.units import Unit, check_groups
 
 PLAN, FAILURE, META = "audit.json", "failure.json", "meta.json"
 LOCK, HOLDER = "lock", "lock.json"
-UNITS, FAILED, WORKING, DAMAGED = "units", "failed", "working", "damaged"
-_ID = re.compile(r"(\d{6,9})-([a-z+]+)-(\d{1,10})")
-
-
-@dataclass(frozen=True, order=True)
-class Unit:
-    """One label x arm x seed: the atom of work and of storage.
-
-    Examples
-    --------
-    >>> Unit(7, "token", 0).id
-    '000007-token-0'
-    >>> Unit.parse("000007-token-0")
-    Unit(label_index=7, arm='token', seed=0)
-    """
-
-    label_index: int
-    arm: str
-    seed: int
-
-    def __post_init__(self) -> None:
-        if self.arm not in ARMS:
-            raise InputError(f"arm={self.arm!r}: must be one of {ARMS}")
-        for name, value in (("label_index", self.label_index), ("seed", self.seed)):
-            if type(value) is not int or not 0 <= value < 2**31:
-                raise InputError(f"{name}={value!r}: must be a whole number from 0 below 2**31")
-
-    @property
-    def id(self) -> str:
-        """The name of its folder."""
-        return f"{self.label_index:06d}-{self.arm}-{self.seed}"
-
-    @staticmethod
-    def parse(text: str) -> Unit | None:
-        """The unit of an `id`; None where the text is none."""
-        found = _ID.fullmatch(text)
-        if found is None or found[2] not in ARMS:
-            return None
-        unit = Unit(int(found[1]), found[2], int(found[3])) if int(found[3]) < 2**31 else None
-        return unit if unit is not None and unit.id == text else None
+UNITS, FAILED, WORKING, WHOLE, DAMAGED = "units", "failed", "working", "whole", "damaged"
 
 
 @dataclass(frozen=True)
@@ -120,15 +83,10 @@ class Progress:
 class AuditFolder:
     """An audit's folder, to read; needs no lock.
 
-    Parameters
-    ----------
-    path
-        The folder.
-
     Raises
     ------
     StoreError
-        No audit is there, or its plan cannot be read.
+        No audit is at ``path``, its plan cannot be read, or another version wrote it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -137,16 +95,15 @@ class AuditFolder:
         if not os.path.isfile(file):
             raise StoreError(f"path={str(self.path)!r}: no audit there (no {PLAN})")
         content = durable.parse(durable.read_file(file), file)
+        version = content.get("schema_version", "missing") if isinstance(content, dict) else None
+        if fault := schema.version_fault(version):
+            raise StoreError(f"path={str(file)!r}: {fault}")
         try:
             self.plan: dict[str, Any] = check_plan(content)
-            if content.get("schema_version") != schema.VERSION:
-                raise InputError(
-                    f"schema_version {content.get('schema_version')!r}: this reads {schema.VERSION}"
-                )
-            if not isinstance(content.get("created"), str):
-                raise InputError("created: must be text")
         except InputError as error:
             raise StoreError(f"path={str(file)!r} is no plan of an audit: {error}") from error
+        if not isinstance(content.get("created"), str):
+            raise StoreError(f"path={str(file)!r} is no plan of an audit: created must be text")
 
     @cached_property
     def names(self) -> dict[int, str]:
@@ -160,25 +117,24 @@ class AuditFolder:
                 for seed in self.plan["seeds"]:
                     yield Unit(index, arm, seed)
 
-    def __contains__(self, unit: Unit) -> bool:
-        return (
+    def check(self, unit: Unit) -> None:
+        """Refuse a unit that is not in the plan, by an InputError."""
+        if not (
             unit.label_index in self.names
             and unit.arm in self.plan["arms"]
             and unit.seed in self.plan["seeds"]
-        )
+        ):
+            raise InputError(
+                f"unit {unit.id} is not in the plan: label indices {sorted(self.names)[:9]}..., "
+                f"arms {self.plan['arms']}, seeds {self.plan['seeds']}"
+            )
 
     def folder(self, unit: Unit) -> Path:
         """Where a unit is once it is done."""
         return self.path / UNITS / unit.id
 
     def state(self, unit: Unit) -> str:
-        """``"done"``, ``"failed"`` (an attempt failed and none succeeded) or ``"missing"``.
-
-        Raises
-        ------
-        InputError
-            The unit is not in the plan.
-        """
+        """``"done"``, ``"failed"`` (an attempt failed and none succeeded) or ``"missing"``."""
         self.check(unit)
         if self.folder(unit).is_dir():
             return "done"
@@ -186,8 +142,8 @@ class AuditFolder:
 
     def states(self) -> dict[Unit, str]:
         """The state of every unit of the plan, from two listings."""
-        done = set(_names(self.path / UNITS))
-        failed = {name.rpartition("-")[0] for name in _names(self.path / FAILED)}
+        done = set(names_in(self.path / UNITS))
+        failed = {name.rpartition("-")[0] for name in names_in(self.path / FAILED)}
         return {
             unit: "done" if unit.id in done else "failed" if unit.id in failed else "missing"
             for unit in self.units()
@@ -207,17 +163,11 @@ class AuditFolder:
 
     def attempts(self, unit: Unit) -> list[Path]:
         """Folders of a unit's failed attempts, first to last."""
-        found = [n for n in _names(self.path / FAILED) if n.rpartition("-")[0] == unit.id]
-        return [self.path / FAILED / name for name in sorted(found, key=_number)]
+        own = [n for n in names_in(self.path / FAILED) if n.rpartition("-")[0] == unit.id]
+        return [self.path / FAILED / name for name in sorted(own, key=lambda n: (len(n), n))]
 
     def failures(self, unit: Unit) -> list[dict[str, Any]]:
-        """Why each attempt failed: type, message, traceback, seconds, time; first to last.
-
-        Raises
-        ------
-        StoreError
-            A record is damaged.
-        """
+        """Why each attempt failed: type, message, traceback, seconds, time; first to last."""
         return [read_failure(folder) for folder in self.attempts(unit)]
 
     def load(self, unit: Unit) -> tuple[dict[str, xr.Dataset], dict[str, Any]]:
@@ -227,10 +177,32 @@ class AuditFolder:
         ------
         StoreError
             It is not done, or a file of it is damaged.
+        SchemaError
+            It is no unit of this audit.
         """
         if self.state(unit) != "done":
             raise StoreError(f"unit {unit.id} is {self.state(unit)} in path={str(self.path)!r}")
-        return unit_files.read(self.folder(unit))
+        groups, attributes = unit_files.read(self.folder(unit))
+        check_groups(groups, self.plan, f"path={str(self.folder(unit))!r}")
+        return groups, attributes
+
+    def probability(self, unit: Unit) -> tuple[np.ndarray, float]:
+        """The softmax of a unit's final images, float32 ``(sample, class)``, and its seconds.
+
+        Nothing else of the unit is read, and its sha256 is not checked.
+
+        Raises
+        ------
+        StoreError
+            A file of it is damaged, or it has no final images.
+        """
+        folder = self.folder(unit)
+        manifest = durable.manifest(folder)
+        about = unit_files.read_table(folder, manifest).get("samples", {}).get("probability")
+        if about is None or (about.dims, about.kind) != schema.UNIT["samples"]["probability"]:
+            raise StoreError(f"path={str(folder)!r}: it holds no probability of samples")
+        values = unit_files.read_array(folder, "samples", "probability", about, np.empty(0, object))
+        return values, unit_files.seconds(manifest["note"])
 
     def damage(self) -> dict[Unit, str]:
         """What is wrong with units that are done or failed, by reading every byte of all."""
@@ -239,39 +211,31 @@ class AuditFolder:
     def damaged(self) -> Iterator[tuple[Unit, Path, str]]:
         """Each folder of a unit, or of a failed attempt, that is damaged, and what is wrong."""
         for unit, state in self.states().items():
-            folders = [self.folder(unit)] if state == "done" else []
-            for folder in self.attempts(unit) if state == "failed" else folders:
+            if state == "done":
                 try:
-                    if state == "failed":
-                        read_failure(folder)
-                    else:
-                        self.check_groups(unit, unit_files.read(folder)[0])
+                    self.load(unit)
                 except (StoreError, SchemaError) as error:
+                    yield unit, self.folder(unit), str(error)
+            for folder in self.attempts(unit) if state == "failed" else []:
+                try:
+                    read_failure(folder)
+                except StoreError as error:
                     yield unit, folder, str(error)
 
     def progress(self) -> Progress:
-        """Where the audit stands, whether a run is on it or not.
-
-        Raises
-        ------
-        StoreError
-            A record is damaged.
-        """
+        """Where the audit stands, whether a run is on it or not."""
         states = self.states()
         count = Counter(states.values())
         took: dict[str, list[float]] = {}
-        seconds = 0.0
+        spent = 0.0
         for unit, state in states.items():
             if state == "done":
                 note = durable.manifest(self.folder(unit))["note"]
                 took.setdefault(unit.arm, []).append(unit_files.seconds(note))
             elif state == "failed":
-                seconds += sum(unit_files.seconds(failure) for failure in self.failures(unit))
-        working = {}
-        for name in _names(self.path / WORKING):
-            unit_ = Unit.parse(name)
-            if unit_ is not None and states.get(unit_) != "done":
-                working[unit_] = self._meta(unit_)
+                spent += sum(unit_files.seconds(failure) for failure in self.failures(unit))
+        parsed = [Unit.parse(name) for name in names_in(self.path / WORKING)]
+        working = {u: self._meta(u) for u in parsed if u is not None and states.get(u) != "done"}
         missing = Counter(unit.arm for unit, state in states.items() if state == "missing")
         means = {arm: sum(each) / len(each) for arm, each in took.items()}
         slowest = max(means.values(), default=0.0)
@@ -281,11 +245,11 @@ class AuditFolder:
             missing=count["missing"],
             running=self.running(),
             holder=self.holder(),
-            seconds=seconds
+            seconds=spent
             + sum(sum(each) for each in took.values())
             + sum(unit_files.seconds(meta) for meta in working.values()),
             left=sum(n * means.get(a, slowest) for a, n in missing.items()) if means else None,
-            guessed=sorted(missing.keys() - means.keys(), key=ARMS.index) if means else [],
+            guessed=[a for a in self.plan["arms"] if means and a in missing and a not in means],
             working=working,
         )
 
@@ -311,61 +275,26 @@ class AuditFolder:
 
     def holder(self) -> dict[str, Any] | None:
         """Who holds the lock, or held it when killed: pid, host, since; None if unknown."""
-        path = self.path / HOLDER
-        try:
-            content = durable.parse(durable.read_file(path, 2**16), path)
-        except StoreError:
-            return None  # gone, which is a clean end
-        if not isinstance(content, dict) or type(content.get("pid")) is not int:
-            return None
-        texts = (content.get("host"), content.get("since"))
-        return content if all(isinstance(text, str) for text in texts) else None
+        return read_holder(self.path)
 
     def checkpoints(self, unit: Unit) -> list[Path]:
         """Folders of a unit's checkpoints, oldest to newest."""
         folder = self.path / WORKING / unit.id
-        names = [name for name in _names(folder) if name.isascii() and name.isdigit()]
+        names = [name for name in names_in(folder) if name.isascii() and name.isdigit()]
         return [folder / name for name in sorted(names, key=int)]
 
-    def check(self, unit: Unit) -> None:
-        """Refuse a unit that is not in the plan.
-
-        Raises
-        ------
-        InputError
-            It is not.
-        """
-        if unit not in self:
-            raise InputError(
-                f"unit {unit.id} is not in the plan: label indices {sorted(self.names)[:9]}..., "
-                f"arms {self.plan['arms']}, seeds {self.plan['seeds']}"
-            )
-
-    def check_groups(self, unit: Unit, groups: Mapping[str, xr.Dataset]) -> None:
-        """Refuse groups that are another unit's: of another arm, or other classes or judges.
-
-        Raises
-        ------
-        SchemaError
-            They are.
-        """
-        alone = unit.arm == unit_files.NAME_ARM
-        if (set(groups) == {"samples"}) != alone:
-            raise SchemaError(f"unit {unit.id}: groups {sorted(groups)} do not go with its arm")
-        wanted = {
-            "class": self.plan["classes"],
-            "judge": [name for name, _ in self.plan["judges"]],
-        }
-        for group, data in groups.items():
-            for dim, names in wanted.items():
-                if dim in data.dims and data[dim].values.tolist() != names:
-                    raise SchemaError(f"unit {unit.id}, /{group}: {dim} differs from the plan's")
+    def whole(self) -> dict[str, xr.Dataset]:
+        """The groups of the whole result that `AuditStore.write_whole` stored."""
+        groups: dict[str, xr.Dataset] = {}
+        for name in set(names_in(self.path / WHOLE)) & schema.WHOLE.keys():
+            groups |= unit_files.read(self.path / WHOLE / name)[0]
+        return {name: data for name, data in groups.items() if name in schema.WHOLE}
 
     def _meta(self, unit: Unit) -> dict[str, Any]:
         for folder in reversed(self.checkpoints(unit)):
             try:
-                read = durable.read_folder(folder, {META: 2**20})[META]
-                content = durable.parse(read, folder / META)
+                data = durable.read_folder(folder, {META: 2**20})[META]
+                content = durable.parse(data, folder / META)
             except StoreError:
                 continue  # the run that goes on takes the one before it too
             if isinstance(content, dict):
@@ -374,13 +303,7 @@ class AuditFolder:
 
 
 def read_failure(folder: Path) -> dict[str, Any]:
-    """The record of a failed attempt.
-
-    Raises
-    ------
-    StoreError
-        It is damaged.
-    """
+    """The record of a failed attempt."""
     content = durable.parse(durable.read_folder(folder, {FAILURE: 2**20})[FAILURE], folder)
     texts = ("type", "message", "traceback", "time")
     if not isinstance(content, dict) or not all(isinstance(content.get(n), str) for n in texts):
@@ -388,7 +311,20 @@ def read_failure(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _names(folder: Path) -> list[str]:
+def read_holder(root: Path) -> dict[str, Any] | None:
+    """Who holds the lock of an audit: pid, host, since; None where that is not known."""
+    path = root / HOLDER
+    try:
+        content = durable.parse(durable.read_file(path, 2**16), path)
+    except StoreError:
+        return None  # gone, which is a clean end
+    if not isinstance(content, dict) or type(content.get("pid")) is not int:
+        return None
+    texts = (content.get("host"), content.get("since"))
+    return content if all(isinstance(text, str) for text in texts) else None
+
+
+def names_in(folder: Path) -> list[str]:
     """Names in a folder but those of temporary files; none where it is not there."""
     try:
         return [name for name in os.listdir(folder) if not name.startswith(".")]
@@ -396,8 +332,3 @@ def _names(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise durable.trouble(folder, error, reading=True) from error
-
-
-def _number(name: str) -> int:
-    end = name.rpartition("-")[2]
-    return int(end) if end.isascii() and end.isdigit() and len(end) < 10 else 0

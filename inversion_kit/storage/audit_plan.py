@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from inversion_kit.arms import ARM_NAME
 from inversion_kit.errors import InputError
 
-ARMS = ("name", "token+name", "token", "shuffled")
 _TEXT = ("classifier", "classifier_hash", "generator", "generator_hash")
+_LISTS = ("labels", "arms", "seeds", "classes", "judges", "judge_hashes")
 _KINDS = ("classifier", "view")
 _MOST_UNITS = 2**24
 
 
 def check_plan(plan: Any) -> dict[str, Any]:
     """Return the plan where an audit can be made of it.
+
+    Parameters
+    ----------
+    plan
+        labels ``[[index, name], ...]``, arms, seeds, classes, judges ``[[name, kind], ...]`` with
+        kind "classifier" or "view", judge_hashes, classifier, classifier_hash, generator,
+        generator_hash, settings, versions, and more if wished: all as JSON has it.
 
     Raises
     ------
@@ -22,19 +30,16 @@ def check_plan(plan: Any) -> dict[str, Any]:
     """
     if not isinstance(plan, dict):
         raise InputError(f"plan: must be a dict, not {type(plan).__name__}")
-    for name in (*_TEXT, "labels", "arms", "seeds", "classes", "judges", "judge_hashes",
-                 "settings", "versions"):  # fmt: skip
-        if name not in plan:
-            raise InputError(f"plan: {name} is missing")
-    for name in _TEXT:
-        if not _is_text(plan[name]):
-            raise InputError(f"plan: {name}={plan[name]!r} must be text")
-    for name in ("settings", "versions"):
-        if not isinstance(plan[name], dict):
-            raise InputError(f"plan: {name} must be a dict")
-    for name in ("labels", "arms", "seeds", "classes", "judges", "judge_hashes"):
-        if not isinstance(plan[name], list):
-            raise InputError(f"plan: {name} must be a list")
+    for names, fits, words in (
+        (_TEXT, _is_text, "text"),
+        (("settings", "versions"), lambda value: isinstance(value, dict), "a dict"),
+        (_LISTS, lambda value: isinstance(value, list), "a list"),
+    ):
+        for name in names:
+            if name not in plan:
+                raise InputError(f"plan: {name} is missing")
+            if not fits(plan[name]):
+                raise InputError(f"plan: {name}={plan[name]!r} must be {words}")
     classes, labels, judges = plan["classes"], plan["labels"], plan["judges"]
     if not all(_is_text(name) for name in [*classes, *plan["judge_hashes"]]):
         raise InputError("plan: classes and judge_hashes must be lists of text that UTF-8 can hold")
@@ -48,17 +53,12 @@ def check_plan(plan: Any) -> dict[str, Any]:
             raise InputError(f"plan: judge {[name, kind]!r} must be a name and one of {_KINDS}")
     if len(plan["judge_hashes"]) != len(judges):
         raise InputError(f"plan: {len(judges)} judges, {len(plan['judge_hashes'])} judge_hashes")
-    if not all(isinstance(arm, str) and arm in ARMS for arm in plan["arms"]):
-        raise InputError(f"plan: arms={plan['arms']!r} must be of {ARMS}")
+    if not all(isinstance(arm, str) and ARM_NAME.fullmatch(arm) for arm in plan["arms"]):
+        raise InputError(f"plan: arms={plan['arms']!r} must be lower-case names")
     if not all(type(seed) is int and 0 <= seed < 2**31 for seed in plan["seeds"]):
         raise InputError(f"plan: seeds={plan['seeds']!r} must be whole numbers from 0 below 2**31")
-    for name, values in (
-        ("labels", [index for index, _ in labels]),
-        ("arms", plan["arms"]),
-        ("seeds", plan["seeds"]),
-        ("classes", classes),
-        ("judges", [name for name, _ in judges]),
-    ):
+    for name in _LISTS[:5]:
+        values = [v[0] for v in plan[name]] if name in ("labels", "judges") else plan[name]
         if len(set(values)) != len(values):
             raise InputError(f"plan: {name} holds something twice")
         if not values and name != "judges":

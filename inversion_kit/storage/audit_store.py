@@ -18,7 +18,7 @@ import xarray as xr
 from filelock import FileLock, Timeout
 
 from inversion_kit import schema
-from inversion_kit.errors import InputError, StoreError, StoreLockedError
+from inversion_kit.errors import InputError, SchemaError, StoreError, StoreLockedError
 from inversion_kit.storage import checkpoints, durable, unit_files
 from inversion_kit.storage.audit_folder import (
     DAMAGED,
@@ -28,14 +28,14 @@ from inversion_kit.storage.audit_folder import (
     LOCK,
     PLAN,
     UNITS,
+    WHOLE,
     WORKING,
     AuditFolder,
-    Progress,
-    Unit,
+    names_in,
+    read_holder,
 )
-from inversion_kit.storage.audit_plan import ARMS, check_plan
-
-__all__ = ["ARMS", "AuditFolder", "AuditStore", "Progress", "Unit"]
+from inversion_kit.storage.audit_plan import check_plan
+from inversion_kit.storage.units import Unit, check_groups
 
 _PATIENCE = 0.3
 """Seconds to wait for the lock: reading its state holds it for a moment."""
@@ -72,9 +72,7 @@ class AuditStore(AuditFolder):
         path
             Folder to make; it may exist if it is empty or holds this audit.
         plan
-            labels ``[[index, name], ...]``, arms, seeds, classes, judges ``[[name, kind], ...]``
-            with kind "classifier" or "view", judge_hashes, classifier, classifier_hash, generator,
-            generator_hash, settings, versions, and more if wished: all as JSON has it.
+            As `inversion_kit.storage.audit_plan.check_plan` has it, without ``created``.
 
         Raises
         ------
@@ -86,7 +84,8 @@ class AuditStore(AuditFolder):
             It cannot be written.
         """
         root = Path(path)
-        wanted = _as_json(check_plan(dict(plan)))
+        wanted = check_plan(dict(plan))
+        durable.encode("plan", wanted)
         if clash := set(wanted) & set(_STAMPS):
             raise InputError(f"plan: {sorted(clash)} are written by the store; leave them out")
         if not os.path.exists(root / PLAN):
@@ -118,8 +117,8 @@ class AuditStore(AuditFolder):
 
     def differences(self, plan: Mapping[str, Any]) -> list[str]:
         """A line for every value in which a plan differs from the folder's."""
-        found = {name: value for name, value in self.plan.items() if name not in _STAMPS}
-        return _differences(found, dict(plan))
+        own = {name: value for name, value in self.plan.items() if name not in _STAMPS}
+        return _differences(own, dict(plan))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -139,14 +138,14 @@ class AuditStore(AuditFolder):
     def commit(
         self, unit: Unit, groups: Mapping[str, xr.Dataset], attributes: Mapping[str, Any]
     ) -> bool:
-        """Store a unit, and drop its checkpoints.
+        """Store a unit, and drop its checkpoints; nothing of it is visible if that goes wrong.
 
         Parameters
         ----------
-        unit
-            Which.
-        groups, attributes
-            As `inversion_kit.storage.unit_files.write` takes them; attributes have ``seconds``.
+        groups
+            Datasets as `schema.UNIT` has them: /samples, a search, or both.
+        attributes
+            Whatever JSON can hold, with ``seconds``.
 
         Returns
         -------
@@ -158,26 +157,18 @@ class AuditStore(AuditFolder):
         InputError
             The unit is not in the plan, or the attributes are not JSON.
         SchemaError
-            The groups are not those of the unit: classes and judges are the plan's.
-        StoreError
-            It cannot be written; nothing of it is visible.
-        """
-        self.check(unit)
-        self.check_groups(unit, groups)
-        new = unit_files.write(self.path / UNITS, unit.id, groups, attributes)
-        self._drop_checkpoints(unit)
-        return new
-
-    def fail(self, unit: Unit, error: BaseException, seconds: float) -> Path:
-        """Record a failed attempt; its checkpoints are dropped.
-
-        Raises
-        ------
-        InputError
-            The unit is not in the plan.
+            The groups are not those of a unit with the plan's classes and judges.
         StoreError
             It cannot be written.
         """
+        self.check(unit)
+        check_groups(groups, self.plan, f"unit {unit.id}")
+        new = unit_files.write(self.path / UNITS, unit.id, groups, attributes)
+        durable.discard(self.path / WORKING / unit.id)
+        return new
+
+    def fail(self, unit: Unit, error: BaseException, seconds: float) -> Path:
+        """Record a failed attempt and return its folder; its checkpoints are dropped."""
         self.check(unit)
         trace = "".join(traceback.format_exception(error))
         record = {
@@ -192,7 +183,7 @@ class AuditStore(AuditFolder):
             self.path / FAILED, f"{unit.id}-{number}", {FAILURE: durable.dump(record)}
         ):
             number += 1
-        self._drop_checkpoints(unit)
+        durable.discard(self.path / WORKING / unit.id)
         return self.path / FAILED / f"{unit.id}-{number}"
 
     def save_checkpoint(
@@ -205,8 +196,6 @@ class AuditStore(AuditFolder):
 
         Parameters
         ----------
-        unit
-            Which.
         tensors
             Of any device and dtype that safetensors knows.
         meta
@@ -223,11 +212,8 @@ class AuditStore(AuditFolder):
         before = self.checkpoints(unit)
         number = int(before[-1].name) + 1 if before else 1
         checkpoints.save(self.path / WORKING / unit.id, number, tensors, meta)
-        try:
-            for old in before[: len(before) + 1 - checkpoints.KEPT]:
-                durable.discard(old)
-        except OSError as error:
-            raise durable.trouble(self.path / WORKING / unit.id, error) from error
+        for old in before[: len(before) + 1 - checkpoints.KEPT]:
+            durable.discard(old)
 
     def load_checkpoint(self, unit: Unit) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
         """Tensors and meta of the newest checkpoint that is whole; None where there is none."""
@@ -239,14 +225,30 @@ class AuditStore(AuditFolder):
                 continue  # damaged: the generation before it
         return None
 
-    def set_aside(self, unit: Unit) -> Path:
-        """Move a unit out of the way, for example a damaged one, so that it is made again.
+    def write_whole(self, group: str, data: xr.Dataset) -> None:
+        """Keep a group of the whole result, in the place of an earlier one; it is opened with it.
+
+        Parameters
+        ----------
+        group
+            One of `schema.WHOLE`: ``"projection"``, for example.
 
         Raises
         ------
+        SchemaError
+            It is not as the schema has it.
         StoreError
-            It is not there, or cannot be moved.
+            It cannot be written.
         """
+        table = schema.WHOLE[group]
+        faults = schema.group_faults(group, data.variables, table)
+        if faults := faults + schema.bare_faults(group, data):
+            raise SchemaError("\n".join(faults))
+        durable.discard(self.path / WHOLE / group)
+        unit_files.write(self.path / WHOLE, group, {group: data}, {})
+
+    def set_aside(self, unit: Unit) -> Path:
+        """Move a unit out of the way, for example a damaged one, so that it is made again."""
         self.check(unit)
         return self._move_aside(self.folder(unit))
 
@@ -255,17 +257,11 @@ class AuditStore(AuditFolder):
 
         They are kept in ``damaged/``, and the units are missing: whoever runs next makes them
         again. Hold the lock.
-
-        Raises
-        ------
-        StoreError
-            One cannot be moved.
         """
-        found = {}
-        for unit, folder, why in list(self.damaged()):
+        damage = list(self.damaged())
+        for _, folder, _ in damage:
             self._move_aside(folder)
-            found[unit] = why
-        return found
+        return {unit: why for unit, _, why in damage}
 
     def _move_aside(self, source: Path) -> Path:
         target = self.path / DAMAGED / f"{source.name}-{time.time_ns()}"
@@ -276,24 +272,14 @@ class AuditStore(AuditFolder):
             raise durable.trouble(source, error) from error
         return target
 
-    def _drop_checkpoints(self, unit: Unit) -> None:
-        try:
-            durable.discard(self.path / WORKING / unit.id)
-        except OSError as error:
-            raise durable.trouble(self.path / WORKING / unit.id, error) from error
-
     def _sweep(self) -> None:
-        durable.sweep(self.path)
-        for name in (UNITS, FAILED, WORKING):
-            durable.sweep(self.path / name)
+        for folder in (self.path, *(self.path / n for n in (UNITS, FAILED, WORKING, WHOLE))):
+            durable.sweep(folder)
         states = self.states()
-        working = self.path / WORKING
-        for folder in list(working.iterdir()) if working.is_dir() else []:
-            unit = Unit.parse(folder.name)
-            if unit is not None and states.get(unit) == "done":
-                self._drop_checkpoints(unit)
-            elif folder.is_symlink():
-                folder.unlink()  # no run made it: what it leads to is somebody else's
+        for name in names_in(self.path / WORKING):
+            folder, unit = self.path / WORKING / name, Unit.parse(name)
+            if folder.is_symlink() or (unit is not None and states.get(unit) == "done"):
+                durable.discard(folder)  # of a link that no run made what it leads to stays
             else:
                 durable.sweep(folder)
 
@@ -304,9 +290,11 @@ def _locked(root: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=_PATIENCE)
     except Timeout as error:
+        who = read_holder(root)
+        named = "process {pid} on {host} since {since}".format(**who) if who else "it says no name"
         raise StoreLockedError(
-            f"path={str(root)!r}: another run works on it ({_who(root)}); wait for its end, end "
-            "it, or use another folder"
+            f"path={str(root)!r}: another run works on it ({named}); wait for its end, end it, or "
+            "use another folder"
         ) from error
     except OSError as error:
         raise durable.trouble(root / LOCK, error) from error
@@ -324,29 +312,9 @@ def _locked(root: Path) -> Iterator[None]:
         lock.release()
 
 
-def _who(root: Path) -> str:
-    path = root / HOLDER
-    try:
-        found = durable.parse(durable.read_file(path, 2**16), path)
-        return f"process {found['pid']} on {found['host']} since {found['since']}"
-    except (StoreError, KeyError, TypeError):
-        return "it does not say who it is"
-
-
-def _as_json(plan: dict[str, Any]) -> dict[str, Any]:
-    try:
-        data = durable.dump(plan)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"plan: not JSON ({error})") from error
-    read: dict[str, Any] = durable.parse(data, Path(PLAN))
-    if read != plan:
-        raise InputError("plan: keys must be text and sequences lists, as JSON has them")
-    return read
-
-
 def _foreign(root: Path) -> str | None:
     """The name of something in the folder that no audit put there."""
-    own = {UNITS, FAILED, WORKING, DAMAGED, LOCK, HOLDER}
+    own = {UNITS, FAILED, WORKING, WHOLE, DAMAGED, LOCK, HOLDER}
     try:
         names = sorted(os.listdir(root))
     except OSError as error:
@@ -357,11 +325,11 @@ def _foreign(root: Path) -> str | None:
     )
 
 
-def _differences(found: dict[str, Any], wanted: dict[str, Any], within: str = "") -> list[str]:
+def _differences(there: dict[str, Any], wanted: dict[str, Any], within: str = "") -> list[str]:
     """A line for every value that differs, with its name in both."""
     lines = []
-    for name in sorted(found.keys() | wanted.keys()):
-        old, new = found.get(name), wanted.get(name)
+    for name in sorted(there.keys() | wanted.keys()):
+        old, new = there.get(name), wanted.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
             lines += _differences(old, new, f"{within}{name}.")
         elif old != new:

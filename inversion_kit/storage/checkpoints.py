@@ -24,15 +24,7 @@ def save(
     tensors: Mapping[str, torch.Tensor | np.ndarray],
     meta: Mapping[str, Any],
 ) -> None:
-    """Write the checkpoint ``parent / number``.
-
-    Raises
-    ------
-    InputError
-        ``meta`` is not JSON, or a tensor is of a kind that safetensors has no name for.
-    StoreError
-        It cannot be written.
-    """
+    """Write the checkpoint ``parent / number``; an InputError where something cannot be kept."""
     from safetensors.torch import save
 
     try:
@@ -46,21 +38,12 @@ def save(
         data = save(held)
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"tensors: cannot be stored: {error}") from error
-    try:
-        described = durable.dump(dict(meta))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"meta={dict(meta)!r}: not JSON ({error})") from error
-    durable.write_folder(parent, f"{number:08d}", {TENSORS: data, META: described})
+    files = {TENSORS: data, META: durable.encode("meta", dict(meta), exact=False)}
+    durable.write_folder(parent, f"{number:08d}", files)
 
 
 def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and meta data of a checkpoint; arrays come back as tensors, bit by bit the same.
-
-    Raises
-    ------
-    StoreError
-        It is damaged.
-    """
+    """Tensors and meta data of a checkpoint; arrays come back as tensors, bit by bit the same."""
     from safetensors import SafetensorError
     from safetensors.torch import load as parse
 

@@ -1,7 +1,8 @@
 """Files and folders that are on disk whole or not at all, and reading them back with suspicion.
 
-A folder is written under a temporary name, every file and the folder itself are flushed to disk,
-and one rename makes it visible: a process killed at any point leaves the old state or the new one.
+A folder is written under a temporary name and one rename makes it visible: a process killed at any
+point leaves the old state or the new one. Whatever cannot be written, or is missing, damaged, too
+large or no regular file is a `StoreError` that names the file and says what to do.
 """
 
 from __future__ import annotations
@@ -19,12 +20,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from inversion_kit.errors import StoreError
+from inversion_kit.errors import InputError, StoreError
 
 MANIFEST = "manifest.json"
 PART, SWEPT = ".part-", ".swept-"
 """How the names of what is being written, and of what is being deleted, begin."""
+REPAIR = (
+    "restore it from a copy, or make it again; units of an audit by: "
+    "inversion-kit resume FOLDER --repair"
+)
+"""What to do about a damaged file."""
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
 _CHUNK = 2**22
 _JSON_LIMIT = 64 * 2**20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -32,20 +39,13 @@ _CLOSED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, in the place of one that is there.
-
-    Raises
-    ------
-    StoreError
-        It cannot be written; what was there is still there.
-    """
-    part = _part(path.parent)
+    """Write a file whole or not at all, in the place of one that is there."""
+    part = part_of(path)
     try:
         _write(part, data)
         os.replace(part, path)
-        _flush(path.parent)
     except OSError as error:
-        _drop(part)
+        drop(part)
         raise trouble(path, error) from error
 
 
@@ -56,10 +56,6 @@ def write_folder(
 
     Parameters
     ----------
-    parent, name
-        The folder is ``parent / name``.
-    files
-        Names and contents.
     note
         A little JSON that the manifest holds too.
 
@@ -67,11 +63,6 @@ def write_folder(
     -------
     bool
         False where a folder of the name is there already: it stays and the new one is dropped.
-
-    Raises
-    ------
-    StoreError
-        It cannot be written; nothing of it is left.
 
     Examples
     --------
@@ -83,7 +74,7 @@ def write_folder(
     {'b.json': b'[]'}
     """
     target = parent / name
-    part = _part(parent)
+    part = part_of(target)
     try:
         if target.exists():
             return False
@@ -91,65 +82,34 @@ def write_folder(
         os.mkdir(part)
         for file, data in files.items():
             _write(part / file, data)
-        _write(part / MANIFEST, _describe(files, note or {}))
-        _flush(part)
+        _write(part / MANIFEST, describe(files, note or {}))
         os.rename(part, target)
     except OSError as error:
-        _drop(part)
+        drop(part)
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY) and target.exists():
             return False
-        raise trouble(target, error) from error
-    try:
-        _flush(parent)
-    except OSError as error:
         raise trouble(target, error) from error
     return True
 
 
 def read_folder(folder: Path, limits: Mapping[str, int]) -> dict[str, bytes]:
-    """The named files of a folder, each checked against the manifest.
-
-    Parameters
-    ----------
-    folder
-        One that `write_folder` wrote.
-    limits
-        Names of the files to read and the most bytes that each may have.
-
-    Raises
-    ------
-    StoreError
-        A file is missing, too large, or not what the manifest says; the message names it.
-    """
-    found = manifest(folder)
-    return {name: checked(folder / name, found, limit) for name, limit in limits.items()}
+    """The named files of a folder that `write_folder` wrote, of at most so many bytes each."""
+    entries = manifest(folder)
+    return {name: checked(folder / name, entries, limit) for name, limit in limits.items()}
 
 
 def checked(path: Path, manifest: dict[str, Any], limit: int) -> bytes:
-    """One file's bytes, checked against its folder's manifest.
-
-    Raises
-    ------
-    StoreError
-        It is missing, too large, or not what the manifest says.
-    """
-    size, wanted = _entry(path, manifest["files"])
+    """One file's bytes, checked against its folder's manifest."""
+    size, wanted = _entry(path, manifest)
     data = read_file(path, limit, size)
     if hashlib.sha256(data).hexdigest() != wanted:
         raise damaged(path)
     return data
 
 
-def verify_file(folder: Path, name: str, limit: int) -> None:
-    """Check one file against the manifest without holding it in memory.
-
-    Raises
-    ------
-    StoreError
-        It is missing, too large, or not what the manifest says.
-    """
-    path = folder / name
-    size, wanted = _entry(path, manifest(folder)["files"])
+def verify(path: Path, limit: int) -> None:
+    """Check one file against its folder's manifest without holding it in memory."""
+    size, wanted = _entry(path, manifest(path.parent))
     digest = hashlib.sha256()
     with _opened(path, limit, size) as file:
         while chunk := file.read(_CHUNK):
@@ -159,31 +119,29 @@ def verify_file(folder: Path, name: str, limit: int) -> None:
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """A folder's manifest: its ``files`` and its ``note``.
-
-    Raises
-    ------
-    StoreError
-        The manifest is missing or malformed.
-    """
+    """A folder's manifest: its ``files`` and its ``note``."""
     path = folder / MANIFEST
-    content = parse(read_file(path, 2**20), path)
+    content: Any = parse(read_file(path, 2**20), path)
     check = content.pop("sha256", None) if isinstance(content, dict) else None
     if check != hashlib.sha256(dump(content)).hexdigest():
         raise damaged(path)
     if not all(isinstance(content.get(name), dict) for name in ("files", "note")):
         raise StoreError(f"path={str(path)!r} is no manifest; {REPAIR}")
-    return content
+    return dict(content)
+
+
+def describe(files: Mapping[str, bytes], note: Mapping[str, Any]) -> bytes:
+    """The manifest of files; it holds its own sha256 too."""
+    entries = {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        for name, data in files.items()
+    }
+    content = {"files": entries, "note": dict(note)}
+    return dump(content | {"sha256": hashlib.sha256(dump(content)).hexdigest()})
 
 
 def read_file(path: Path, limit: int = _JSON_LIMIT, size: int | None = None) -> bytes:
-    """A regular file's bytes, at most ``limit`` of them, and ``size`` of them where that is given.
-
-    Raises
-    ------
-    StoreError
-        It is missing, no regular file, or of another size.
-    """
+    """A regular file's bytes: at most ``limit`` of them, and just ``size`` where that is given."""
     with _opened(path, limit, size) as file:
         there = os.fstat(file.fileno()).st_size  # read(limit) would take memory for the limit
         data = file.read(there + 1)
@@ -193,13 +151,7 @@ def read_file(path: Path, limit: int = _JSON_LIMIT, size: int | None = None) -> 
 
 
 def parse(data: bytes, path: Path) -> Any:
-    """JSON, strictly: UTF-8, no NaN and no number that is too large for a float.
-
-    Raises
-    ------
-    StoreError
-        It is not.
-    """
+    """JSON, strictly: UTF-8, no NaN and no number that is too large for a float."""
     try:
         return _DECODER.decode(data.decode())
     except (ValueError, RecursionError) as error:
@@ -211,38 +163,60 @@ def dump(content: Any) -> bytes:
     return _ENCODER.encode(content).encode()
 
 
-def sweep(parent: Path) -> int:
-    """Delete what killed writers left in a folder, and say how many there were.
+def encode(name: str, content: dict[str, Any], *, exact: bool = True) -> bytes:
+    """JSON of what a caller gave as ``name``, an InputError where it is none.
+
+    With ``exact`` JSON must give back the same: keys that are text, and lists, not tuples.
+    """
+    try:
+        data = dump(content)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{name}={content!r:.400}: not JSON ({error})") from error
+    if exact and parse(data, Path(name)) != content:
+        raise InputError(f"{name}={content!r:.400}: keys must be text, sequences lists, as in JSON")
+    return data
+
+
+def sweep(parent: Path) -> None:
+    """Delete what killed writers left in a folder.
 
     Each is renamed first, so that a writer that is alive after all fails as a whole.
     """
-    found = 0
-    if not parent.is_dir():
-        return found
     try:
-        for path in list(parent.iterdir()):
-            if path.name.startswith((PART, SWEPT)):
-                discard(path)
-                found += 1
+        paths = list(parent.iterdir()) if parent.is_dir() else []
     except OSError as error:
         raise trouble(parent, error) from error
-    return found
+    for path in paths:
+        if path.name.startswith((PART, SWEPT)):
+            discard(path)
 
 
 def discard(path: Path) -> None:
-    """Delete a file or folder that others may look at: it goes as a whole, by a rename.
-
-    Raises
-    ------
-    OSError
-        It cannot be renamed.
-    """
+    """Delete a file or folder that others may look at: it goes as a whole, by a rename."""
     swept = path.with_name(f"{SWEPT}{secrets.token_hex(8)}")
     try:
         os.rename(path, swept)
     except FileNotFoundError:
         return
-    _drop(swept)
+    except OSError as error:
+        raise trouble(path, error) from error
+    drop(swept)
+
+
+def drop(path: Path) -> None:
+    """Delete a file or a folder that nobody looks at; what stays is for the next run's sweep."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def part_of(target: Path) -> Path:
+    """The temporary name beside a target under which it is written."""
+    return target.with_name(f"{PART}{os.getpid()}-{secrets.token_hex(8)}")
 
 
 def trouble(path: Path, error: OSError, *, reading: bool = False) -> StoreError:
@@ -265,75 +239,37 @@ def trouble(path: Path, error: OSError, *, reading: bool = False) -> StoreError:
     return StoreError(f"path={str(path)!r} cannot be {verb}: {error.strerror or error}; {advice}")
 
 
-REPAIR = (
-    "restore it from a copy, or make it again; units of an audit by: "
-    "inversion-kit resume FOLDER --repair"
-)
-"""What to do about a damaged file."""
-
-
-def _part(parent: Path) -> Path:
-    return parent / f"{PART}{os.getpid()}-{secrets.token_hex(8)}"
+def damaged(path: Path) -> StoreError:
+    """The error of a file that is not what its sha256 says."""
+    return StoreError(f"path={str(path)!r} is damaged: its sha256 is another; {REPAIR}")
 
 
 def _write(path: Path, data: bytes) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
     try:
         rest = memoryview(data)
         while len(rest):
             rest = rest[os.write(file, rest[:_CHUNK]) :]
-        os.fsync(file)
+        os.fsync(file)  # a network's disk says only here that it is full
     finally:
         os.close(file)
-
-
-def _flush(folder: Path) -> None:
-    """Flush a folder's names to disk, where the system can (Windows cannot, and need not)."""
-    if os.name == "nt":
-        return
-    file = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _drop(path: Path) -> None:
-    """Delete a file or a folder that nobody looks at."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # the next run's sweep has it
-
-
-def _describe(files: Mapping[str, bytes], note: Mapping[str, Any]) -> bytes:
-    """The manifest of files; it holds its own sha256 too."""
-    entries = {
-        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for name, data in files.items()
-    }
-    content = {"files": entries, "note": dict(note)}
-    return dump(content | {"sha256": hashlib.sha256(dump(content)).hexdigest()})
 
 
 @contextmanager
 def _opened(path: Path, limit: int, size: int | None) -> Iterator[BinaryIO]:
     """A regular file to read; never a link, a device or a pipe, which could wait forever."""
-    flags = os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    flags = os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0) | _BINARY
     try:
         with os.fdopen(os.open(path, flags), "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
                 raise StoreError(f"path={str(path)!r} is no regular file")
-            if size is not None and found.st_size != size:
+            if size is not None and about.st_size != size:
                 raise StoreError(
-                    f"path={str(path)!r} is damaged: {found.st_size} bytes, expected {size}; "
+                    f"path={str(path)!r} is damaged: {about.st_size} bytes, expected {size}; "
                     f"{REPAIR}"
                 )
-            if found.st_size > limit:
+            if about.st_size > limit:
                 raise StoreError(f"path={str(path)!r} is larger than {limit} bytes")
             yield file
     except StoreError:
@@ -342,8 +278,8 @@ def _opened(path: Path, limit: int, size: int | None) -> Iterator[BinaryIO]:
         raise trouble(path, error, reading=True) from error
 
 
-def _entry(path: Path, entries: dict[str, Any]) -> tuple[int, str]:
-    entry = entries.get(path.name)
+def _entry(path: Path, manifest: dict[str, Any]) -> tuple[int, str]:
+    entry = manifest["files"].get(path.name)
     size, digest = (entry.get("size"), entry.get("sha256")) if isinstance(entry, dict) else (0, 0)
     if type(size) is not int or not isinstance(digest, str):
         raise StoreError(
@@ -351,11 +287,6 @@ def _entry(path: Path, entries: dict[str, Any]) -> tuple[int, str]:
             f"{path.name}; {REPAIR}"
         )
     return size, digest
-
-
-def damaged(path: Path) -> StoreError:
-    """The error of a file that is not what its sha256 says."""
-    return StoreError(f"path={str(path)!r} is damaged: its sha256 is another; {REPAIR}")
 
 
 def _finite(word: str) -> float:

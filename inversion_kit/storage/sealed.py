@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from zarr.abc.store import (
-    ByteRequest,
-    OffsetByteRequest,
-    RangeByteRequest,
-    Store,
-    SuffixByteRequest,
-)
-from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from inversion_kit.errors import StoreError
 from inversion_kit.storage import durable
@@ -31,44 +25,39 @@ FILES, OWN = "files", "files_sha256"
 _MOST_FILE, _MOST_ROOT = 2**34, 2**28
 _END = b"\ninversion_kit sha256 "
 _DIGEST = 64
+Seal = dict[str, tuple[int, str]]
+"""File, its size and its sha256."""
 
 
 def seal(path: Path) -> None:
-    """Write size and sha256 of every file of a zarr store into its root's attributes.
-
-    Raises
-    ------
-    OSError, StoreError
-        The store cannot be read or written.
-    """
-    files = {}
-    for file in sorted(path.rglob("*")):
-        name = file.relative_to(path).as_posix()
-        if file.is_file() and name != ROOT:
-            with file.open("rb") as opened:
-                digest = hashlib.file_digest(opened, "sha256").hexdigest()
-            files[name] = [file.stat().st_size, digest]
+    """Write size and sha256 of every file of a zarr store into its root's attributes."""
+    files = {
+        name: [file.stat().st_size, _digest(file, file.stat().st_size)]
+        for name, file in sorted(_files(path).items())
+        if name != ROOT
+    }
     node = json.loads((path / ROOT).read_bytes())
-    node["attributes"] = node.get("attributes", {}) | {FILES: files}
+    node["attributes"] = {**node.get("attributes", {}), FILES: files}
     node["attributes"].pop(OWN, None)
     node["attributes"][OWN] = _own(node)
     durable.write_file(path / ROOT, json.dumps(node).encode())
 
 
-def sealed(path: Path) -> SealedStore | None:
-    """The store at ``path``, every file of it there and of its size; None where it has no seal.
+def read_seal(path: Path) -> tuple[dict[str, Any], Seal | None]:
+    """The attributes of a store's root, and what its seal says of all other files.
+
+    The seal is None where there is none: another program wrote the store.
 
     Raises
     ------
     StoreError
-        The root is damaged, or a file is missing or of another size; the message names it.
+        The root is damaged; the message names it.
     """
     root = path / ROOT
-    data = durable.read_file(root, _MOST_ROOT)
-    node: Any = durable.parse(data, root)
+    node: Any = durable.parse(durable.read_file(root, _MOST_ROOT), root)
     attributes = node.get("attributes") if isinstance(node, dict) else None
     if not isinstance(attributes, dict) or not {FILES, OWN} & attributes.keys():
-        return None
+        return attributes if isinstance(attributes, dict) else {}, None
     try:
         good = attributes.pop(OWN) == _own(node)
         files = {
@@ -78,91 +67,70 @@ def sealed(path: Path) -> SealedStore | None:
         good, files = False, {}
     if not good or any(".." in name.split("/") or name.startswith("/") for name in files):
         raise durable.damaged(root)
-    found = {
-        file.relative_to(path).as_posix(): file.stat().st_size
-        for file in path.rglob("*")
-        if file.is_file()
-    }
+    return attributes, files
+
+
+def sealed(path: Path) -> MemoryStore | None:
+    """The zarr store at ``path``, to read; None where it has no seal.
+
+    Each file is checked against its sha256 when it is first used.
+
+    Raises
+    ------
+    StoreError
+        The root is damaged, or a file is missing or of another size; the message names it.
+    """
+    _, files = read_seal(path)
+    if files is None:
+        return None
+    there = {name: file.stat().st_size for name, file in _files(path).items()}
     for name, (size, _) in files.items():
-        if found.get(name) != size:
-            what = "it is missing" if name not in found else f"{found[name]} bytes, not {size}"
+        if there.get(name) != size:
+            what = "it is missing" if name not in there else f"{there[name]} bytes, not {size}"
             raise StoreError(f"path={str(path / name)!r} is damaged: {what}; {durable.REPAIR}")
-    return SealedStore(path, files, data)
+    return MemoryStore(_Checked(path, files), read_only=True)
 
 
-class SealedStore(Store):
-    """A zarr store, to read: each file is checked against its sha256 when it is first used."""
+def strangers(path: Path, files: Seal) -> list[str]:
+    """What lies in a store's folder and is none of its files."""
+    own = {path / name for name in (ROOT, *files)}
+    folders = {folder for file in own for folder in file.parents}
+    return sorted(str(p.relative_to(path)) for p in path.rglob("*") if p not in own | folders)
 
-    supports_writes = supports_deletes = False
-    supports_listing = True
 
-    def __init__(self, path: Path, files: dict[str, tuple[int, str]], root: bytes) -> None:
-        super().__init__(read_only=True)
-        self.path, self.files, self.root = path, files, root
+class _Checked(MutableMapping[str, Buffer]):
+    """The files of a sealed store by name, read when they are asked for."""
+
+    def __init__(self, path: Path, files: Seal) -> None:
+        self.path, self.files = path, files
+        self.root = durable.read_file(path / ROOT, _MOST_ROOT)  # `read_seal` has checked it
         self._checked: set[str] = set()
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SealedStore) and (other.path, other.root) == (self.path, self.root)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        """The bytes of a file, or a part of them; None where the store has no such file.
-
-        Raises
-        ------
-        StoreError
-            It is missing or damaged.
-        """
+    def __getitem__(self, key: str) -> Buffer:
         if key == ROOT:
-            return prototype.buffer.from_bytes(_cut(self.root, byte_range))
-        if key not in self.files:
-            return None
+            return default_buffer_prototype().buffer.from_bytes(self.root)
         size, wanted = self.files[key]
         data = durable.read_file(self.path / key, _MOST_FILE, size)
         if key not in self._checked:
             if hashlib.sha256(data).hexdigest() != wanted:
                 raise durable.damaged(self.path / key)
             self._checked.add(key)
-        return prototype.buffer.from_bytes(_cut(data, byte_range))
+        return default_buffer_prototype().buffer.from_bytes(data)
 
-    async def get_partial_values(
-        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
-    ) -> list[Buffer | None]:
-        """`get` of each."""
-        return [await self.get(key, prototype, part) for key, part in key_ranges]
-
-    async def exists(self, key: str) -> bool:
-        """Whether the store has such a file."""
+    def __contains__(self, key: object) -> bool:
         return key == ROOT or key in self.files
 
-    async def set(self, key: str, value: Buffer) -> None:
-        """Refused: the store is for reading."""
-        self._check_writable()
+    def __iter__(self) -> Iterator[str]:
+        return iter((ROOT, *self.files))
 
-    async def delete(self, key: str) -> None:
-        """Refused: the store is for reading."""
-        self._check_writable()
+    def __len__(self) -> int:
+        return 1 + len(self.files)
 
-    async def list(self) -> AsyncIterator[str]:
-        """All files."""
-        for name in (ROOT, *self.files):
-            yield name
+    def __setitem__(self, key: str, value: Buffer) -> None:
+        raise StoreError(f"path={str(self.path)!r} is for reading alone")
 
-    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        """All files whose names begin so."""
-        for name in (ROOT, *self.files):
-            if name.startswith(prefix):
-                yield name
-
-    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """Names in a folder of the store."""
-        folder = f"{prefix.rstrip('/')}/" if prefix else ""
-        inside = (n.removeprefix(folder) for n in (ROOT, *self.files) if n.startswith(folder))
-        for name in dict.fromkeys(rest.partition("/")[0] for rest in inside):
-            yield name
+    def __delitem__(self, key: str) -> None:
+        raise StoreError(f"path={str(self.path)!r} is for reading alone")
 
 
 def end_with_digest(path: Path) -> None:
@@ -173,13 +141,7 @@ def end_with_digest(path: Path) -> None:
 
 
 def check_digest(path: Path) -> None:
-    """Refuse a file that does not end with its sha256.
-
-    Raises
-    ------
-    StoreError
-        It is damaged, or nobody wrote its sha256 behind it.
-    """
+    """Refuse a file that does not end with its sha256 by a StoreError."""
     size = path.stat().st_size - len(_END) - _DIGEST
     with path.open("rb") as file:
         file.seek(max(size, 0))
@@ -192,6 +154,10 @@ def check_digest(path: Path) -> None:
         )
     if end[len(_END) :] != _digest(path, size).encode():
         raise durable.damaged(path)
+
+
+def _files(path: Path) -> dict[str, Path]:
+    return {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
 
 
 def _digest(path: Path, size: int) -> str:
@@ -207,13 +173,3 @@ def _digest(path: Path, size: int) -> str:
 def _own(node: dict[str, Any]) -> str:
     """The sha256 of the root's content without its own."""
     return hashlib.sha256(json.dumps(node, sort_keys=True).encode()).hexdigest()
-
-
-def _cut(data: bytes, part: ByteRequest | None) -> bytes:
-    if isinstance(part, RangeByteRequest):
-        return data[part.start : part.end]
-    if isinstance(part, OffsetByteRequest):
-        return data[part.offset :]
-    if isinstance(part, SuffixByteRequest):
-        return data[-part.suffix :] if part.suffix else b""
-    return data

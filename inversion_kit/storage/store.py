@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
-import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +18,45 @@ from xarray.core import indexing
 from inversion_kit import schema
 from inversion_kit.errors import InputError, InversionError, StoreError
 from inversion_kit.storage import durable
+from inversion_kit.storage.assemble import open_audit
 from inversion_kit.storage.audit_folder import PLAN
-from inversion_kit.storage.lazy import open_audit
-from inversion_kit.storage.sealed import FILES, OWN, check_digest, seal, sealed
+from inversion_kit.storage.sealed import (
+    FILES,
+    OWN,
+    ROOT,
+    check_digest,
+    read_seal,
+    seal,
+    sealed,
+    strangers,
+)
 
 _CODECS = {"bytes", "vlen-utf8", "zstd", "blosc", "gzip", "crc32c", "sharding_indexed", "transpose"}
 _MOST_CHUNK = 2**28
 """The most values of a chunk, and of a coordinate."""
+_BLOCK = 8 * 2**20
+"""Bytes that are read and written at once, where a unit is not larger."""
+_PIECE = 16 * 2**20
+"""The most bytes of a chunk of zarr, where a row is not larger."""
+_TEXT_BYTES = 64
+JSON_TEXT = "json_text"
+"""Attribute of a netCDF variable whose texts are JSON, since one of them holds a NUL."""
 
 
 def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Write a result as a zarr store; it appears whole or not at all.
+    """Write a result as a zarr v3 store; it appears whole or not at all.
+
+    Memory does not grow with the result: it is read and written one block after the other.
 
     Parameters
     ----------
     tree
-        A valid result.
+        A valid result, or what ``sel`` left of one.
     path
         Folder to make, by custom ending in ``.zarr``.
     overwrite
-        Replace a result that is there. Anything that is not a result is never replaced.
+        Replace a result that is there. A folder that is no result of this library's, or that
+        holds anything else beside one, is never replaced.
 
     Returns
     -------
@@ -51,42 +68,24 @@ def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = F
     SchemaError
         The tree is not valid.
     InputError
-        Something is at ``path`` already.
+        Something is at ``path`` already, or it must not be replaced.
     StoreError
         The folder cannot be written.
 
     Examples
     --------
-    >>> from inversion_kit.testing import synthetic_run
+    >>> from inversion_kit.testing import synthetic
     >>> import tempfile
-    >>> save(synthetic_run(), tempfile.mkdtemp() + "/run.zarr").name
+    >>> save(synthetic(), tempfile.mkdtemp() + "/run.zarr").name
     'run.zarr'
     """
-    schema.validate(tree)
-    target = Path(path)
-    if os.path.lexists(target):
-        if not overwrite:
-            raise InputError(f"path={str(target)!r} exists; give another or overwrite=True")
-        if not (target / "zarr.json").is_file():
-            raise InputError(f"path={str(target)!r} is not a stored result and is not replaced")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".saving-", dir=target.parent))
-    except OSError as error:
-        raise StoreError(f"path={str(target)!r} cannot be written: {error}") from error
-    try:
-        _convert_text(tree, "U", _variable).to_zarr(part / "new", zarr_format=3, consolidated=False)
-        seal(part / "new")
-        if target.exists():
-            os.replace(target, part / "old")
-        os.replace(part / "new", target)
-    except OSError as error:
-        if (part / "old").exists() and not target.exists():
-            os.replace(part / "old", target)
-        raise StoreError(f"path={str(target)!r} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return target
+    tree = schema.validate(tree)
+
+    def fill(part: Path) -> None:
+        _write_zarr(tree, part)
+        seal(part)
+
+    return write_new(Path(path), fill, overwrite=overwrite)
 
 
 def open(path: str | os.PathLike[str]) -> xr.DataTree:
@@ -95,8 +94,8 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
     Parameters
     ----------
     path
-        What `save` or `inversion_kit.consolidate` wrote, or the folder of an audit, see
-        `inversion_kit.storage.lazy.open_audit`.
+        What `save`, `inversion_kit.consolidate` or `inversion_kit.to_netcdf` wrote, or the folder
+        of an audit, see `inversion_kit.storage.assemble.open_audit`.
 
     Raises
     ------
@@ -104,48 +103,187 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         No result at ``path``, or it cannot be read: a file that is missing or damaged is named,
         here or when it is first used.
     SchemaError
-        What is there is not a valid result.
+        What is there is not a valid result, or one of another version.
     """
     source = Path(path)
     if os.path.isfile(source / PLAN):
         return open_audit(source)
-    if os.path.isfile(source):
-        return _open_netcdf(source)
-    if not os.path.isfile(source / "zarr.json"):
-        raise StoreError(
-            f"path={str(source)!r}: no stored result there (no zarr.json, no audit.json)"
+    try:
+        if os.path.isfile(source):
+            check_digest(source)
+            tree = xr.open_datatree(source, engine="h5netcdf", chunks=None)
+        elif os.path.isfile(source / ROOT):
+            tree = _open_zarr(source)
+        else:
+            raise StoreError(
+                f"path={str(source)!r}: no stored result there (no zarr.json, no audit.json)"
+            )
+        groups = {
+            f"/{name}": _guarded(name, node.to_dataset(inherit=False), source)
+            for name, node in tree.children.items()
+        }
+        made = xr.DataTree.from_dict(groups)
+        made.attrs = {  # netCDF has numbers of numpy's
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in tree.attrs.items()
+            if name not in (FILES, OWN)
+        }
+        return schema.validate(made)
+    except ImportError as error:
+        raise InputError("h5netcdf is missing: pip install 'inversion-kit[export]'") from error
+    except InversionError:
+        raise
+    except Exception as error:  # zarr, HDF5, codecs and xarray raise of every kind on damage
+        raise StoreError(f"path={str(source)!r} cannot be read: {error}") from error
+
+
+def write_new(target: Path, fill: Callable[[Path], None], *, overwrite: bool = False) -> Path:
+    """Let ``fill`` write a file or folder under a temporary name and make that visible.
+
+    Raises
+    ------
+    InputError
+        Something is at ``target`` already; with ``overwrite`` only where it is no result that
+        `save` wrote, or holds anything else.
+    """
+
+    def check() -> None:
+        if not os.path.lexists(target):
+            return
+        if not overwrite:
+            raise InputError(f"path={str(target)!r} exists; give another or overwrite=True")
+        _check_replaceable(target)
+
+    check()
+    part, old = durable.part_of(target), durable.part_of(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fill(part)
+        check()
+        if target.exists():
+            os.rename(target, old)
+        os.rename(part, target)
+    except StoreError:
+        raise
+    except OSError as error:
+        if old.exists() and not target.exists():
+            os.rename(old, target)
+        raise durable.trouble(target, error) from error
+    finally:
+        durable.drop(part)
+        durable.drop(old)
+    return target
+
+
+def blocks(variable: xr.Variable) -> Iterator[tuple[slice, ...]]:
+    """Keys of the blocks of labels, arms and seeds that are read and written at once."""
+    outer = _outer(variable)
+    shape = variable.shape[:3]
+    for at in np.ndindex(*(math.ceil(n / b) for n, b in zip(shape, outer, strict=True))):
+        yield tuple(
+            slice(i * b, min((i + 1) * b, n)) for i, b, n in zip(at, outer, shape, strict=True)
         )
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuse to replace what is no result of ours, or holds what is none of its files."""
+    refused = f"path={str(target)!r} is not a stored result and is not replaced"
+    if target.is_symlink() or not (target / ROOT).is_file():
+        raise InputError(refused)
+    try:
+        attributes, files = read_seal(target)
+    except StoreError as error:
+        raise InputError(f"{refused}: {error}") from error
+    if files is None or not {"schema_version", "classifier_hash"} <= attributes.keys():
+        raise InputError(f"{refused}: another program wrote it")
+    if others := strangers(target, files):
+        raise InputError(f"{refused}: it holds {others[0]!r} too; move that away, or give another")
+
+
+def _write_zarr(tree: xr.DataTree, path: Path) -> None:
+    """Coordinates and groups of the whole by xarray, variables of units block by block."""
+    import zarr
+
+    root = zarr.open_group(path, mode="w-", zarr_format=3, attributes=dict(tree.attrs))
+    for group in tree.children:
+        data = tree[group].to_dataset(inherit=False)
+        large = [name for name in schema.UNIT.get(group, ()) if name in data.variables]
+        small = data.drop_vars(large).drop_encoding()
+        texts = {
+            name: (v.dims, v.values.astype(np.dtypes.StringDType()))
+            for name, v in small.variables.items()
+            if v.dtype.kind in "OUT"
+        }
+        small = small.assign_coords({n: v for n, v in texts.items() if n in small.coords})
+        small = small.assign({n: v for n, v in texts.items() if n in small.data_vars})
+        small.to_zarr(path, group=group, mode="a", zarr_format=3, consolidated=False)
+        for name in large:
+            _write_array(root[group], name, data.variables[name])
+
+
+def _write_array(group: Any, name: str, variable: xr.Variable) -> None:
+    """Make an array of one chunk or shard a block, and fill it block by block."""
+    text = variable.dtype.kind in "OUT"
+    dtype = np.dtypes.StringDType() if text else variable.dtype
+    inner = variable.shape[3:]
+    unit = _unit_bytes(variable)
+    block = tuple(max(1, n) for n in (*_outer(variable), *inner))
+    chunks, shards = block, None
+    if unit * math.prod(variable.shape[1:3]) > _BLOCK and not text:
+        # a unit can be read alone, and a few rows of it
+        rows = max(1, min(inner[0], _PIECE * inner[0] // max(unit, 1)))
+        chunks = (1, 1, 1, rows, *block[4:])
+        shards = (*block[:3], math.ceil(inner[0] / rows) * rows, *block[4:])
+    array = group.create_array(
+        name,
+        shape=variable.shape,
+        dtype=dtype,
+        chunks=chunks,
+        shards=shards,
+        dimension_names=variable.dims,
+        fill_value="" if text else np.zeros((), variable.dtype)[()],
+    )
+    for key in blocks(variable):
+        array[key] = variable[key].values.astype(dtype)
+
+
+def _unit_bytes(variable: xr.Variable) -> int:
+    text = variable.dtype.kind in "OUT"
+    return (_TEXT_BYTES if text else variable.dtype.itemsize) * math.prod(variable.shape[3:])
+
+
+def _outer(variable: xr.Variable) -> tuple[int, int, int]:
+    """How many labels, arms and seeds are written at once."""
+    labels, arms, seeds = variable.shape[:3]
+    unit = _unit_bytes(variable)
+    if unit > _BLOCK:
+        return 1, 1, 1
+    most = _BLOCK // max(unit * arms * seeds, 1)
+    return max(1, min(labels, most)), max(1, arms), max(1, seeds)
+
+
+def _open_zarr(source: Path) -> xr.DataTree:
     known = sealed(source)
     if known is None:
         warnings.warn(
-            f"path={str(source)!r} holds no checksums (an earlier version wrote it, or another "
-            "program): a missing chunk would be read as zeros",
+            f"path={str(source)!r} holds no checksums (another program wrote it): a missing chunk "
+            "would be read as zeros",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
     _check_zarr(source)
-    try:
-        tree = xr.open_datatree(
-            source if known is None else known,  # type: ignore[arg-type]
-            engine="zarr",
-            consolidated=False,
-            chunks=None,
-            zarr_format=3,
-        )
-        for own in (FILES, OWN):
-            tree.attrs.pop(own, None)
-        audit = tree.attrs.get("kind") == "audit"  # its texts are many: they stay on disk
-        tree = _guarded(_convert_text(tree, "OT", _fixed, coordinates_only=audit), source)
-        return schema.validate(tree)
-    except InversionError:
-        raise
-    except Exception as error:  # zarr, its codecs and xarray raise of every kind on damage
-        raise StoreError(f"path={str(source)!r} cannot be read: {error}") from error
+    return xr.open_datatree(
+        source if known is None else known,  # type: ignore[arg-type]
+        engine="zarr",
+        consolidated=False,
+        chunks=None,
+        zarr_format=3,
+    )
 
 
 def _check_zarr(source: Path) -> None:
     """Refuse what would make the libraries below take much memory or run what is no codec."""
-    for path in [source / "zarr.json", *source.glob("*/zarr.json"), *source.glob("*/*/zarr.json")]:
+    for path in [source / ROOT, *source.glob(f"*/{ROOT}"), *source.glob(f"*/*/{ROOT}")]:
         node = durable.parse(durable.read_file(path, 2**28), path)
         try:
             if node["node_type"] == "array":
@@ -171,103 +309,48 @@ def _check_array(node: dict[str, Any]) -> None:
 
 
 class _Guarded(BackendArray):
-    """A variable on disk whose trouble, when a part of it is used, is a `StoreError`."""
+    """A variable on disk: text is ``object``, and trouble when a part is used a `StoreError`."""
 
     def __init__(self, variable: xr.Variable, where: str) -> None:
         self.variable, self.where = variable, where
-        self.shape, self.dtype = variable.shape, variable.dtype
+        self.text = variable.dtype.kind in "OUT"
+        self.shape = variable.shape
+        self.dtype = np.dtype(object) if self.text else variable.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+            key, self.shape, indexing.IndexingSupport.OUTER, self.read
         )
 
-    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+    def read(self, key: tuple[Any, ...] = ()) -> np.ndarray:
+        """A part of it, or all."""
         try:
-            return self.variable[key].values
+            values: np.ndarray = self.variable[key].values
+            if not self.text:
+                return values
+            texts = np.empty(values.shape, dtype=object)
+            json_text = JSON_TEXT in self.variable.attrs
+            for at, text in np.ndenumerate(values):
+                texts[at] = json.loads(text) if json_text else str(text)
+            return texts
         except InversionError:
             raise
-        except Exception as error:  # zarr and its codecs raise of every kind on damage
+        except Exception as error:  # zarr, HDF5 and codecs raise of every kind on damage
             raise StoreError(f"path={self.where!r} cannot be read: {error!r}") from error
 
 
-def _lazy(variable: xr.Variable, where: str) -> Any:
-    """A variable's data behind `_Guarded`, kept once they are read, as xarray itself keeps them."""
-    array: Any = indexing.LazilyIndexedArray(_Guarded(variable, where))
-    return indexing.MemoryCachedArray(indexing.CopyOnWriteArray(array))
-
-
-def _guarded(tree: xr.DataTree, source: Path) -> xr.DataTree:
-    """The tree with variables that are still on disk behind `_Guarded`."""
-    for node in tree.subtree:
-        where = source / node.path.lstrip("/")
-        data = node.to_dataset(inherit=False)
-        there = {n: v for n, v in data.variables.items() if not v._in_memory}
-        safe = {n: (v.dims, _lazy(v, str(where / str(n))), v.attrs) for n, v in there.items()}
-        node.dataset = data.assign(
-            {n: v for n, v in safe.items() if n in data.data_vars}
-        ).assign_coords({n: v for n, v in safe.items() if n in data.coords})
-    return tree
-
-
-def _open_netcdf(source: Path) -> xr.DataTree:
-    try:
-        check_digest(source)
-        tree = xr.open_datatree(source, engine="h5netcdf", chunks=None)
-        return schema.validate(tree.map_over_datasets(_from_json_text))
-    except ImportError as error:
-        raise InputError("h5netcdf is missing: pip install 'inversion-kit[export]'") from error
-    except InversionError:
-        raise
-    except Exception as error:  # HDF5 and xarray raise of every kind on what is none of ours
-        raise StoreError(f"path={str(source)!r} cannot be read: {error}") from error
-
-
-def _from_json_text(data: xr.Dataset) -> xr.Dataset:
-    """Text that `inversion_kit.to_netcdf` wrote as JSON, since HDF5 holds no NUL."""
-    changed = {}
+def _guarded(group: str, data: xr.Dataset, source: Path) -> xr.Dataset:
+    """A group with what is of units still on disk, and all else in memory."""
+    held: dict[str, Any] = {}
     for name, variable in data.variables.items():
-        if "json_text" in variable.attrs:
-            texts = np.empty(variable.size, dtype=object)
-            texts[:] = [json.loads(text) for text in variable.values.ravel()]
-            changed[name] = (variable.dims, texts.reshape(variable.shape))
-    return data.assign({n: v for n, v in changed.items() if n in data.data_vars}).assign_coords(
-        {n: v for n, v in changed.items() if n in data.coords}
+        array = _Guarded(variable, str(source / group / str(name)))
+        if name not in schema.UNIT.get(group, {}) or group == "status":
+            held[str(name)] = (variable.dims, array.read())
+        else:  # kept once it is read, as xarray itself keeps it
+            lazy: Any = indexing
+            lazy = lazy.MemoryCachedArray(lazy.CopyOnWriteArray(lazy.LazilyIndexedArray(array)))
+            held[str(name)] = (variable.dims, lazy)
+    return xr.Dataset(
+        {name: v for name, v in held.items() if name in data.data_vars},
+        {name: v for name, v in held.items() if name in data.coords},
     )
-
-
-def _convert_text(
-    tree: xr.DataTree,
-    kinds: str,
-    convert: Callable[[np.ndarray], np.ndarray],
-    *,
-    coordinates_only: bool = False,
-) -> xr.DataTree:
-    """Convert every variable and coordinate whose dtype is of one of the kinds."""
-
-    def on_dataset(data: xr.Dataset) -> xr.Dataset:
-        text = {
-            name: (v.dims, convert(v.values))
-            for name, v in (data.coords if coordinates_only else data.variables).items()
-            if v.dtype.kind in kinds
-        }
-        return data.assign({n: v for n, v in text.items() if n in data.data_vars}).assign_coords(
-            {n: v for n, v in text.items() if n in data.coords}
-        )
-
-    return tree.map_over_datasets(on_dataset)
-
-
-def _fixed(text: np.ndarray) -> np.ndarray:
-    """Fixed-width text, as results hold it in memory; versions of zarr differ in what they give.
-
-    Text with NULs at its end stays an object: fixed width would lose them.
-    """
-    listed = np.array(text.tolist(), dtype=object).reshape(text.shape)
-    fixed = listed.astype(str)
-    return fixed if (fixed == listed).all() else listed
-
-
-def _variable(text: np.ndarray) -> np.ndarray:
-    """Variable-length text, the one kind that zarr v3 specifies."""
-    return text.astype(np.dtypes.StringDType())

@@ -5,10 +5,34 @@ Each holds what is shown and what the user chose, as traits; none reads a result
 
 from __future__ import annotations
 
-import anywidget
-import traitlets
+import html
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-from inversion_kit.widgets.sources import source
+import anywidget
+import ipywidgets
+import plotly.graph_objects as go
+import traitlets
+import xarray as xr
+
+from inversion_kit.analysis.words import visible
+from inversion_kit.figures.style import Spec
+from inversion_kit.widgets.summary import to_html
+
+
+@cache
+def source(*names: str) -> str:
+    """Files of the folder ``static``, one after the other.
+
+    Examples
+    --------
+    >>> source("base.css")[:5]
+    '.ik {'
+    """
+    folder = Path(__file__).parent / "static"
+    return "\n".join((folder / name).read_text("utf-8") for name in names)
 
 
 class Frame(anywidget.AnyWidget):
@@ -18,25 +42,22 @@ class Frame(anywidget.AnyWidget):
     _css = source("base.css")
 
 
-class Player(anywidget.AnyWidget):
-    """Frames of a search: a slider with play, a strip, the current image, bars of its classes.
+class Frames(anywidget.AnyWidget):
+    """Frames of a search: a strip of all, the one at ``position`` large, bars of its classes.
 
     Examples
     --------
-    >>> player = Player(frames=[{"src": "", "p": 0.5, "hit": True, "updates": 0, "kept": False,
-    ...                          "title": "start", "under": "", "bars": [0.5]}], classes=["stop"])
-    >>> player.position
+    >>> frames = Frames(frames=[{"src": "", "small": True, "p": 0.5, "hit": True, "updates": 0,
+    ...     "kept": False, "title": "start", "under": "", "bars": [0.5]}], classes=["stop"])
+    >>> frames.position
     0
     """
 
-    _esm = source("dom.js", "player.js")
-    _css = source("base.css", "player.css")
+    _esm = source("dom.js", "frames.js")
+    _css = source("base.css", "frames.css")
     frames = traitlets.List().tag(sync=True)
     classes = traitlets.List().tag(sync=True)
-    small = traitlets.Bool(True).tag(sync=True)
     position = traitlets.Int(0).tag(sync=True)
-    choices = traitlets.List().tag(sync=True)
-    chosen = traitlets.Dict().tag(sync=True)
 
 
 class LabelTable(anywidget.AnyWidget):
@@ -56,7 +77,10 @@ class LabelTable(anywidget.AnyWidget):
 
 
 class Gallery(anywidget.AnyWidget):
-    """Images with what they are read as, in groups; ``shown`` grows when more are asked for."""
+    """Images with what they are read as, in groups; ``more`` counts how often more were asked for.
+
+    ``opened`` is the key of the image whose ``detail`` is shown.
+    """
 
     _esm = source("dom.js", "gallery.js")
     _css = source("base.css", "gallery.css")
@@ -69,34 +93,102 @@ class Gallery(anywidget.AnyWidget):
     detail = traitlets.Dict().tag(sync=True)
 
 
-class Picker(anywidget.AnyWidget):
-    """Choices of which one each is chosen: ``choices`` of key, label ("" for tabs), options."""
-
-    _esm = source("dom.js", "picker.js")
-    _css = source("base.css")
-    choices = traitlets.List().tag(sync=True)
-    chosen = traitlets.Dict().tag(sync=True)
-
-
 class PointMap(anywidget.AnyWidget):
-    """Points on a canvas: images on hover, box and lasso, zoom and pan.
+    """A drawing of points that is hovered and drawn around.
 
-    ``xy`` is float32 ``(n, 2)`` in [0, 1] as bytes, ``group`` uint8 of each point's place in
-    ``legend``, whose entries of the largest ``drawn`` lie on top. ``captions`` is a line a point.
-    The browser asks for the picture under the mouse by a message and gets it by one, so that no
-    other is read. ``chosen`` holds the points of the last box or lasso.
+    ``svg`` is it as an address, ``front`` those of its points that stand out, "" for all. ``spots``
+    is float32 ``(n, 2)`` as bytes: where the ``points`` are, in a drawing ``wide`` pixels wide. The
+    browser asks for the picture under the mouse by a message, ``want``, and gets it by one, so
+    that no other is read. ``chosen`` holds the points of the last box or lasso, ``drawn`` counts
+    them.
     """
 
     _esm = source("dom.js", "map.js")
     _css = source("base.css", "map.css")
-    xy = traitlets.Bytes().tag(sync=True)
-    group = traitlets.Bytes().tag(sync=True)
-    token = traitlets.Bytes().tag(sync=True)
-    bright = traitlets.Bytes().tag(sync=True)
-    legend = traitlets.List().tag(sync=True)
-    captions = traitlets.List().tag(sync=True)
-    note = traitlets.Unicode().tag(sync=True)
-    busy = traitlets.Unicode("").tag(sync=True)
-    choices = traitlets.List().tag(sync=True)
-    picked = traitlets.Dict().tag(sync=True)
+    svg = traitlets.Unicode().tag(sync=True)
+    front = traitlets.Unicode().tag(sync=True)
+    spots = traitlets.Bytes().tag(sync=True)
+    points = traitlets.List().tag(sync=True)
+    wide = traitlets.Float(1).tag(sync=True)
+    mode = traitlets.Unicode("lasso").tag(sync=True)
     chosen = traitlets.List().tag(sync=True)
+    drawn = traitlets.Int(0).tag(sync=True)
+
+
+class View(ipywidgets.VBox):
+    """A box that also leaves its results' summaries in the notebook, for where no kernel runs."""
+
+    def __init__(self, trees: Sequence[xr.DataTree], children: Sequence[Any]) -> None:
+        self.trees = trees
+        super().__init__([*children, Frame()])
+        self.add_class("ik-view")
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        still = "".join(to_html(tree, inside=False) for tree in self.trees)
+        return with_html(super()._repr_mimebundle_(**options), still)
+
+
+def with_html(bundle: Any, still: str) -> Any:
+    """What a widget shows itself by, with HTML beside it."""
+    data, metadata = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+    return {**data, "text/html": still}, metadata
+
+
+def plotly_widget(spec: Spec, **layout: Any) -> Any:
+    """A specification as a widget as wide as its place, without its title, which the view says.
+
+    Parameters
+    ----------
+    spec
+        Of `inversion_kit.figures`.
+    layout
+        What else is different.
+    """
+    free = {"title": None, "autosize": True, "width": None, **layout}
+    made = go.FigureWidget({"data": spec["data"], "layout": {**spec["layout"], **free}})
+    made._config = {"responsive": True, "displaylogo": False, "displayModeBar": False}
+    return made
+
+
+def heading(title: str, note: str = "", *, small: bool = False) -> Any:
+    """A title and a quieter line, as text."""
+    tag = "h4" if small else "h3"
+    head = ipywidgets.HTML(
+        f'<div class="ik"><{tag}>{html.escape(visible(title))}</{tag}></div>{quiet(note)}'
+    )
+    head.add_class("ik-head")
+    return head
+
+
+def quiet(note: str) -> str:
+    """A quieter line as HTML.
+
+    Examples
+    --------
+    >>> quiet("a < b")
+    '<div class="ik"><p class="quiet">a &lt; b</p></div>'
+    """
+    return f'<div class="ik"><p class="quiet">{html.escape(visible(note))}</p></div>'
+
+
+def row(children: Sequence[Any]) -> Any:
+    """Widgets beside each other where there is room, else below."""
+    box = ipywidgets.Box(children)
+    box.add_class("ik-row")
+    return box
+
+
+def tools(children: Sequence[Any]) -> Any:
+    """Controls beside each other."""
+    box = ipywidgets.Box(children)
+    box.add_class("ik-tools")
+    return box
+
+
+def choice(
+    label: str, options: Sequence[tuple[str, Any]], heard: Callable[[Any], None], first: int = 0
+) -> Any:
+    """A list to choose from, with its name; ``heard`` is called after every choice."""
+    made = ipywidgets.Dropdown(options=options, description=label, index=first)
+    made.observe(heard, "value")
+    return made

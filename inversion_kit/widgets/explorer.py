@@ -10,7 +10,7 @@ import xarray as xr
 from inversion_kit import schema
 from inversion_kit.errors import InputError
 from inversion_kit.storage.store import open as open_result
-from inversion_kit.widgets.sources import notebook_module
+from inversion_kit.widgets import notebook_module
 
 
 def explore(
@@ -19,24 +19,26 @@ def explore(
     *,
     points: xr.Dataset | None = None,
 ) -> Any:
-    """Look at a run or an audit in a notebook; two audits side by side.
+    """Look at a result in a notebook, or at two side by side.
 
-    A run: a slider with play moves the image, the strip, the bars of its classes and the cursor
-    of its trajectory together. An audit: a table of labels, sorted and searched, linked to the
-    images, a map of all images with box and lasso, and a confusion matrix to click. What is not
-    shown is not read: an audit opened from its folder stays on disk.
+    One label: a slider with play moves the picture, the strip, the bars of its classes and the
+    line in the trajectory together; below are the images of all arms. Several: a table of labels,
+    sorted and searched, linked to the images, a map of all images with box and lasso, a confusion
+    matrix to click, and each label's search. What is not shown is not read: a result opened from
+    its folder stays on disk.
 
     Parameters
     ----------
     result
-        A run, an audit, or where one is stored.
+        What `inversion_kit.invert` or `inversion_kit.audit` gave, any selection of it, or where
+        one is stored.
     other
-        A second audit, to compare: labels are joined by name.
+        A second result, to compare: labels are joined by name, and at least one is in both.
     points
-        Where the images lie, from `inversion_kit.analysis.projection.project`; computed when the
-        map is opened where not given. More than 10,000 are drawn by jupyter-scatter, which the
-        extra ``scatter`` installs; without it 10,000 images of an audit are placed, and the map
-        says how many are left out.
+        Where the images of a result of several labels lie, from `inversion_kit.analysis.project`;
+        computed when the map is opened where not given. More than 10,000 are drawn by
+        jupyter-scatter, which the extra ``scatter`` installs; without it 10,000 images are placed,
+        and the map says how many are left out.
 
     Returns
     -------
@@ -46,29 +48,34 @@ def explore(
     Raises
     ------
     InputError
-        ipywidgets is missing, ``other`` is given with a run, or the points are of something else.
+        ipywidgets is missing, the two have no label in common, or the points are of something
+        else.
     StoreError
         No result is stored there.
 
     Examples
     --------
-    >>> from inversion_kit.testing import synthetic_audit, synthetic_run
-    >>> view = explore(synthetic_run())
-    >>> view.player.position = 0
-    >>> audit = explore(synthetic_audit())
+    >>> from inversion_kit.testing import synthetic
+    >>> view = explore(synthetic())
+    >>> view.search.frames.position = 0
+    >>> audit = explore(synthetic(labels=3))
     >>> audit.table.selected = "green"
-    >>> audit.panels[0].gallery.title
+    >>> audit.panels[0].gallery.widget.title
     'green'
     """
     trees = [_opened(one) for one in (result, other) if one is not None]
-    kinds = [tree.attrs["kind"] for tree in trees]
-    if kinds == ["run"] and points is None:
-        return notebook_module("run_view").RunView(trees[0])
-    if "run" in kinds:
-        raise InputError("other and points go with audits; give one run, one audit, or two audits")
+    labels = [{str(n) for n in tree["samples"]["label"].values} for tree in trees]
+    if not set.intersection(*labels):
+        raise InputError(
+            f"other: no label in common; it holds {sorted(labels[-1])[:5]}, "
+            f"the first {sorted(labels[0])[:5]}"
+        )
     if points is not None and len(trees) == 2:
-        raise InputError("points: of one audit only; two audits compute their own")
-    return notebook_module("audit_view").AuditView(trees, points=points)
+        raise InputError("points: of one result only; two compute their own")
+    views = notebook_module("views")
+    if len(trees) == 1 and len(labels[0]) == 1 and points is None:
+        return views.LabelView(trees[0])
+    return views.LabelsView(trees, points=points)
 
 
 def _opened(one: Any) -> xr.DataTree:

@@ -1,21 +1,32 @@
-"""How IPython shows results; importing this is light."""
+"""How IPython shows results and models; importing this is light."""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import Any
 
 
 def register(shell: Any) -> None:
-    """Let a shell of IPython show results by their summary.
+    """Let a shell of IPython show results, classifiers and generators by their summaries.
 
-    Results are plain `xarray.DataTree`; trees of anything else stay as xarray shows them.
+    Results are plain `xarray.DataTree`; trees of anything else stay as xarray shows them. A class
+    is known by its name and so are those below it, such as ensembles: nothing is imported here.
     """
-    shell.display_formatter.formatters["text/html"].for_type_by_name(
-        "xarray.core.datatree", "DataTree", _shown
-    )
+    html = shell.display_formatter.formatters["text/html"]
+    for module, name, made in (
+        ("xarray.core.datatree", "DataTree", _shown("summary", "shown")),
+        ("inversion_kit.classifiers.base", "Classifier", _shown("model_facts", "classifier_html")),
+        ("inversion_kit.generators.base", "Generator", _shown("model_facts", "generator_html")),
+    ):
+        html.for_type_by_name(module, name, made)
 
 
-def _shown(tree: Any) -> str:
-    from inversion_kit.widgets.summary import shown
+def _shown(module: str, name: str) -> Callable[[Any], str]:
+    """A function of this folder, imported when something is shown."""
 
-    return shown(tree)
+    def show(thing: Any) -> str:
+
+        return str(getattr(importlib.import_module(f"inversion_kit.widgets.{module}"), name)(thing))
+
+    return show

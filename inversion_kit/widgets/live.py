@@ -8,15 +8,15 @@ import time
 from typing import Any
 
 import anywidget
-import numpy as np
 import traitlets
 
-from inversion_kit.analysis.runs import percent
-from inversion_kit.analysis.words import visible
+from inversion_kit.analysis.words import arm_words, percent, start_says, visible
 from inversion_kit.errors import InputError
-from inversion_kit.figures.style import arm_name
+from inversion_kit.figures.paths import live_spec
+from inversion_kit.figures.static import svg
+from inversion_kit.pictures import thumbnail
 from inversion_kit.progress import Seen
-from inversion_kit.widgets.sources import picture, small, source
+from inversion_kit.widgets.elements import source, with_html
 from inversion_kit.widgets.summary import live_html
 
 EVERY = 0.25
@@ -24,7 +24,7 @@ EVERY = 0.25
 
 
 class LivePanel(anywidget.AnyWidget):
-    """What the browser draws: plain data, no logic."""
+    """What the browser draws: plain data, no logic. ``checks`` is what its summary says."""
 
     _esm = source("dom.js", "live.js")
     _css = source("base.css", "live.css")
@@ -35,18 +35,14 @@ class LivePanel(anywidget.AnyWidget):
     done = traitlets.Int(0).tag(sync=True)
     total = traitlets.Int(1).tag(sync=True)
     left = traitlets.Float(-1).tag(sync=True)
-    goal = traitlets.Float(1).tag(sync=True)
     images = traitlets.List().tag(sync=True)
-    curve = traitlets.Dict({"steps": 1, "checks": [], "training": []}).tag(sync=True)
+    chart = traitlets.Unicode().tag(sync=True)
+    checks = traitlets.List()
     asked = traitlets.Int(0).tag(sync=True)
     heard = traitlets.Int(0).tag(sync=True)
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        found = super()._repr_mimebundle_(**options)
-        if found is None:
-            return None
-        data, metadata = found if isinstance(found, tuple) else (found, {})
-        return {**data, "text/html": live_html(self)}, metadata
+        return with_html(super()._repr_mimebundle_(**options), live_html(self))
 
 
 class LiveView:
@@ -82,10 +78,12 @@ class LiveView:
                 "progress=True or False"
             )
         self.panel = LivePanel(
-            title=visible(f"Searching the token of “{label}”"), note=visible(classifier), goal=goal,
-            total=max(1, total * len(seeds)), message="First look at held-out noise …",
-        )  # fmt: skip
-        self.total, self.unit, self.seeds = total, unit, seeds
+            title=visible(f"Searching the token of “{label}”"),
+            note=visible(classifier),
+            total=max(1, total * len(seeds)),
+            message="First check on held-out noise …",
+        )
+        self.total, self.unit, self.seeds, self.goal = total, unit, seeds, goal
         self.clicked = threading.Event()
         self.panel.observe(self._click, "asked")
         # ipykernel 7.4 sends replies to the busy main thread; the browser asked for a subshell.
@@ -122,7 +120,7 @@ class LiveView:
             message = f"run {run + 1} of {len(self.seeds)} · {message}"
         if seen.checks:
             _, score, start = seen.checks[-1]
-            message += f" · held-out probability {percent(score)}, from “{start}”"
+            message += f" · held-out probability {percent(score)}, from {start_says(start)}"
         now = time.monotonic()
         if not seen.checked and now - self.sent < EVERY:
             return
@@ -130,19 +128,15 @@ class LiveView:
         self.panel.set_trait("done", done)
         self.panel.set_trait("left", taken / done * (self.panel.total - done) if done else -1.0)
         self.panel.set_trait("message", visible(message))
-        self.panel.set_trait("images", _shown(seen.images, seen.probability, seen.hit))
-        self.panel.set_trait(
-            "curve",
-            {"steps": self._last(seen), "checks": [list(c) for c in seen.checks],
-             "training": [list(t) for t in seen.training]},
-        )  # fmt: skip
-
-    def _last(self, seen: Seen) -> int:
-        """Where the chart ends: at all updates, or, counted in queries, at those done."""
-        return self.total if self.unit == "updates" else max(seen.updates, 10)
+        self.panel.set_trait("images", _images(seen))
+        self.panel.set_trait("checks", [list(check) for check in seen.checks])
+        # Counted in queries the chart ends at the updates so far.
+        last = self.total if self.unit == "updates" else max(seen.updates, 10)
+        spec = live_spec(list(seen.checks), list(seen.training), last=last, goal=self.goal)
+        self.panel.set_trait("chart", svg(spec, width=480, height=300, css="chart"))
 
     def sampling(self, done: int, total: int, arm: str, stopped: bool) -> None:
-        """Say that the search is over and test images are made."""
+        """Say that the search is over and final images are made."""
         before = "Stopped by you. " if stopped else "The search is over. "
         if done == 0:
             self.began = time.monotonic()
@@ -151,7 +145,7 @@ class LiveView:
         self.panel.set_trait("total", total)
         self.panel.set_trait("done", done)
         self.panel.set_trait("left", taken / done * (total - done) if done else -1.0)
-        self.panel.set_trait("message", f"{before}Making test images: {arm_name(arm)}")
+        self.panel.set_trait("message", f"{before}Making test images: {arm_words(arm)}")
 
     def finish(self, message: str) -> None:
         """Say how it ended and leave that in the notebook's saved output."""
@@ -166,8 +160,9 @@ class LiveView:
         self.panel.heard = change["new"]
 
 
-def _shown(images: np.ndarray, probability: np.ndarray, hit: np.ndarray) -> list[list[Any]]:
-    return [
-        [picture(image, 160), float(p), bool(first), small(image)]
-        for image, p, first in zip(images, probability, hit, strict=True)
-    ][:8]
+def _images(seen: Seen) -> list[dict[str, Any]]:
+    made = []
+    for image, p, hit in list(zip(seen.images, seen.probability, seen.hit, strict=True))[:8]:
+        src, small = thumbnail(image, 160)
+        made.append({"src": src, "small": small, "p": float(p), "hit": bool(hit)})
+    return made

@@ -13,7 +13,7 @@ def classifier_html(classifier: Any) -> str:
     named = ", ".join(labels[:12]) + (f" and {len(labels) - 12} more" if len(labels) > 12 else "")
     rows = [
         (f"{len(labels)} labels", named),
-        ("input", _looks(classifier.preprocess)),
+        ("input", _input(classifier.preprocess)),
         ("answers", f"{classifier.head}; {_gradient(classifier.differentiable)}"),
         ("network", _network(classifier.model)),
     ]
@@ -40,7 +40,7 @@ def generator_html(generator: Any) -> str:
     return facts_html(generator.name, "a frozen text-to-image generator", rows)
 
 
-def _looks(preprocess: Any) -> str:
+def _input(preprocess: Any) -> str:
     size = getattr(preprocess, "size", None)
     if not hasattr(preprocess, "crop_mode"):
         return type(preprocess).__name__

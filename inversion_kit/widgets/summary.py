@@ -1,4 +1,4 @@
-"""A run, an audit, a model as a few lines of HTML: what notebooks show and what they save.
+"""A result or a model as a few lines of HTML: what notebooks show and what they save.
 
 No script and no address but pictures inside: it is readable in nbviewer, in nbconvert's pages and
 wherever no kernel runs.
@@ -16,38 +16,61 @@ import xarray as xr
 from jinja2 import Template
 from markupsafe import Markup
 
-from inversion_kit import schema
-from inversion_kit.analysis.audits import audit_sentences
-from inversion_kit.analysis.runs import percent, summary_sentences
-from inversion_kit.analysis.words import ARMS
-from inversion_kit.reports.audit_table import main_arm
-from inversion_kit.reports.report_parts import environment
-from inversion_kit.widgets.sources import picture, small, source
+from inversion_kit import analysis, arms, schema
+from inversion_kit.analysis.words import arm_words, count, percent, start_says
+from inversion_kit.figures.templates import environment
+from inversion_kit.pictures import thumbnail
 
 _LABELS, _COLUMNS, _SIDE = 18, 8, 96
 _MOST_SCORES = 4_000_000
-"""Probabilities of an audit up to which its summary holds sentences: more take too long."""
+"""Probabilities of a result up to which its summary holds sentences: more take too long."""
+_UNITS = {"done": "done", "failed": "failed", "stopped": "stopped", "missing": "not run"}
 
 
 def to_html(tree: xr.DataTree, *, inside: bool = True) -> str:
-    """What a run or an audit found, as HTML.
+    """A result as HTML: what it is, its sentences, and some of its pictures.
 
     Parameters
     ----------
     tree
-        A result. Of an audit one picture a label is read, of at most 18 labels.
+        A result. Of one label its search and the images of its main arm are shown, of several one
+        image each, of at most 18 labels.
     inside
         Add xarray's own view of the tree, folded.
 
     Examples
     --------
-    >>> from inversion_kit.testing import synthetic_audit
-    >>> "Audit of synthetic:classifier" in to_html(synthetic_audit())
+    >>> from inversion_kit.testing import synthetic
+    >>> "Audit of synthetic:classifier" in to_html(synthetic(labels=3))
     True
     """
-    found = _audit(tree) if tree.attrs["kind"] == "audit" else _run(tree)
-    within = xr.DataTree._repr_html_(tree) if inside else ""
-    return _template().render({**_NOTHING, **found, "inside": Markup(within)})
+    whole = schema.validate(tree)
+    samples, attributes = whole["samples"].to_dataset(inherit=False), whole.attrs
+    labels, names = ([str(v) for v in samples[d].values] for d in ("label", "arm"))
+    status = whole["status"]["status"].values
+    n = {word: int((status == key).sum()) for key, word in _UNITS.items()}
+    units = " · ".join(f"{k} {word}" for word, k in n.items() if k or word == "done")
+    size = samples["probability"].size * (1 + samples.sizes.get("judge", 0))
+    stopped = attributes.get("stopped")
+    warnings = [f"Stopped {stopped}."] if stopped else []
+    warnings += [f"{count(n['failed'], 'unit')} failed."] if n["failed"] else []
+    judges = ", ".join(json.loads(attributes["judges"])) or "none"
+    one = len(labels) == 1
+    page = {
+        "title": f"Class token of “{labels[0]}”" if one else f"Audit of {attributes['classifier']}",
+        "about": f"{attributes['classifier']} through {attributes['generator']} · "
+        f"{count(len(labels), 'label')}, {count(len(names), 'arm')}, "
+        f"{count(samples.sizes['seed'], 'run')} · units: {units} · {attributes['seconds']:.0f} s · "
+        f"{attributes['created']}",
+        "warning": " ".join(warnings),
+        "sentences": analysis.sentences(whole) if size <= _MOST_SCORES else [],
+        "parts": (_label_parts if one else _labels_parts)(whole, labels, names),
+        "rows": [("judges", judges)],
+        "hint": 'explore(tree) shows every step and image; report(tree, "page.html") writes a '
+        "page to send.",
+        "inside": Markup(xr.DataTree._repr_html_(tree)) if inside else "",
+    }
+    return _render(**page)
 
 
 def facts_html(title: str, about: str, rows: Sequence[tuple[str, str]]) -> str:
@@ -58,46 +81,19 @@ def facts_html(title: str, about: str, rows: Sequence[tuple[str, str]]) -> str:
     >>> "&lt;b&gt;" in facts_html("<b>", "a classifier", [("labels", "43")])
     True
     """
-    return _template().render({**_NOTHING, "title": title, "about": about, "rows": rows})
+    return _render(title=title, about=about, rows=rows)
 
 
 def live_html(panel: Any) -> str:
     """The last state of a live view."""
     items = [
-        {"src": src, "says": percent(p), "hit": hit, "head": "", "alt": "generated image",
-         "small": fine}
-        for src, p, hit, fine in panel.images
-    ]  # fmt: skip
-    checks = [
-        f"{percent(p)} after {n} updates, from “{start}”" for n, p, start in panel.curve["checks"]
+        {**one, "says": percent(one["p"]), "head": "", "alt": "generated image"}
+        for one in panel.images
     ]
-    return _template().render(
-        {
-            **_NOTHING,
-            "title": panel.title,
-            "about": panel.note,
-            "rows": [("state", panel.message), ("held-out checks", "; ".join(checks))],
-            "parts": [{"title": "Latest images", "note": "", "items": items, "side": _SIDE}]
-            if items
-            else [],
-        }
-    )
-
-
-def ours(tree: xr.DataTree) -> bool:
-    """Whether a DataTree says that it is a result of this library.
-
-    Examples
-    --------
-    >>> ours(xr.DataTree())
-    False
-    """
-    attributes = tree.attrs
-    return (
-        attributes.get("kind") in ("run", "audit")
-        and attributes.get("schema_version") == schema.VERSION
-        and "classifier_hash" in attributes
-        and "samples" in tree.children
+    checks = [f"{percent(p)} after {n} updates, from {start_says(s)}" for n, p, s in panel.checks]
+    rows = [("state", panel.message), ("held-out checks", "; ".join(checks))]
+    return _render(
+        title=panel.title, about=panel.note, rows=rows, parts=[_part("Latest images", "", items)]
     )
 
 
@@ -109,135 +105,83 @@ def shown(tree: xr.DataTree) -> str:
     >>> "inversion" in shown(xr.DataTree())
     False
     """
-    if not ours(tree):
+    if not schema.is_result(tree):
         return xr.DataTree._repr_html_(tree)
     try:
-        schema.validate(tree)
         return to_html(tree)
     except Exception as error:  # a repr must not raise
-        view = xr.DataTree._repr_html_(tree)
         why = facts_html("Not a whole result", f"{type(error).__name__}: {error}", [])
-        return why + view
-
-
-_NOTHING: dict[str, Any] = {
-    "title": "", "about": "", "warning": "", "sentences": [], "parts": [], "rows": [],
-    "hint": "", "inside": "",
-}  # fmt: skip
+        return why + xr.DataTree._repr_html_(tree)
 
 
 @cache
 def _template() -> Template:
-    return environment().from_string(source("summary.html.j2"))
+    return environment("inversion_kit.widgets", "static").get_template("summary.html.j2")
 
 
-def _run(tree: xr.DataTree) -> dict[str, Any]:
-    attributes = tree.attrs
-    target = int(attributes["label_index"])
-    seeds = tree["samples"]["seed"].values.tolist()
-    updates = int((tree["trajectory"]["noise_seed"].values[:, :, 0] >= 0).sum())
-    runs = _count(len(seeds), "run")
-    about = (
-        f"{attributes['classifier']} through {attributes['generator']} · {runs}"
-        f", {_count(updates, 'update')} · {attributes['seconds']:.0f} s · {attributes['created']}"
+def _render(**page: Any) -> str:
+    empty = {"about": "", "warning": "", "hint": "", "inside": ""}
+    lists: dict[str, list[Any]] = {"sentences": [], "parts": [], "rows": []}
+    page["parts"] = [part for part in page.get("parts", []) if part]
+    return _template().render({**empty, **lists, **page, "side": _SIDE})
+
+
+def _label_parts(tree: xr.DataTree, labels: list[str], names: list[str]) -> list[dict[str, Any]]:
+    """The first noise of a run along its search, and the main arm's first test images."""
+    strip = analysis.strip(tree, samples=1, columns=_COLUMNS).isel(sample=0)
+    heads = []
+    for i in range(strip.sizes["column"]):
+        head = count(int(strip["updates"][i]), "update") + (" ★" if strip["kept"][i] else "")
+        restart = f"restart at {start_says(str(strip['start'].values[i]))}"
+        heads.append(restart if strip["restart"][i] else head)
+    search = _part(
+        "The search",
+        f"one held-out noise of run {strip.attrs['seed']}, with the label's probability; ✓ where "
+        "it is the first class, ★ the token that was kept",
+        _items(strip, heads),
     )
-    stopped = attributes.get("stopped")
-    hint = 'explore(tree) shows every step; report(tree, "run.html") writes a page to send.'
-    return {
-        "title": f"Class token of “{attributes['label']}”",
-        "about": about,
-        "warning": f"Stopped {stopped}." if stopped else "",
-        "sentences": summary_sentences(tree),
-        "parts": [_search_part(tree, target), *_arm_parts(tree, target)],
-        "hint": hint,
-    }  # fmt: skip
-
-
-def _search_part(tree: xr.DataTree, target: int) -> dict[str, Any]:
-    """The first run's first noise along its checks."""
-    validation = tree["validation"].to_dataset(inherit=False).isel(seed=0, sample=0)
-    probability = validation["probability"].values
-    there = np.flatnonzero(np.isfinite(probability).all(-1))
-    kept = int(tree["token"]["selected"].values[0])
-    chosen = there[np.unique(np.linspace(0, len(there) - 1, _COLUMNS).round().astype(int))]
-    pixels = validation["image"].isel(check=chosen).values
-    starts = validation["start"].values.astype(str)
-    items = []
-    for i, c in enumerate(chosen):
-        head = _count(int(validation["step"][c]), "update") + (" ★" if c == kept else "")
-        if c and starts[c] != starts[c - 1]:
-            head = f"restart from “{starts[c]}”"
-        items.append(_item(pixels[i], probability[c], target, head=head))
-    return {
-        "title": "The search",
-        "note": f"one held-out noise of run {int(tree['validation']['seed'][0])}, with the label's "
-        "probability; ✓ where it is the first class, ★ the token that was kept",
-        "items": items,
-        "side": _SIDE,
-    }
-
-
-def _arm_parts(tree: xr.DataTree, target: int) -> list[dict[str, Any]]:
-    samples = tree["samples"].to_dataset(inherit=False)
-    arms = [str(a) for a in samples["arm"].values]
-    if "token" not in arms:
-        return []
-    one = samples.isel(arm=arms.index("token"), seed=0, sample=slice(0, _COLUMNS))
-    pixels, probability = one["image"].values, one["probability"].values
-    items = [_item(pixels[k], probability[k], target) for k in range(len(pixels))]
+    if not tree["samples"].sizes["sample"]:  # stopped before the final images
+        return [search]
+    arm = arms.main_arm(names)
+    final = analysis.grid(tree, arms=[arm], columns=_COLUMNS).isel(arm=0)
     note = "noise that nothing before has seen; the first ones, not chosen"
-    return [{"title": "The token on test noise", "note": note, "items": items, "side": _SIDE}]
+    images = _items(final, [""] * final.sizes["noise"])
+    return [search, _part(f"Test noise: {arm_words(arm)}", note, images)]
 
 
-def _audit(tree: xr.DataTree) -> dict[str, Any]:
-    attributes, arm = tree.attrs, main_arm(tree)
-    status = tree["status"]["status"].values
-    samples = tree["samples"].to_dataset(inherit=False)
-    labels = [str(n) for n in samples["label"].values]
-    counts = {word: int((status == word).sum()) for word in ("done", "failed", "missing")}
-    units = " · ".join(f"{n} {word}" for word, n in counts.items() if n or word == "done")
-    arms = [str(a) for a in samples["arm"].values]
-    about = (
-        f"through {attributes['generator']} · {_count(len(labels), 'label')}, "
-        f"{_count(len(arms), 'arm')}, {_count(samples.sizes['seed'], 'run')} · units: {units} · "
-        f"{attributes['created']}"
-    )
-    judges = samples.sizes.get("judge", 0)
-    quick = samples["probability"].size * (1 + judges) <= _MOST_SCORES
-    there = np.argwhere(status[:, arms.index(arm)] == "done")
-    first = {int(i): int(s) for i, s in there[::-1]}
-    items = []
-    for i in sorted(first)[:_LABELS]:
-        one = samples.isel(label=i, arm=arms.index(arm), seed=first[i], sample=0)
-        target = int(samples["label_index"].values[i])
-        items.append(_item(one["image"].values, one["probability"].values, target, head=labels[i]))
-    arm_words = ARMS.get(arm, arm)
-    shown_of = "" if len(items) == len(labels) else f", {len(items)} of {len(labels)} labels"
-    note = f"{arm_words}: the first test image{shown_of}; ✓ where it is read as the label"
-    return {
-        "title": f"Audit of {attributes['classifier']}",
-        "about": about,
-        "warning": f"{_count(counts['failed'], 'unit')} failed." if counts["failed"] else "",
-        "sentences": audit_sentences(tree, arm) if quick and there.size else [],
-        "parts": [{"title": "What the labels look like", "note": note, "items": items,
-                   "side": _SIDE}] if items else [],
-        "rows": [("judges", ", ".join(json.loads(attributes["judges"])) or "none")],
-        "hint": "explore(tree) links the labels to all images; report(tree, \"audit.html\") writes "
-        "a page to send.",
-    }  # fmt: skip
+def _labels_parts(tree: xr.DataTree, labels: list[str], names: list[str]) -> list[dict[str, Any]]:
+    """One test image of each label that has one."""
+    arm = arms.main_arm(names)
+    done = tree["status"]["status"].sel(arm=arm).values == "done"
+    items: list[dict[str, Any]] = []
+    for i in np.flatnonzero(done.any(1))[:_LABELS]:
+        first = analysis.grid(tree, label=labels[i], arms=[arm], columns=1).isel(arm=0)
+        items += _items(first, [labels[i]])
+    of = "" if len(items) == len(labels) else f", {len(items)} of {len(labels)} labels"
+    note = f"{arm_words(arm)}: the first test image{of}; ✓ where it is read as the label"
+    return [_part("What the labels look like", note, items)]
 
 
-def _item(image: np.ndarray, scores: np.ndarray, target: int, head: str = "") -> dict[str, Any]:
-    finite = bool(np.isfinite(scores).all())
-    return {
-        "src": picture(image, 2 * _SIDE),
-        "says": percent(float(scores[target])) if finite else "not there",
-        "hit": finite and int(scores.argmax()) == target,
-        "head": head,
-        "alt": head or "generated image",
-        "small": small(image),
-    }
+def _part(title: str, note: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"title": title, "note": note, "items": items} if items else {}
 
 
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+def _items(data: xr.Dataset, heads: Sequence[str]) -> list[dict[str, Any]]:
+    """Pictures in a row, each with its head; those that are not there are left out."""
+    made = []
+    for i, image in enumerate(data["image"].values):
+        p = float(data["target"].values[i])
+        if np.isfinite(p):
+            src, small = thumbnail(image, 2 * _SIDE)
+            hit, alt = bool(data["hit"].values[i]), heads[i] or "generated image"
+            made.append(
+                {
+                    "src": src,
+                    "small": small,
+                    "says": percent(p),
+                    "hit": hit,
+                    "head": heads[i],
+                    "alt": alt,
+                }
+            )
+    return made

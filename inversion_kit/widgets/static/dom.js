@@ -14,6 +14,7 @@ function fill(node, properties, children) {
 
 const h = (tag, properties, ...children) => fill(document.createElement(tag), properties, children);
 const s = (tag, properties, ...children) => fill(document.createElementNS(SVG, tag), properties, children);
+const picture = (one, alt) => h("img", { src: one.src, className: one.small ? "small" : "", alt, loading: "lazy" });
 
 const percent = (share) => {
   if (share === null || share === undefined || Number.isNaN(share)) return "–";
@@ -22,13 +23,6 @@ const percent = (share) => {
   if (whole === 0 && share > 0) return "<1\u00a0%";
   return `${whole}\u00a0%`;
 };
-
-const seconds = (n) => (n >= 90 ? `${Math.round(n / 60)}\u00a0min` : `${Math.max(1, Math.round(n))}\u00a0s`);
-
-const choice = (label, options, value, change) =>
-  h("label", { className: "ik-choice" }, h("span", {}, label),
-    h("select", { onchange: (event) => change(event.target.value) },
-      ...options.map(([key, says]) => h("option", { value: key, selected: String(key) === String(value) }, says))));
 
 // Show what a trait holds now and whenever it changes; gives a function that ends all of it.
 function follow(model, table) {

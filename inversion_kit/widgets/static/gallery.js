@@ -5,23 +5,21 @@ function render({ model, el }) {
   const detail = h("div", { className: "detail", hidden: true }), groups = h("div", { className: "groups" });
   const more = h("button", { className: "more", onclick: () => put(model, { more: model.get("more") + 1 }) });
   el.append(h("div", { className: "ik-gallery" }, h("header", {}, title, note), detail, groups, more));
-  const image = (item) => h("img", { src: item.src, className: item.small ? "small" : "", alt: item.title, loading: "lazy" });
 
   return follow(model, {
     "title note": () => { title.textContent = model.get("title"); note.textContent = model.get("note"); },
     groups: () => {
       const all = model.get("groups");
-      if (!all.length) groups.replaceChildren(h("div", { className: "empty" }, "No image to show. Choose a label, a cell, or points of the map."));
-      else {
-        groups.replaceChildren(...all.map((group) => h("section", {},
-          group.title ? h("h4", {}, group.title, h("span", { className: "quiet" }, ` ${group.note}`)) : null,
-          group.items.length ? h("div", { className: "tiles" }, ...group.items.map((item) =>
-            h("button", { className: `tile${item.hit ? " own" : ""}`, title: item.title, onclick: () => put(model, { opened: item.key }) },
-              item.src ? image(item) : h("span", { className: "gap" }, "not there"),
-              item.above ? h("span", { className: "above" }, item.above) : null,
-              h("span", { className: "read" }, item.read), h("span", { className: "judged" }, item.judged))))
-            : h("div", { className: "empty" }, group.empty ?? "No image."))));
-      }
+      const none = h("div", { className: "empty" }, "No image to show. Choose a label, a cell, or points of the map.");
+      groups.replaceChildren(...all.map((group) => h("section", {},
+        group.title ? h("h4", {}, group.title, h("span", { className: "quiet" }, ` ${group.note}`)) : null,
+        group.items.length ? h("div", { className: "tiles" }, ...group.items.map((item) =>
+          h("button", { className: `tile${item.hit ? " own" : ""}`, title: item.title, onclick: () => put(model, { opened: item.key }) },
+            item.src ? picture(item, item.title) : h("span", { className: "gap" }, "not there"),
+            item.above ? h("span", { className: "above" }, item.above) : null,
+            h("span", { className: "read" }, item.read), h("span", { className: "judged" }, item.judged))))
+          : h("div", { className: "empty" }, "Failed or not run."))));
+      if (!all.length) groups.append(none);
     },
     "groups total": () => {
       const seen = model.get("groups").reduce((n, group) => n + group.items.length, 0);
@@ -32,7 +30,7 @@ function render({ model, el }) {
       const one = model.get("detail");
       detail.hidden = !one.src;
       if (!one.src) return;
-      detail.replaceChildren(image(one), h("div", {}, h("h4", {}, one.title),
+      detail.replaceChildren(picture(one, one.title), h("div", {}, h("h4", {}, one.title),
         h("table", {}, h("tbody", {}, ...one.rows.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, value)))))),
         h("button", { className: "close", "aria-label": "Close", onclick: () => put(model, { opened: [] }) }, "✕"));
     },

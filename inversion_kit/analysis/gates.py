@@ -1,0 +1,148 @@
+"""Conditions under which a report fails, for CI: ``semantic_index<0.5``."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inversion_kit.errors import InputError, nearest
+
+_SHARES = ("success", "name_success", "semantic_index", "view_index", "gain")
+_ENDS = {"": "value", "_low": "low", "_high": "high"}
+METRICS: dict[str, tuple[str, str]] = {
+    f"{name}{end}": (name, part) for name in _SHARES for end, part in _ENDS.items()
+} | {name: (name, "") for name in ("failed", "missing", "confirmed")}
+"""What a gate may name: a share of a label in [0, 1] (the gain over the control, or else over the
+start, in [-1, 1]), the lower or upper end of its 95 % interval, how many units failed or are
+missing, or how many findings are confirmed."""
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_FORM = re.compile(
+    r"\s*([A-Za-z_]+)\s*(<=|>=|==|!=|<|>)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A metric of `METRICS`, a comparison and a number; a label for which it is true fails."""
+
+    metric: str
+    compare: str
+    number: float
+
+    def __str__(self) -> str:
+        return f"{self.metric}{self.compare}{self.number:g}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a gate gave: labels that fail with their value, and labels without a value."""
+
+    gate: Gate
+    failing: dict[str, float]
+    unknown: list[str]
+
+    def lines(self) -> list[str]:
+        """What to say of it: one line for the gate, one for each label that fails or is unknown."""
+        head = f"gate {self.gate}: {len(self.failing)} fail, {len(self.unknown)} have no value"
+        fails = [f"  fails: {label} ({value:.3g})" for label, value in self.failing.items()]
+        return [head, *fails, *(f"  no value: {label}" for label in self.unknown)]
+
+
+def parse_gate(text: str) -> Gate:
+    """Read ``metric op number``; nothing in it is run.
+
+    Raises
+    ------
+    InputError
+        The text has another form, or the metric is unknown.
+
+    Examples
+    --------
+    >>> parse_gate("semantic_index < 0.5")
+    Gate(metric='semantic_index', compare='<', number=0.5)
+    """
+    match = _FORM.fullmatch(text)
+    if not match:
+        raise InputError(
+            f"fail_if={text!r}: must be a metric, one of {', '.join(_COMPARE)} and a number, "
+            "such as 'semantic_index<0.5'"
+        )
+    metric, compare, number = match.groups()
+    if metric not in METRICS:
+        raise InputError(
+            f"fail_if={text!r}: {metric!r} is no metric; try {nearest(metric, METRICS)} of "
+            f"{', '.join(METRICS)}"
+        )
+    return Gate(metric, compare, float(number))
+
+
+def check_gate(gate: Gate, numbers: dict[str, Any]) -> Outcome:
+    """The labels for which a gate's condition is true.
+
+    A label without a value is neither: it is listed as unknown.
+
+    Parameters
+    ----------
+    numbers
+        What `inversion_kit.analysis.numbers` gave of a result.
+
+    Raises
+    ------
+    InputError
+        No label has a value, so the gate would guard nothing.
+
+    Examples
+    --------
+    >>> from inversion_kit.analysis import numbers
+    >>> from inversion_kit.testing import synthetic
+    >>> data = numbers(synthetic(outcomes=("meaning", "trick"), labels=2))
+    >>> check_gate(parse_gate("semantic_index<0.5"), data).failing
+    {'green': 0.0}
+    """
+    key, part = METRICS[gate.metric]
+    failing, unknown = {}, []
+    for row in numbers["labels"]:
+        share = row[key]
+        value = share if not part or share is None else share[part]
+        if value is None:
+            unknown.append(row["label"])
+        elif _COMPARE[gate.compare](value, gate.number):
+            failing[row["label"]] = value
+    if len(unknown) == len(numbers["labels"]):
+        raise InputError(
+            f"fail_if={str(gate)!r}: no label of this result has {gate.metric!r} (no such images, "
+            "no held-out classifier, no control or no findings), so nothing would be checked"
+        )
+    return Outcome(gate, failing, unknown)
+
+
+def check_gates(texts: Sequence[str], numbers: dict[str, Any]) -> list[Outcome]:
+    r"""What each gate, given as text, gives for a result's numbers.
+
+    Raises
+    ------
+    InputError
+        A gate cannot be read or guards nothing.
+
+    Examples
+    --------
+    >>> from inversion_kit.analysis import numbers
+    >>> from inversion_kit.testing import synthetic
+    >>> data = numbers(synthetic(outcomes=["failure"]))
+    >>> print(*check_gates(["success<0.5"], data)[0].lines(), sep="\n")
+    gate success<0.5: 1 fail, 0 have no value
+      fails: sky (0)
+    """
+    gates = [parse_gate(text) for text in texts]
+    return [check_gate(gate, numbers) for gate in gates]

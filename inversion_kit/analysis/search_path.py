@@ -1,0 +1,190 @@
+"""How sure the classifier grew along a search, on noise that was not trained on."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from inversion_kit.analysis import intervals
+from inversion_kit.analysis.reading import arm_place, label_place, taker, whole
+from inversion_kit.arms import ARMS, main_arm
+
+
+def trajectory(
+    tree: xr.DataTree, *, label: str | None = None, arm: str | None = None
+) -> xr.Dataset:
+    """The path of one label's searches by one arm, over its checks on validation noise.
+
+    A run counts at a step with its newest check, and after its last one with the token that it
+    kept: one that stops early, because it is sure, does not leave the mean to the others.
+
+    Parameters
+    ----------
+    tree
+        A result.
+    label
+        Which, where there are several.
+    arm
+        The main arm, or else the first with a search, where not given.
+
+    Returns
+    -------
+    xr.Dataset
+        Along ``step`` (updates so far): ``target``, the label's mean probability over runs and
+        noises, ``tenth`` and ``ninetieth`` percentile over both; ``runner_up``, the other class
+        with the highest mean, and ``runner_up_probability``; ``images``, how many that is over;
+        ``ended``, runs that count with what they kept; ``mean`` ``(step, class)``.
+        ``(seed, check)``, each run by itself: ``run``, the label's mean over noises, with
+        ``run_tenth``, ``run_ninetieth``, ``run_runner_up`` and ``run_runner_up_probability``, at
+        ``run_step``, from ``start``, after ``own_updates`` of that start; ``kept``, where its token
+        was kept. After a run's last check: NaN, "", -1 and False.
+        ``value``, ``low``, ``high``: the kept tokens' mean with its 95 % interval, on the noise
+        that chose them. Attributes ``label``, ``label_index``, ``arm``, ``classifier``.
+
+    Raises
+    ------
+    LabelError, InputError
+        The result holds no such label or arm.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> trajectory(synthetic())["step"].values.tolist()
+    [0, 4, 8, 12]
+    """
+    tree = whole(tree)
+    at, place = label_place(tree, label), searched_place(tree, arm)
+    take = taker(tree, "validation", label=at, arm=place)
+    selected = taker(tree, "token", label=at, arm=place)("selected").values
+    target = int(take("label_index"))
+    names = take("class").values.astype(str).astype(object)
+    probability = take("probability").values
+    starts = take("start").values.astype(str).astype(object)
+    there = np.isfinite(probability).all((-2, -1))
+    updates = np.where(there, take("step").values, -1)
+    own = np.where(there, own_updates(starts, updates), -1)
+    kept = there & (np.arange(there.shape[1]) == selected[:, None])
+
+    steps = np.unique(updates[there])
+    runs = np.flatnonzero(there.any(1))
+    standing, ended = _standing(updates[runs], there[runs], selected[runs], steps)
+    shape = (len(steps), len(runs) * probability.shape[2], len(names))
+    pooled = np.moveaxis(probability[runs[:, None], standing], 1, 0).reshape(shape)
+    chosen = np.flatnonzero(kept.any(1))
+    last = probability[chosen, selected[chosen]][..., target]
+    value, low, high = intervals.share(last[None] if len(chosen) else np.full((1, 1, 1), np.nan))
+    along, alone = "step", ("seed", "check")
+    each = {n: (alone, v) for n, v in _moments(probability, target, names, there).items()}
+    return xr.Dataset(
+        {
+            **{n: (along, v) for n, v in _moments(pooled, target, names).items()},
+            "images": (along, np.full(len(steps), shape[1])),
+            "ended": (along, ended.sum(0)),
+            "mean": ((along, "class"), pooled.sum(1) / max(shape[1], 1)),
+            "run": each.pop("target"),
+            **{f"run_{n}": v for n, v in each.items()},
+            "run_step": (alone, updates),
+            "start": (alone, np.where(there, starts, "")),
+            "own_updates": (alone, own),
+            "kept": (alone, kept),
+            "value": value[0],
+            "low": low[0],
+            "high": high[0],
+        },
+        coords={
+            "step": steps,
+            "class": names,
+            "seed": take("seed"),
+            "check": take("check"),
+        },
+        attrs={
+            "label": str(take("label").values),
+            "label_index": target,
+            "arm": str(take("arm").values),
+            "classifier": str(tree.attrs["classifier"]),
+        },
+    )
+
+
+def segments(path: xr.Dataset) -> list[tuple[int, np.ndarray, np.ndarray, str]]:
+    """Each run of a `trajectory` from each of its starts.
+
+    Returns
+    -------
+    list
+        Run, updates, the label's mean probability, start.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> [(run, start) for run, _, _, start in segments(trajectory(synthetic()))]
+    [(0, 'neutral'), (0, 'round'), (1, 'neutral')]
+    """
+    parts = []
+    run, step, start = (path[n].values for n in ("run", "run_step", "start"))
+    for i, seed in enumerate(path["seed"].values):
+        done = np.flatnonzero(np.isfinite(run[i]))
+        cuts = np.flatnonzero(start[i, done[1:]] != start[i, done[:-1]]) + 1
+        for part in np.split(done, cuts) if len(done) else []:
+            parts.append((int(seed), step[i, part], run[i, part], str(start[i, part[0]])))
+    return parts
+
+
+def searched_place(tree: xr.DataTree, arm: str | None = None) -> int:
+    """Place of an arm; where none is given, of the main one that has a search."""
+    names = [str(a) for a in tree["samples"]["arm"].values]
+    searched = [n for n in names if n not in ARMS or ARMS[n].searched]
+    return arm_place(tree, main_arm(searched or names) if arm is None else arm)
+
+
+def own_updates(starts: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Updates ``(run, check)`` since the start was last changed, of ``steps`` so far.
+
+    Examples
+    --------
+    >>> own_updates(np.array([["a", "a", "b", "b"]]), np.array([[0, 4, 4, 8]])).tolist()
+    [[0, 4, 0, 4]]
+    """
+    begun = steps.copy()
+    for check in range(1, steps.shape[1]):
+        same = starts[:, check] == starts[:, check - 1]
+        begun[:, check] = np.where(same, begun[:, check - 1], steps[:, check])
+    return np.asarray(steps - begun)
+
+
+def _moments(
+    probability: np.ndarray, target: int, names: np.ndarray, there: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Of softmaxes ``(..., sample, class)`` the mean and ends of the label, and the runner-up."""
+    if not probability.shape[-2]:
+        probability = np.full((*probability.shape[:-2], 1, len(names)), np.nan)
+    mean = probability.mean(-2)
+    others = mean.copy()
+    others[..., target] = -1
+    second = others.argmax(-1)
+    there = np.isfinite(mean[..., target]) if there is None else there
+    tenth, ninetieth = np.quantile(probability[..., target], (0.1, 0.9), axis=-1)
+    most = np.take_along_axis(others, second[..., None], -1)[..., 0]
+    return {
+        "target": np.where(there, mean[..., target], np.nan),
+        "tenth": np.where(there, tenth, np.nan),
+        "ninetieth": np.where(there, ninetieth, np.nan),
+        "runner_up": np.where(there, names[second], ""),
+        "runner_up_probability": np.where(there, most, np.nan),
+    }
+
+
+def _standing(
+    updates: np.ndarray, there: np.ndarray, selected: np.ndarray, steps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The check that stands for each run at each step, and whether the run has ended by then.
+
+    Both are ``(run, step)``.
+    """
+    at, ended = (np.zeros((len(updates), len(steps)), kind) for kind in (int, bool))
+    for i, row in enumerate(updates):
+        own = row[there[i]]
+        newest = np.flatnonzero(there[i])[np.searchsorted(own, steps, side="right") - 1]
+        ended[i] = steps > own[-1]
+        at[i] = np.where(ended[i] & (selected[i] >= 0), selected[i], newest)
+    return at, ended

@@ -1,0 +1,282 @@
+"""Arms: the conditions under which the images of a class are made, in one registry.
+
+An arm says what its prompt is, whether a token stands in it and against what that was trained.
+Everything that shows results reads names, order and words from here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from inversion_kit.errors import InputError, nearest
+
+NAME_FREE: tuple[str, ...] = ("a photo of a {token}",)
+"""Default prompts: the class's name is not in them, so that what the images show comes from the
+classifier and not from what the generator knows of the name."""
+ARM_NAME = re.compile(r"[a-z][a-z0-9+_]{0,31}")
+"""How arms are named: in calls, results and files."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A condition: prompt, token, what the token was trained against, and words for readers.
+
+    Parameters
+    ----------
+    name
+        How results and files call it: lower-case letters, digits, ``+`` and ``_``.
+    words
+        A few words for axes and legends.
+    says
+        One line for readers: what the arm shows.
+    templates
+        Prompt templates.
+    token
+        ``"learned"``: a token is searched for; ``"start"``: the token that a search starts from,
+        without any update; ``"none"``: no token.
+    against
+        ``"classifier"``: the audited one; ``"shuffled"``: a copy with shuffled weights, a control.
+    takes
+        Which prompts of the settings the arm takes: ``"free"``, those without the name, and it
+        refuses others; ``"any"``; ``"named"``, those with the name, and its own templates where
+        there are none; ``""``, always its own templates.
+    turn
+        In which turn a budget of time gets to the arm, the lowest first.
+
+    Examples
+    --------
+    >>> ARMS["token"].searched, ARMS["shuffled"].control, ARMS["name"].token
+    (True, True, 'none')
+    """
+
+    name: str
+    words: str
+    says: str = ""
+    templates: tuple[str, ...] = NAME_FREE
+    token: Literal["learned", "start", "none"] = "learned"
+    against: Literal["classifier", "shuffled"] = "classifier"
+    takes: Literal["free", "any", "named", ""] = ""
+    turn: int = 2
+
+    def __post_init__(self) -> None:
+        if not ARM_NAME.fullmatch(self.name):
+            raise InputError(
+                f"arm name={self.name!r}: lower-case letters, digits, '+' and '_', at most 32"
+            )
+        if self.token not in ("learned", "start", "none"):
+            raise InputError(f"arm token={self.token!r}: 'learned', 'start' or 'none'")
+        if self.against not in ("classifier", "shuffled"):
+            raise InputError(f"arm against={self.against!r}: 'classifier' or 'shuffled'")
+        for template in self.templates:
+            if ("{token}" in template) != (self.token != "none"):
+                need = "needs {token}" if self.token != "none" else "must not hold {token}"
+                raise InputError(f"arm templates: {template!r} {need} in arm {self.name!r}")
+
+    def prompts(self, given: Sequence[str]) -> tuple[str, ...]:
+        """The arm's templates where ``given`` are the prompts of the settings.
+
+        Raises
+        ------
+        InputError
+            They name the class, and the arm must not.
+
+        Examples
+        --------
+        >>> ARMS["token+name"].prompts(["a {token}"]), ARMS["token"].prompts(["a {token}"])
+        (('a photo of a {token} {name}',), ('a {token}',))
+        """
+        named = [template for template in given if "{name}" in template]
+        if self.takes == "free" and named:
+            raise InputError(
+                f"prompts: {named[0]!r} holds {{name}}, but they are those of the arm "
+                f"{self.name!r}, which does not name the class; leave it out, or use "
+                "arms=['token+name'], the token beside the name"
+            )
+        if self.takes in ("free", "any") or (self.takes == "named" and len(named) == len(given)):
+            return tuple(given)
+        return self.templates
+
+    @property
+    def searched(self) -> bool:
+        """Whether a token is searched for."""
+        return self.token == "learned"
+
+    @property
+    def control(self) -> bool:
+        """Whether its token was trained against something that knows no class."""
+        return self.searched and self.against != "classifier"
+
+
+ARMS: dict[str, Arm] = {}
+"""All known arms by name, in the order in which they are shown."""
+
+
+def register(arm: Arm) -> Arm:
+    """Add an arm of your own, so that ``arms=[...]`` takes its name.
+
+    Raises
+    ------
+    InputError
+        There is another arm of that name.
+
+    Examples
+    --------
+    >>> snow = Arm("snow", "token in the snow", templates=("a photo of a {token} in the snow",))
+    >>> register(snow).name
+    'snow'
+    >>> del ARMS["snow"]
+    """
+    if ARMS.get(arm.name, arm) != arm:
+        raise InputError(f"arm name={arm.name!r}: there is one already, {ARMS[arm.name]}")
+    ARMS[arm.name] = arm
+    return arm
+
+
+register(
+    Arm(
+        "name", "name prompt", "what the generator paints for the class's name alone",
+        ("a photo of a {name}",), token="none", turn=0,
+    )
+)  # fmt: skip
+register(Arm("start", "start", "the token before any update", token="start", takes="any", turn=0))
+register(
+    Arm(
+        "token+name", "token + name", "the token beside the name: the paper's prompt",
+        ("a photo of a {token} {name}",), takes="named",
+    )
+)  # fmt: skip
+register(Arm("token", "token", "the classifier's push alone: no name helps", takes="free", turn=1))
+register(
+    Arm(
+        "shuffled", "shuffled control",
+        "a token trained against a copy of the classifier with shuffled weights: what the method "
+        "finds where there is nothing to find",
+        against="shuffled", takes="free", turn=3,
+    )
+)  # fmt: skip
+
+
+def words(name: str) -> str:
+    """What readers are told an arm is; of an unknown one its name.
+
+    Examples
+    --------
+    >>> words("shuffled")
+    'shuffled control'
+    """
+    return ARMS[name].words if name in ARMS else name
+
+
+def check_arms(arms: Sequence[str | Arm]) -> tuple[Arm, ...]:
+    """Arms by their names or themselves, each once, in the registry's order.
+
+    Raises
+    ------
+    InputError
+        One is unknown or there twice, or there is none.
+
+    Examples
+    --------
+    >>> [arm.name for arm in check_arms(["token", "name"])]
+    ['name', 'token']
+    """
+    if isinstance(arms, (str, Arm)) or not isinstance(arms, Iterable):
+        raise InputError(f"arms={arms!r}: expected a sequence; give [{arms!r}]")
+    found = []
+    for arm in arms:
+        if not isinstance(arm, Arm) and arm not in ARMS:
+            known = ", ".join(map(repr, ARMS))
+            raise InputError(
+                f"arms: {arm!r} is unknown; nearest {nearest(str(arm), ARMS, 1)}; known are {known}"
+            )
+        found.append(arm if isinstance(arm, Arm) else ARMS[arm])
+    if not found or len({arm.name for arm in found}) != len(found):
+        raise InputError(f"arms={[arm.name for arm in found]}: at least one, each once")
+    order = list(ARMS)
+    return tuple(sorted(found, key=lambda a: order.index(a.name) if a.name in ARMS else len(order)))
+
+
+def main_arm(names: Iterable[str]) -> str:
+    """The arm that a verdict is about: a learned token, alone where it is there.
+
+    Examples
+    --------
+    >>> main_arm(["name", "token+name", "token"]), main_arm(["name"])
+    ('token', 'name')
+    """
+    names = list(names)
+    subjects = [n for n in names if n in ARMS and ARMS[n].searched and not ARMS[n].control]
+    alone = [n for n in subjects if not any("{name}" in t for t in ARMS[n].templates)]
+    return [*sorted(alone, key=lambda n: n != "token"), *subjects, *names][0]
+
+
+def control_arm(names: Iterable[str]) -> str | None:
+    """The control among some arms: a token trained against what knows no class; None without one.
+
+    Examples
+    --------
+    >>> control_arm(["name", "token", "shuffled"])
+    'shuffled'
+    """
+    return next((n for n in names if n in ARMS and ARMS[n].control), None)
+
+
+def name_arm(names: Iterable[str]) -> str | None:
+    """The arm of the class's name alone among some arms; None without one.
+
+    Examples
+    --------
+    >>> name_arm(["start", "token", "name"])
+    'name'
+    """
+    return next((n for n in names if n in ARMS and ARMS[n].token == "none"), None)
+
+
+def start_arm(names: Iterable[str]) -> str | None:
+    """The arm of the token before any update among some arms; None without one.
+
+    Examples
+    --------
+    >>> start_arm(["start", "token", "name"])
+    'start'
+    """
+    return next((n for n in names if n in ARMS and ARMS[n].token == "start"), None)
+
+
+def controls(names: Iterable[str], arm: str) -> list[str]:
+    """The other arms without a token of the classifier's: what ``arm`` is compared with.
+
+    Examples
+    --------
+    >>> controls(["name", "token+name", "token", "shuffled"], "token")
+    ['name', 'shuffled']
+    """
+    known = [n for n in names if n != arm and n in ARMS]
+    return [n for n in known if ARMS[n].control or not ARMS[n].searched]
+
+
+def baseline_arm(names: Iterable[str], arm: str) -> str | None:
+    """What ``arm`` has to beat: the control, or else the start; None without either.
+
+    Examples
+    --------
+    >>> baseline_arm(["name", "start", "token"], "token")
+    'start'
+    """
+    others = controls(names, arm)
+    return control_arm(others) or start_arm(others)
+
+
+def before_arm(names: Iterable[str]) -> str | None:
+    """What pictures show beside a token's: the start, or else the name alone.
+
+    Examples
+    --------
+    >>> before_arm(["name", "token"])
+    'name'
+    """
+    names = list(names)
+    return start_arm(names) or name_arm(names)

@@ -1,0 +1,192 @@
+"""What a process needs to make units: the loaded models, the arms and the settings."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from inversion_kit.arms import Arm
+from inversion_kit.classifiers.base import IDENTITY, Classifier
+from inversion_kit.classifiers.controls import shuffled
+from inversion_kit.classifiers.convert import as_classifier
+from inversion_kit.classifiers.views import View
+from inversion_kit.errors import InputError, LabelError
+from inversion_kit.generators.base import Generator
+from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.generators.convert import as_generator
+from inversion_kit.generators.gradients import as_policy
+from inversion_kit.generators.prompts import fill, in_utf8
+from inversion_kit.search.checks import check_judges, check_method, check_queries, rehearse
+from inversion_kit.settings import Settings
+from inversion_kit.storage.units import Unit
+
+
+@dataclass
+class Bench:
+    """Loaded models, arms and settings.
+
+    Parameters
+    ----------
+    classifier
+        The audited one.
+    generator
+        What makes the images.
+    judges
+        Held-out classifiers.
+    arms
+        Those that are made, by name.
+    settings
+        Of every search and of the evidence.
+    identity
+        Queries that the classifier's hash takes: 0 where it has weights.
+    """
+
+    classifier: Classifier
+    generator: Generator
+    judges: Sequence[Classifier]
+    arms: dict[str, Arm]
+    settings: Settings
+    identity: int = 0
+    _shuffled: dict[int, Classifier] = field(default_factory=dict, repr=False)  # the last one
+
+    @classmethod
+    def load(
+        cls, model: Any, generator: Any, judges: Sequence[Any], arms: Sequence[Arm],
+        settings: Settings,
+    ) -> Bench:  # fmt: skip
+        """Models from whatever was given; classifiers given by name go where the generator is.
+
+        Raises
+        ------
+        InputError
+            One cannot be used, or they do not go together.
+        """
+        classifier = as_classifier(model)
+        settings = check_method(settings, classifier)
+        identity = IDENTITY if classifier.asks_for_hash else 0  # before judges are compared by it
+        panel = check_judges(judges, classifier)
+        pipeline = as_generator(generator)
+        for source, one in zip([model, *judges], [classifier, *panel], strict=True):
+            parts = source if isinstance(source, (list, tuple)) else [source]
+            if all(isinstance(part, (str, os.PathLike)) for part in parts):
+                one.model.to(pipeline.device)
+        named = {arm.name: arm for arm in arms}
+        bench = cls(classifier, pipeline, panel, named, settings, identity)
+        views = {view.name for view in bench.panel[len(panel) :]}
+        if same := next((judge.name for judge in panel if judge.name in views), None):
+            raise InputError(
+                f"judges: {same!r} has the name of one of the views={list(settings.views or ())}; "
+                "give as_classifier(judge, name=...)"
+            )
+        return bench
+
+    @functools.cached_property
+    def panel(self) -> list[Classifier]:
+        """The judges and the views of the audited classifier."""
+        views = [View(self.classifier, view) for view in self.settings.views or ()]
+        return [*self.judges, *views]
+
+    @functools.cached_property
+    def search_settings(self) -> Settings:
+        """The settings with the queries that a search may use in place of all."""
+        if self.settings.method != "cma":
+            return self.settings
+        return replace(self.settings, queries=check_queries(self.settings, len(self.arms)))
+
+    def labels(self, asked: Sequence[int | str] | int | str | None) -> list[int]:
+        """Class indices of labels, each once and sorted; all classes for None.
+
+        Raises
+        ------
+        LabelError
+            One is unknown, or no file can hold a class's name.
+        InputError
+            None is given, or one twice.
+        """
+        known = self.classifier.labels
+        if odd := next((label for label in known if not in_utf8(label)), None):
+            raise LabelError(
+                f"class {known.index(odd)}, {odd!r}: it holds what UTF-8 cannot (a lone "
+                "surrogate), so that no file can name it; give names without it, "
+                "as_classifier(model, labels=[...])"
+            )
+        if asked is None:
+            return list(range(len(known)))
+        one = isinstance(asked, str) or not isinstance(asked, Iterable)
+        listed: list[Any] = [asked] if one else list(asked)  # type: ignore[arg-type]
+        indices = [self.classifier.index(label) for label in listed]
+        if not indices or len(set(indices)) != len(indices):
+            raise InputError(f"labels={listed}: at least one, each once")
+        return sorted(indices)
+
+    def trained_against(self, unit: Unit) -> Classifier:
+        """The classifier whose scores a unit's token is trained by."""
+        if self.arms[unit.arm].against == "classifier":
+            return self.classifier
+        if unit.seed not in self._shuffled:
+            self._shuffled = {unit.seed: shuffled(self.classifier, unit.seed)}
+        return self._shuffled[unit.seed]
+
+    def prompts(self, unit: Unit) -> list[str]:
+        """A unit's prompts, the placeholder in them."""
+        name = self.classifier.labels[unit.label_index]
+        templates = self.arms[unit.arm].prompts(self.settings.prompts)
+        return [fill(template, name=name) for template in templates]
+
+    def check_prompts(self, unit: Unit) -> None:
+        """Refuse a unit whose prompts the generator would not read as they are meant.
+
+        Raises
+        ------
+        InputError
+            They are too long, or the label in them holds the placeholder.
+        """
+        label, arm = self.classifier.labels[unit.label_index], self.arms[unit.arm]
+        templates = arm.prompts(self.settings.prompts)
+        where = f"label {label!r:.60}, arm {unit.arm!r}"
+        advice = "give the class another name, as_classifier(model, labels=[...]), or leave it out"
+        for template, prompt in zip(templates, self.prompts(unit), strict=True):
+            marks = sum(prompt.count(mark) for mark in {PLACEHOLDER, self.generator.spelling})
+            if marks != (arm.token != "none"):
+                raise InputError(
+                    f"{where}: its name holds {PLACEHOLDER!r}, which stands for the class token; "
+                    f"{advice}"
+                )
+            try:
+                self.generator.check_prompt(prompt)
+            except InputError as error:
+                if "{name}" not in template:  # no fault of the name
+                    raise
+                raise InputError(f"{where}: {error}, or {advice}") from error
+
+    def check(self, indices: Sequence[int]) -> None:
+        """Let what would fail in every unit fail now; an odd label fails in its own units alone.
+
+        Raises
+        ------
+        InputError
+            A gradient, a prompt, a start word or the classifier's answers cannot be used.
+        NumericalError
+            The classifier gives values that are not finite.
+        """
+        searched = [arm for arm in self.arms.values() if arm.searched]
+        if searched and self.settings.method == "gradient":
+            self.generator.check_gradient(as_policy(self.settings.gradient))
+        for arm in self.arms.values():
+            if arm.control:
+                self.trained_against(Unit(indices[0], arm.name, 0))
+            troubles = []
+            for index in indices:
+                try:
+                    self.check_prompts(Unit(index, arm.name, 0))
+                except InputError as error:
+                    troubles.append(error)
+            if len(troubles) == len(indices):
+                raise troubles[0]
+        if self.settings.start is not None:
+            self.generator.vector_of(self.settings.start)
+        if searched:
+            rehearse(self.settings, self.classifier, indices[0], self.generator)

@@ -1,0 +1,212 @@
+"""What an audit is asked to do: as its workers get it, and as its folder keeps it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inversion_kit.arms import Arm, check_arms
+from inversion_kit.audits.bench import Bench
+from inversion_kit.errors import InputError, StoreError
+from inversion_kit.generators.token_file import layout_json
+from inversion_kit.search.checks import check_settings
+from inversion_kit.search.facts import objective_facts
+from inversion_kit.settings import Settings
+from inversion_kit.storage.audit_folder import PLAN, AuditFolder
+
+_LIBRARIES = (
+    "inversion-kit", "torch", "diffusers", "transformers", "timm", "cmaes", "xarray", "zarr",
+    "numpy",
+)  # fmt: skip
+
+
+@dataclass
+class Task:
+    """What a worker gets: sources of the models, not the loaded models where they have a name.
+
+    Parameters
+    ----------
+    model, generator, judges
+        As they were given.
+    arms, settings
+        What is made of each label and seed.
+    key
+        Equal tasks have equal keys: a worker loads the models of a key once.
+    """
+
+    model: Any
+    generator: Any
+    judges: Sequence[Any]
+    arms: tuple[Arm, ...]
+    settings: Settings
+    key: str = ""
+    _bench: Bench | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.judges, str) or not isinstance(self.judges, Iterable):
+            raise InputError(
+                f"judges={self.judges!r}: expected a sequence of classifiers; give "
+                f"[{self.judges!r}]"
+            )
+        self.judges = tuple(self.judges)
+
+    def load(self) -> Bench:
+        """The loaded models; the same ones when asked again."""
+        if self._bench is None:
+            self._bench = Bench.load(
+                self.model, self.generator, self.judges, self.arms, self.settings
+            )
+            self.settings = self._bench.settings
+        return self._bench
+
+    @property
+    def named(self) -> bool:
+        """Whether every model stands by its name, and the objective is the default one."""
+        sources = [self.model, *self.judges]
+        sources += [] if self.generator is None else [self.generator]
+        return self.settings.objective is None and all(
+            isinstance(one, (str, os.PathLike)) for one in sources
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_bench": None}
+
+
+def plan_of(task: Task, indices: Sequence[int], seeds: Sequence[int]) -> dict[str, Any]:
+    """All that makes the units what they are, as a result and its folder keep it.
+
+    Parameters
+    ----------
+    indices
+        Of the labels.
+    seeds
+        Of the runs.
+
+    Returns
+    -------
+    dict
+        As `inversion_kit.storage.audit_plan.check_plan` has it: plain JSON.
+    """
+    bench = task.load()
+    classifier, generator = bench.classifier, bench.generator
+    views = bench.panel[len(bench.judges) :]
+    return {
+        "labels": [[i, classifier.labels[i]] for i in indices],
+        "arms": [arm.name for arm in task.arms],
+        "seeds": list(seeds),
+        "classes": list(classifier.labels),
+        "judges": [
+            *([judge.name, "classifier"] for judge in bench.judges),
+            *([view.name, "view"] for view in views),
+        ],
+        "judge_hashes": [judge.hash for judge in bench.panel],
+        "classifier": classifier.name,
+        "classifier_hash": classifier.hash,
+        "generator": generator.name,
+        "generator_hash": generator.hash,
+        "settings": {
+            **bench.settings.plain(),
+            "arms": {
+                arm.name: {**dataclasses.asdict(arm), "templates": list(arm.templates)}
+                for arm in task.arms
+            },
+            "num_inference_steps": generator.num_inference_steps,
+            "guidance_scale": generator.guidance_scale,
+            "token_layout": layout_json(generator.layout),
+            "sources": sources(task),
+            **objective_facts(
+                bench.settings.objective, classifier, indices, device=generator.device
+            ),
+            "preprocess": classifier.preprocess_facts(),
+            "preprocess_parity": classifier.parity_facts(),
+            "judge_preprocess": [judge.preprocess_facts() for judge in bench.judges],
+            "sampler": generator.sampler_facts(),
+            "generator_source": generator.source,
+            "dtype": str(generator.dtype).removeprefix("torch."),
+        },
+        "versions": versions(),
+    }
+
+
+def key_of(plan: dict[str, Any]) -> str:
+    """A sha256 by which equal plans are known."""
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+
+
+def same_plan(task: Task, plan: dict[str, Any]) -> dict[str, Any]:
+    """`plan_of` with the labels and seeds of a plan, of what loads here and now.
+
+    Raises
+    ------
+    InputError
+        The classifier has other classes than the plan.
+    """
+    if list(task.load().classifier.labels) != plan["classes"]:
+        raise InputError(f"model={task.model!r:.80}: the classifier has other classes now")
+    return plan_of(task, [index for index, _ in plan["labels"]], plan["seeds"])
+
+
+def task_of(folder: AuditFolder) -> Task:
+    """What the plan of an audit says to load and to do; nothing is loaded yet.
+
+    Raises
+    ------
+    InputError
+        The audit was made of objects, not of models' names alone.
+    StoreError
+        Its settings are not those of an audit.
+    """
+    stored = folder.plan["settings"]
+    if not stored.get("sources"):
+        raise InputError(
+            f"path={str(folder.path)!r}: this audit was made of objects, not of models' names "
+            "alone; call audit(...) again with the same arguments and this store"
+        )
+    try:
+        names = stored["sources"]
+        model, generator, judges = names["model"], names["generator"], names["judges"]
+        if not all(isinstance(name, str) for name in [model, *judges]):
+            raise TypeError("models must be text")
+        if not (generator is None or isinstance(generator, str)) or isinstance(judges, str):
+            raise TypeError("generator must be text, judges a list")
+        arms = check_arms([_arm(stored["arms"][name]) for name in folder.plan["arms"]])
+        settings = check_settings(Settings.read(stored), len(arms))
+        return Task(model, generator, judges, arms, settings)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InputError) as error:
+        raise StoreError(
+            f"path={str(folder.path / PLAN)!r}: its settings are not those of an audit: {error!r}"
+        ) from error
+
+
+def sources(task: Task) -> dict[str, Any] | None:
+    """The models' names, where they say all: with them the audit goes on from its folder."""
+    if not task.named:
+        return None
+    generator = None if task.generator is None else str(task.generator)
+    return {
+        "model": str(task.model),
+        "generator": generator,
+        "judges": [str(judge) for judge in task.judges],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that a result depends on."""
+    return {name: _version(name) for name in _LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed as a package"
+
+
+def _arm(stored: dict[str, Any]) -> Arm:
+    return Arm(**{**stored, "templates": tuple(stored["templates"])})

@@ -1,0 +1,116 @@
+"""What the doctor is given: images and their labels, of whatever kind, or a folder of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.doctor.diagnosis import Check
+from inversion_kit.errors import InputError
+
+
+def read_folder(folder: str | PathLike[str]) -> tuple[list[Path], list[str] | None]:
+    """Image files of a folder at any depth, sorted, and the class of each.
+
+    Where every image lies one folder deep, those folders are the classes, called by the label
+    names or all by the class indices; else there are no classes.
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f"images={str(folder)!r}: no such folder")
+    kinds = Image.registered_extensions()
+    files = sorted(f for f in root.rglob("*") if f.is_file() and f.suffix.lower() in kinds)
+    if not files:
+        raise InputError(f"images={str(folder)!r}: there are no images in it")
+    labelled = all(file.parent.parent == root for file in files)
+    return files, [file.parent.name for file in files] if labelled else None
+
+
+def as_images(images: Any, most: int) -> tuple[list[Tensor], list[Check], int]:
+    """Float ``(3, y, x)`` in [0, 1], at most ``most``; the check of their range; their number."""
+    if images is None:
+        return [], [], 0
+    if isinstance(images, (str, Path, Image.Image)) or not isinstance(images, Iterable):
+        raise InputError(
+            f"images={type(images).__name__}: expected several; give a list of paths, PIL images "
+            "or arrays"
+        )
+    each = list(images)
+    if not each:
+        raise InputError("images: there are none")
+    made = [_as_image(each[i]) for i in _evenly(len(each), most)]
+    low, high = min(float(i.min()) for i in made), max(float(i.max()) for i in made)
+    seen = f"values from {low:.3g} to {high:.3g}"
+    if not np.isfinite([low, high]).all():
+        raise InputError("images: they hold values that are not finite")
+    check = Check("images", "ok", seen)
+    if high > 1.5:
+        made, check = [i / 255 for i in made], Check("images", "fail", seen, "images / 255")
+    elif low < -0.01:
+        made = [i / 2 + 0.5 for i in made]
+        check = Check("images", "fail", seen, "(images + 1) / 2")
+    return made, [check], len(each)
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most)).round()})
+
+
+def _as_image(one: Any) -> Tensor:
+    if isinstance(one, (str, Path)):
+        try:
+            with Image.open(one) as file:
+                one = file.convert("RGB")
+        except OSError as error:
+            raise InputError(f"images: {str(one)!r} is no image that can be read") from error
+    if isinstance(one, Image.Image):
+        one = np.array(one.convert("RGB"))
+    if isinstance(one, (tuple, list)) and len(one) == 2:
+        raise InputError(
+            "images: one is a pair; give images=[image for image, _ in pairs] and "
+            "labels=[label for _, label in pairs]"
+        )
+    try:
+        image = torch.as_tensor(one if isinstance(one, Tensor) else np.array(one)).detach().cpu()
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"images: one is a {type(one).__name__}; expected paths, PIL images or arrays"
+        ) from error
+    if image.ndim == 3 and image.shape[0] != 3 and image.shape[2] == 3:
+        image = image.permute(2, 0, 1)
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise InputError(
+            f"images: one has the shape {tuple(image.shape)}; expected (3, y, x) or (y, x, 3)"
+        )
+    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
+
+
+def truth_of(classifier: Classifier, labels: Any, count: int, most: int) -> Tensor:
+    """Class index of each image; an index may be one too high, which a trial then shows.
+
+    Texts of digits are names where one of them is a class's name, and indices else.
+    """
+    if isinstance(labels, str) or not isinstance(labels, Iterable):
+        raise InputError(f"labels={labels!r}: expected an index or a name of each image")
+    labels = [
+        x.item() if isinstance(x, (Tensor, np.generic)) and x.ndim == 0 else x for x in labels
+    ]
+    if len(labels) != count:
+        raise InputError(f"labels: {len(labels)} for {count} images; give one each")
+    top = len(classifier.labels)
+    taken = [labels[i] for i in _evenly(count, most)]
+    digits = all(isinstance(x, str) and x.isdecimal() for x in taken)
+    if digits and not {*taken} & {*classifier.labels}:
+        taken = [int(x) for x in taken]
+    whole = all(isinstance(x, int) and not isinstance(x, bool) for x in taken)
+    if whole and max(taken) == top and min(taken) >= 0:
+        return torch.tensor(taken)
+    return torch.tensor([classifier.index(x) for x in taken])

@@ -1,0 +1,27 @@
+"""Values in JSON's own terms, so that plans and results can hold and compare them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it.
+
+    Mappings become dicts with text keys, tuples become lists, and what JSON has no word for
+    becomes its ``repr``: NaN and infinity too.
+
+    Examples
+    --------
+    >>> plain({"size": (224, 224), 0: float("inf")})
+    {'size': [224, 224], '0': 'inf'}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return value if isinstance(value, float) and math.isfinite(value) else repr(value)

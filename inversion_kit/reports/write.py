@@ -1,0 +1,119 @@
+"""The report and its numbers as files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from inversion_kit.errors import InputError, StoreError
+from inversion_kit.reports.page import to_html
+from inversion_kit.storage.store import open as open_result
+
+
+def report(
+    result: xr.DataTree | str | os.PathLike[str], path: str | Path, *, max_mb: float = 25.0
+) -> Path:
+    """Write the report of a result as one HTML file and return its path.
+
+    Parameters
+    ----------
+    result
+        A result, or where it is stored.
+    path
+        Ends in ``.html``; its folder exists. A file that is there is replaced.
+    max_mb
+        The most megabytes of the file. Where not everything fits, fewer and smaller pictures are
+        shown, and the report says what was left out.
+
+    Raises
+    ------
+    InputError
+        ``path`` does not end in ``.html``, or ``max_mb`` is too small even for the least.
+    StoreError
+        The folder does not exist, or the file cannot be written.
+    SchemaError
+        ``result`` is not a valid result.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from inversion_kit.testing import synthetic
+    >>> report(synthetic(), Path(tempfile.mkdtemp()) / "sky.html").name
+    'sky.html'
+    """
+    return write_report(result, path, max_mb=max_mb)
+
+
+def write_report(
+    result: xr.DataTree | str | os.PathLike[str],
+    path: str | Path,
+    data: dict[str, Any] | None = None,
+    *,
+    read: xr.Dataset | None = None,
+    max_mb: float = 25.0,
+) -> Path:
+    """Write the report of a result whose numbers are there already.
+
+    Parameters
+    ----------
+    result, path, max_mb
+        As for `report`, which see for what is raised.
+    data
+        What `inversion_kit.analysis.numbers` gave; computed where not given.
+    read
+        What `inversion_kit.analysis.reads` gave; read where not given.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from inversion_kit import analysis
+    >>> from inversion_kit.testing import synthetic
+    >>> tree = synthetic()
+    >>> path = Path(tempfile.mkdtemp()) / "sky.html"
+    >>> write_report(tree, path, analysis.numbers(tree)).name
+    'sky.html'
+    """
+    path = _checked(path, ".html")
+    tree = result if isinstance(result, xr.DataTree) else open_result(result)
+    return _written(path, to_html(tree, data, read=read, max_mb=max_mb))
+
+
+def write_json(data: dict[str, Any], path: str | Path) -> Path:
+    """Write the numbers of a report, what `inversion_kit.analysis.numbers` gave, as a JSON file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from inversion_kit import analysis
+    >>> from inversion_kit.testing import synthetic
+    >>> data = analysis.numbers(synthetic(labels=2))
+    >>> write_json(data, Path(tempfile.mkdtemp()) / "audit.json").name
+    'audit.json'
+    """
+    path = _checked(path, ".json")
+    return _written(path, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False))
+
+
+def _checked(path: str | Path, ending: str) -> Path:
+    path = Path(path)
+    if path.suffix.lower() != ending:
+        raise InputError(
+            f"path={str(path)!r}: must end in {ending}, such as {path.stem + ending!r}"
+        )
+    if not path.parent.is_dir():
+        raise StoreError(
+            f"path={str(path)!r}: the folder {str(path.parent)!r} does not exist; create it first"
+        )
+    return path
+
+
+def _written(path: Path, text: str) -> Path:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"path={str(path)!r}: cannot be written ({error})") from error
+    return path
