@@ -41,8 +41,11 @@ def groups_of(history, classifier, generator, sampled):
 
 def test_the_groups_are_those_of_a_unit(history, classifier, generator, sampled, tmp_path):
     groups = groups_of(history, classifier, generator, sampled)
-    unit_files.validate(groups)
     unit_files.write(tmp_path, "unit", groups, {})
+    kept, _ = unit_files.read(tmp_path / "unit")
+    assert set(kept) == set(groups)
+    for group, data in kept.items():
+        assert not schema.group_faults(group, data, schema.UNIT[group])
     for group, data in groups.items():
         for name in data.data_vars:
             dims, kind = schema.UNIT[group][name]

@@ -63,12 +63,12 @@ def test_labels_of_one_run_each_are_no_runs_of_each_other() -> None:
     hits = np.ones((2, 1, 24))
     hits[0, 0, :3] = 0
     for pooled in (
-        intervals.pooled_ratio(hits, np.ones_like(hits), **BOOT),
-        intervals.pooled_difference(hits, np.zeros_like(hits), **BOOT),
+        intervals.share(hits, pooled=True, **BOOT),
+        intervals.difference(hits, np.zeros_like(hits), pooled=True, **BOOT),
     ):
         assert pooled[1] > 0.75
     twice = np.concatenate([hits, hits], axis=1)
-    assert intervals.pooled_ratio(twice, np.ones_like(twice), **BOOT)[1] < 0.75
+    assert intervals.share(twice, pooled=True, **BOOT)[1] < 0.75
 
 
 def test_many_runs_that_agree_are_worth_their_images() -> None:
@@ -110,9 +110,9 @@ def test_a_pool_of_one_row_is_that_row() -> None:
     gap, _ = with_gaps()
     whole = np.where(np.isfinite(gap), 1.0, np.nan)
     alone = [v[0] for v in intervals.share(gap, **BOOT)]
-    assert_same(intervals.pooled_ratio(gap, whole, **BOOT), alone)
+    assert_same(intervals.ratio(gap, whole, pooled=True, **BOOT), alone)
     alone = [v[0] for v in intervals.difference(gap, 1 - gap, **BOOT)]
-    assert_same(intervals.pooled_difference(gap, 1 - gap, **BOOT), alone)
+    assert_same(intervals.difference(gap, 1 - gap, pooled=True, **BOOT), alone)
 
 
 def test_rows_do_not_depend_on_each_other() -> None:

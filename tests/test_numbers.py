@@ -95,7 +95,6 @@ def test_one_label_of_many_says_what_it_says_alone(arms: tuple[str, ...], label:
         analysis.view_index,
         analysis.confusion,
         analysis.read_as,
-        analysis.crossed,
     ):
         assert count(picked).identical(count(alone))
         table, of_many = count(alone), count(many).sel(label=[name])
@@ -166,7 +165,8 @@ def test_findings_stand_with_their_label_the_largest_first() -> None:
     assert labels[0]["findings"][0]["placebo"] is None
     assert [row["confirmed"] for row in labels] == [1, 1]
     assert analysis.findings(tree, "green").sizes["finding"] == 1
-    assert analysis.findings(tree.sel(label="sky")).sizes["finding"] == 2
+    for label in (None, "sky"):
+        assert analysis.findings(tree.sel(label="sky"), label).sizes["finding"] == 2
     assert analysis.numbers(audit(labels=1))["labels"][0]["confirmed"] is None
 
 
@@ -183,7 +183,7 @@ ONE: list[tuple[dict[str, Any], list[str], list[str]]] = [
     ({"arms": AUDIT}, ["a token trained against shuffled weights gave 0 %"], ["start gave"]),
     ({"arms": ("name",)}, ["of the prompt images", "No token was searched for"], ["token images"]),
     ({"stopped": [("sky", "token", 0), ("sky", "token", 1)]},
-     ["No test images of the token were made", "95 %, which flatters", "Without test images",
+     ["No test images of the token were made", "%, which flatters", "Without test images",
       "began at the word “round”"], []),
     ({"missing": [("sky", "token", 0), ("sky", "token", 1)], "failed": [("sky", "name", 0)]},
      ["No unit of the arm “token” is done, so nothing is known of “sky”",

@@ -260,7 +260,7 @@ def test_the_gradient_method_refuses_a_loss_without_one_and_a_black_box_beside(
 
 def test_contrast_shows_what_one_classifier_says_and_the_other_does_not(honest):
     secret = as_classifier("pocket:backdoored")
-    settings = {"steps": 16, "patience": 3, "restarts": 1, "batch": 4, "validation": 8}
+    settings = {"steps": 8, "start": "yellow", "batch": 4, "validation": 8}
     settings |= {"samples": 8, "judges": [honest], "label": "80 km/h speed limit"}
     settings |= {"prompts": "a photo of a stop sign with a {token} sticker"}
     tree = run(secret, "pocket", objectives.contrast(secret, honest), **settings)

@@ -1,7 +1,11 @@
 """Numbers, with their intervals, and sentences from a result: xarray in, xarray out, no torch.
 
-Every function takes any result, of one label or many, opened lazily or held in memory, and reads no
-pixel of its own accord. Those that need each image's first class alone also take what `reads` gave.
+Everywhere ``tree`` is any result, of one label or many, opened lazily or held in memory, and no
+pixel is read before it is touched. Those that need each image's first class alone take what `reads`
+gave in its place, others as ``read=`` beside it. ``arm`` is the main one where not given
+(`inversion_kit.arms.main_arm`), ``label`` has to be given where there are several; what is unknown
+is an `InputError` that names near ones. ``n_boot`` and ``seed`` are the resamples of a bootstrap
+and its seed.
 
 Units that failed or were not run, and images without finite probabilities, are in no number; how
 many images each number is over stands beside it. Intervals are those of `intervals`: 95 %, wider
@@ -11,9 +15,7 @@ and labels, so differences are paired and pools over labels resample all labels 
 
 from inversion_kit.analysis.again import code
 from inversion_kit.analysis.cues import findings
-from inversion_kit.analysis.gates import check_gate, check_gates, parse_gate
-from inversion_kit.analysis.looks import Attention, attention
-from inversion_kit.analysis.meaning import semantic_index, view_index
+from inversion_kit.analysis.gates import check_gates, parse_gate
 from inversion_kit.analysis.mixups import (
     confusion,
     confusion_difference,
@@ -23,9 +25,17 @@ from inversion_kit.analysis.mixups import (
 )
 from inversion_kit.analysis.pictures import grid, nearest_words, strip
 from inversion_kit.analysis.projection import project, projected, stored
-from inversion_kit.analysis.rates import compare, overall_success, paired_effects, success
+from inversion_kit.analysis.rates import (
+    compare,
+    overall_success,
+    paired_effects,
+    semantic_index,
+    success,
+    view_index,
+)
 from inversion_kit.analysis.reading import reads
 from inversion_kit.analysis.repeat import repeatability
+from inversion_kit.analysis.rows import Attention, attention
 from inversion_kit.analysis.search_path import trajectory
 from inversion_kit.analysis.summary import sentences
 from inversion_kit.analysis.table import numbers
@@ -33,7 +43,6 @@ from inversion_kit.analysis.table import numbers
 __all__ = [
     "Attention",
     "attention",
-    "check_gate",
     "check_gates",
     "code",
     "compare",

@@ -6,17 +6,14 @@ import json
 
 import xarray as xr
 
-from inversion_kit.analysis.reading import whole
+from inversion_kit.analysis.reading import arms_of, whole
 from inversion_kit.settings import Settings
 
 
 def code(tree: xr.DataTree) -> str:
     r"""Python code that makes a result again; empty where a model of it has no name.
 
-    Parameters
-    ----------
-    tree
-        A result. Of one label it is `inversion_kit.invert`, of several `inversion_kit.audit`.
+    Of one label it is `inversion_kit.invert`, of several `inversion_kit.audit`.
 
     Examples
     --------
@@ -26,18 +23,18 @@ def code(tree: xr.DataTree) -> str:
         'synthetic:classifier',
         1,
     """
-    samples = whole(tree)["samples"]
+    tree = whole(tree)
+    samples = tree["samples"]
     settings = json.loads(tree.attrs["settings"])
     sources = settings.get("sources")
     if not sources or settings.get("objective_hashes"):
         return ""
     labels = [int(i) for i in samples["label_index"].values]
     one, every = len(labels) == 1, len(labels) == samples.sizes["class"]
-    call = "invert" if one else "audit"
     options = {
         "generator": sources["generator"],
         "judges": sources["judges"],
-        "arms": [str(a) for a in samples["arm"].values],
+        "arms": arms_of(tree),
         "seeds": [int(s) for s in samples["seed"].values],
         **Settings.read(settings).changed(),
         **({} if one else {"store": "again"}),
@@ -45,4 +42,4 @@ def code(tree: xr.DataTree) -> str:
     asked = [repr(sources["model"]), repr(labels[0] if one else None if every else labels)]
     lines = [*asked, *(f"{name}={value!r}" for name, value in options.items())]
     body = "".join(f"    {line},\n" for line in lines)
-    return f"import inversion_kit as ik\n\ntree = ik.{call}(\n{body})\n"
+    return f"import inversion_kit as ik\n\ntree = ik.{'invert' if one else 'audit'}(\n{body})\n"

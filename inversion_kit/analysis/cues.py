@@ -12,23 +12,11 @@ from inversion_kit.schema import WHOLE
 def findings(tree: xr.DataTree, label: str | None = None) -> xr.Dataset:
     """Findings of a result's labels, or of one, the largest effect first.
 
-    Parameters
-    ----------
-    tree
-        A result, with a group /findings or without one.
-    label
-        Whose; all labels' where not given.
-
     Returns
     -------
     xr.Dataset
         As `inversion_kit.schema.WHOLE` has it, along ``finding``, those with a finite effect; none
         where the result holds no such group.
-
-    Raises
-    ------
-    LabelError
-        The result holds no such label.
 
     Examples
     --------
@@ -37,7 +25,7 @@ def findings(tree: xr.DataTree, label: str | None = None) -> xr.Dataset:
     0
     """
     labels = [str(n) for n in whole(tree)["samples"]["label"].values]
-    labels = labels if label is None else [labels[label_place(tree, label)]]
+    labels = labels if label is None else [labels[label_place(whole(tree), label)]]
     if "findings" not in tree.children:
         kinds = {"str": object, "b1": bool}
         empty = {

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from inversion_kit.errors import InputError, nearest
 
-_SHARES = ("success", "name_success", "semantic_index", "view_index", "gain")
 _ENDS = {"": "value", "_low": "low", "_high": "high"}
 METRICS: dict[str, tuple[str, str]] = {
-    f"{name}{end}": (name, part) for name in _SHARES for end, part in _ENDS.items()
+    f"{name}{end}": (name, part)
+    for name in ("success", "name_success", "semantic_index", "view_index", "gain")
+    for end, part in _ENDS.items()
 } | {name: (name, "") for name in ("failed", "missing", "confirmed")}
 """What a gate may name: a share of a label in [0, 1] (the gain over the control, or else over the
 start, in [-1, 1]), the lower or upper end of its 95 % interval, how many units failed or are
 missing, or how many findings are confirmed."""
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
+_COMPARE = {
     "<=": operator.le,
     ">=": operator.ge,
     "==": operator.eq,
@@ -27,7 +28,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 _FORM = re.compile(
-    r"\s*([A-Za-z_]+)\s*(<=|>=|==|!=|<|>)\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*",
+    rf"\s*([A-Za-z_]+)\s*({'|'.join(_COMPARE)})\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*",
     re.ASCII,
 )
 
@@ -87,53 +88,15 @@ def parse_gate(text: str) -> Gate:
     return Gate(metric, compare, float(number))
 
 
-def check_gate(gate: Gate, numbers: dict[str, Any]) -> Outcome:
-    """The labels for which a gate's condition is true.
+def check_gates(texts: Sequence[str], numbers: dict[str, Any]) -> list[Outcome]:
+    r"""The labels for which each gate's condition is true, of what `numbers` gave.
 
     A label without a value is neither: it is listed as unknown.
 
-    Parameters
-    ----------
-    numbers
-        What `inversion_kit.analysis.numbers` gave of a result.
-
     Raises
     ------
     InputError
-        No label has a value, so the gate would guard nothing.
-
-    Examples
-    --------
-    >>> from inversion_kit.analysis import numbers
-    >>> from inversion_kit.testing import synthetic
-    >>> data = numbers(synthetic(outcomes=("meaning", "trick"), labels=2))
-    >>> check_gate(parse_gate("semantic_index<0.5"), data).failing
-    {'green': 0.0}
-    """
-    key, part = METRICS[gate.metric]
-    failing, unknown = {}, []
-    for row in numbers["labels"]:
-        share = row[key]
-        value = share if not part or share is None else share[part]
-        if value is None:
-            unknown.append(row["label"])
-        elif _COMPARE[gate.compare](value, gate.number):
-            failing[row["label"]] = value
-    if len(unknown) == len(numbers["labels"]):
-        raise InputError(
-            f"fail_if={str(gate)!r}: no label of this result has {gate.metric!r} (no such images, "
-            "no held-out classifier, no control or no findings), so nothing would be checked"
-        )
-    return Outcome(gate, failing, unknown)
-
-
-def check_gates(texts: Sequence[str], numbers: dict[str, Any]) -> list[Outcome]:
-    r"""What each gate, given as text, gives for a result's numbers.
-
-    Raises
-    ------
-    InputError
-        A gate cannot be read or guards nothing.
+        A gate cannot be read, or no label has a value, so that it would guard nothing.
 
     Examples
     --------
@@ -144,5 +107,21 @@ def check_gates(texts: Sequence[str], numbers: dict[str, Any]) -> list[Outcome]:
     gate success<0.5: 1 fail, 0 have no value
       fails: sky (0)
     """
-    gates = [parse_gate(text) for text in texts]
-    return [check_gate(gate, numbers) for gate in gates]
+    outcomes = []
+    for gate in [parse_gate(text) for text in texts]:
+        key, part = METRICS[gate.metric]
+        failing, unknown = {}, []
+        for row in numbers["labels"]:
+            value = row[key][part] if part and row[key] is not None else row[key]
+            if value is None:
+                unknown.append(row["label"])
+            elif _COMPARE[gate.compare](value, gate.number):
+                failing[row["label"]] = value
+        if len(unknown) == len(numbers["labels"]):
+            raise InputError(
+                f"fail_if={str(gate)!r}: no label of this result has {gate.metric!r} (no such "
+                "images, no held-out classifier, no control or no findings), so nothing would be "
+                "checked"
+            )
+        outcomes.append(Outcome(gate, failing, unknown))
+    return outcomes

@@ -12,9 +12,12 @@ Every interval is the widest, at each end, of three:
 
 How often they cover the mean over runs: ``python benchmarks/coverage.py``.
 
-Values are ``(..., seed, sample)``; what is not finite is a gap, and in no number. Pools are over
-``(..., row, seed, sample)``: rows share their noise and are resampled together. A seed without an
-image is not drawn. Rows with the same gaps share their resamples.
+Values are float ``(..., seed, sample)`` and give value, low and high ``(...)``, NaN where nothing
+is there. With ``pooled=True`` they are ``(..., row, seed, sample)`` and give ``(...)`` over all
+rows, whose noise is shared: they are resampled together, and for `over_runs` each row and seed is a
+run, a search of its own, where a row has two or more. What is not finite is a gap, and in no
+number. A seed without an image is not drawn. Rows with the same gaps share their resamples.
+``n_boot``, how many these are, and their ``seed`` are taken alike by all.
 """
 
 from __future__ import annotations
@@ -37,20 +40,10 @@ Ends = tuple[np.ndarray, np.ndarray]
 """Low, high."""
 
 
-def share(values: np.ndarray, *, n_boot: int = N_BOOT, seed: int = 0) -> Interval:
-    """Mean of each row of values in [0, 1], with its interval.
-
-    Parameters
-    ----------
-    values
-        float ``(..., seed, sample)``, NaN where no image is.
-    n_boot, seed
-        Resamples of the bootstrap, and its seed.
-
-    Returns
-    -------
-    Interval
-        Value, low, high ``(...)``; NaN where a row has no image.
+def share(
+    values: np.ndarray, *, pooled: bool = False, n_boot: int = N_BOOT, seed: int = 0
+) -> Interval:
+    """Mean of each row of values in [0, 1], or of all rows together, with its interval.
 
     Examples
     --------
@@ -58,50 +51,50 @@ def share(values: np.ndarray, *, n_boot: int = N_BOOT, seed: int = 0) -> Interva
     >>> value.round(2), bool(low < value), bool(value < high)
     (array([0.67]), True, True)
     """
-    return ratio(values, np.ones(np.shape(values)), n_boot=n_boot, seed=seed)
+    return ratio(values, np.ones_like(values), pooled=pooled, n_boot=n_boot, seed=seed)
 
 
-def ratio(part: np.ndarray, whole: np.ndarray, *, n_boot: int = N_BOOT, seed: int = 0) -> Interval:
-    """Sum of ``part`` over the sum of ``whole`` in each row, with its interval.
+def ratio(
+    part: np.ndarray,
+    whole: np.ndarray,
+    *,
+    pooled: bool = False,
+    n_boot: int = N_BOOT,
+    seed: int = 0,
+) -> Interval:
+    """Sum of ``part`` over the sum of ``whole``, with its interval; NaN where ``whole`` is empty.
 
     Parameters
     ----------
     part, whole
-        float ``(..., seed, sample)``: ``whole`` is 0 or 1 (or counts), ``part`` in [0, ``whole``];
-        NaN in either is a gap. Resamples in which ``whole`` is empty are not used.
-    n_boot, seed
-        As `share` takes them.
-
-    Returns
-    -------
-    Interval
-        Value, low, high ``(...)``; NaN where ``whole`` is empty.
+        ``whole`` is 0 or 1 (or counts), ``part`` in [0, ``whole``]; NaN in either is a gap.
+        Resamples in which ``whole`` is empty are not used.
+    pooled, n_boot, seed
+        As all here take them.
 
     Examples
     --------
-    >>> part, whole = np.array([[[1, 0, 0, 0]]]), np.array([[[1, 1, 0, 0]]])
-    >>> float(ratio(part, whole, n_boot=99)[0][0])
-    0.5
+    >>> part, whole = np.array([[[1, 0, 0, 0]], [[1, 1, 1, 0]]]), np.ones((2, 1, 4))
+    >>> ratio(part, whole, n_boot=99)[0], ratio(part, whole, pooled=True, n_boot=99)[0]
+    (array([0.25, 0.75]), array(0.5))
     """
-    return pooled_ratio(*_alone(part, whole), n_boot=n_boot, seed=seed)
+    part, whole = _rows(part, pooled), _rows(whole, pooled)
+    there = np.isfinite(part) & np.isfinite(whole)
+    top, bottom = (np.where(there, v, 0.0) for v in (part, whole))
+    return _estimate(top, bottom, there, [_limits(top, bottom)], n_boot=n_boot, seed=seed)
 
 
 def difference(
-    ours: np.ndarray, theirs: np.ndarray, *, n_boot: int = N_BOOT, seed: int = 0
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    *,
+    pooled: bool = False,
+    n_boot: int = N_BOOT,
+    seed: int = 0,
 ) -> Interval:
-    """Mean of ``ours`` minus ``theirs`` over the pairs of each row, with its interval.
+    """Mean of ``ours`` minus ``theirs``, ones and zeros, over pairs, with its interval.
 
-    Parameters
-    ----------
-    ours, theirs
-        float ``(..., seed, sample)`` of ones and zeros, paired; a pair with a NaN is left out.
-    n_boot, seed
-        As `share` takes them.
-
-    Returns
-    -------
-    Interval
-        Value, low, high ``(...)``; NaN where a row has no pair.
+    A pair with a NaN is left out.
 
     Examples
     --------
@@ -109,64 +102,7 @@ def difference(
     >>> float(difference(ours, theirs, n_boot=99)[0][0])
     1.0
     """
-    return pooled_difference(*_alone(ours, theirs), n_boot=n_boot, seed=seed)
-
-
-def pooled_ratio(
-    part: np.ndarray, whole: np.ndarray, *, n_boot: int = N_BOOT, seed: int = 0
-) -> Interval:
-    """`ratio` over several rows at once, whose noise is shared: they are resampled together.
-
-    For `over_runs` each row and seed is a run, a search of its own, where a row has two or more.
-
-    Parameters
-    ----------
-    part, whole
-        float ``(..., row, seed, sample)``, as `ratio` takes them.
-    n_boot, seed
-        As `share` takes them.
-
-    Returns
-    -------
-    Interval
-        Value, low, high ``(...)``.
-
-    Examples
-    --------
-    >>> part, whole = np.array([[[1, 0]], [[1, np.nan]]]), np.ones((2, 1, 2))
-    >>> float(pooled_ratio(part, whole, n_boot=99)[0].round(2))
-    0.67
-    """
-    there = np.isfinite(part) & np.isfinite(whole)
-    top, bottom = (np.where(there, v, 0.0) for v in (part, whole))
-    return _estimate(top, bottom, there, [_limits(top, bottom)], n_boot=n_boot, seed=seed)
-
-
-def pooled_difference(
-    ours: np.ndarray, theirs: np.ndarray, *, n_boot: int = N_BOOT, seed: int = 0
-) -> Interval:
-    """`difference` over several rows at once, whose noise is shared: they are resampled together.
-
-    For `over_runs` each row and seed is a run, a search of its own, where a row has two or more.
-
-    Parameters
-    ----------
-    ours, theirs
-        float ``(..., row, seed, sample)`` of ones and zeros, paired.
-    n_boot, seed
-        As `share` takes them.
-
-    Returns
-    -------
-    Interval
-        Value, low, high ``(...)``.
-
-    Examples
-    --------
-    >>> ours, theirs = np.ones((3, 2, 8)), np.zeros((3, 2, 8))
-    >>> float(pooled_difference(ours, theirs, n_boot=99)[0])
-    1.0
-    """
+    ours, theirs = _rows(ours, pooled), _rows(theirs, pooled)
     there = np.isfinite(ours) & np.isfinite(theirs)
     a, b = ((np.nan_to_num(v) > 0) & there for v in (ours, theirs))
     both, first, second, neither = (
@@ -186,12 +122,8 @@ def newcombe(
 ) -> Ends:
     """95 % interval of a difference of paired shares (Newcombe 1998, method 10).
 
-    Parameters
-    ----------
-    both, first, second, neither
-        Pairs in which both hit, only the first does, only the second, none.
-    limits
-        Low and high of the one and of the other share; Wilson's by default.
+    Pairs are counted in which both hit, only the first does, only the second, none; ``limits`` are
+    low and high of the one and of the other share, Wilson's by default.
 
     Examples
     --------
@@ -214,17 +146,9 @@ def newcombe(
 
 
 def resamples(there: np.ndarray, *, n_boot: int, seed: int) -> np.ndarray:
-    """How often each image is drawn: seeds first, then noises within each.
+    """How often each image is drawn, int ``(n_boot, seed, sample)``: seeds, then noises within.
 
-    Parameters
-    ----------
-    there
-        bool ``(seed, sample)``: images that exist.
-
-    Returns
-    -------
-    np.ndarray
-        int ``(n_boot, seed, sample)``, 0 where no image is.
+    ``there`` ``(seed, sample)`` says which images exist; others are never drawn.
 
     Examples
     --------
@@ -255,9 +179,9 @@ def wider(*ends: np.ndarray | tuple[np.ndarray, ...]) -> Ends:
     return np.fmin.reduce(lows), np.fmax.reduce(highs)
 
 
-def _alone(*values: np.ndarray) -> list[np.ndarray]:
-    """Each row as a pool of its own."""
-    return [np.asarray(v, float)[..., None, :, :] for v in values]
+def _rows(values: np.ndarray, pooled: bool) -> np.ndarray:
+    """``(..., row, seed, sample)``: without a pool each row is a pool of its own."""
+    return values if pooled else np.asarray(values, float)[..., None, :, :]
 
 
 def _estimate(

@@ -14,20 +14,8 @@ def label_places(
     """For each label one of its own points: the nearest to all others, where its name fits.
 
     The middle of two clusters would lie in neither. A name that would lie on an earlier one is
-    left out.
-
-    Parameters
-    ----------
-    x, y, label
-        Of every point.
-    wide, high
-        Width of each label's name, first come first served, and the height of all, in units of
-        ``x`` and ``y``.
-
-    Returns
-    -------
-    list
-        Places along the points.
+    left out: ``wide`` is the width of each label's name, first come first served, and ``high`` the
+    height of all, in units of ``x`` and ``y``. The list holds places along the points.
 
     Examples
     --------

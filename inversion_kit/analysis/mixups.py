@@ -1,4 +1,4 @@
-"""What images are read as that are not read as their label, and what a search passes by."""
+"""What images are read as that are not read as their label."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis import intervals
-from inversion_kit.analysis.intervals import N_BOOT
 from inversion_kit.analysis.reading import (
+    Result,
+    arm_pair,
     arm_place,
+    arms_of,
     blocks,
     bootstrap,
     coords_of,
@@ -20,19 +22,11 @@ from inversion_kit.analysis.reading import (
     shares,
     whole,
 )
-from inversion_kit.arms import before_arm, name_arm
-from inversion_kit.errors import InputError
+from inversion_kit.arms import name_arm, start_arm
 
 
-def confusion(tree: xr.DataTree | xr.Dataset, arm: str | None = None) -> xr.Dataset:
+def confusion(tree: Result, arm: str | None = None) -> xr.Dataset:
     """Share of each label's images that the audited classifier reads as each class.
-
-    Parameters
-    ----------
-    tree
-        A result, or its `reads`.
-    arm
-        The main arm where not given.
 
     Returns
     -------
@@ -49,32 +43,30 @@ def confusion(tree: xr.DataTree | xr.Dataset, arm: str | None = None) -> xr.Data
     """
     read = reads(tree)
     at = arm_place(read, arm)
-    top = read["top"].values[0][:, at]
-    classes = read.sizes["class"]
+    top, classes = read["top"].values[0][:, at], read.sizes["class"]
     share, images = shares(top, classes)
-    each = [shares(top[:, run], classes)[0] for run in range(top.shape[1])]
+    labels, runs, _ = top.shape
+    of_run, there = shares(top.reshape(labels * runs, -1), classes)
     dims = ("label", "class")
     return xr.Dataset(
         {
             "share": (dims, share),
             "images": ("label", images),
-            "seeds": (dims, sum((own > 0).astype(int) for own in each)),
-            "runs": ("label", (top >= 0).any(-1).sum(-1)),
+            "seeds": (dims, (of_run > 0).reshape(labels, runs, classes).sum(1)),
+            "runs": ("label", (there > 0).reshape(labels, runs).sum(1)),
         },
         coords=coords_of(read, *dims),
-        attrs={"arm": str(read["arm"].values[at])},
+        attrs={"arm": arms_of(read)[at]},
     )
 
 
 def confusion_difference(
-    tree: xr.DataTree | xr.Dataset, arm: str | None = None, control: str | None = None
+    tree: Result, arm: str | None = None, control: str | None = None
 ) -> xr.Dataset:
     """`confusion` of one arm minus that of another, over the noises that both have.
 
     Parameters
     ----------
-    tree, arm
-        As `confusion` takes them.
     control
         The name alone where not given, or else the start.
 
@@ -83,11 +75,6 @@ def confusion_difference(
     xr.Dataset
         ``difference`` ``(label, class)`` in [-1, 1], NaN without a pair; ``pairs`` ``(label,)``.
 
-    Raises
-    ------
-    InputError
-        The result holds no such arm, or nothing to compare with.
-
     Examples
     --------
     >>> from inversion_kit.testing import synthetic
@@ -95,41 +82,22 @@ def confusion_difference(
     0.0
     """
     read = reads(tree)
-    names = [str(a) for a in read["arm"].values]
-    at = arm_place(read, arm)
-    control = control or name_arm(names) or before_arm(names)
-    if control is None:
-        raise InputError(f"control: nothing to compare {names[at]!r} with; give one of {names}")
-    top = read["top"].values[0]
-    ours, theirs = top[:, at], top[:, arm_place(read, control, name="control")]
-    paired = (ours >= 0) & (theirs >= 0)
-    one, pairs = shares(np.where(paired, ours, -1), read.sizes["class"])
-    other, _ = shares(np.where(paired, theirs, -1), read.sizes["class"])
+    at, other, attributes = arm_pair(
+        read, arm, control, lambda names, _: name_arm(names) or start_arm(names)
+    )
+    top = read["top"].values[0][:, [at, other]]
+    top = np.where((top >= 0).all(1, keepdims=True), top, -1)
+    ours, pairs = shares(top[:, 0], read.sizes["class"])
+    theirs, _ = shares(top[:, 1], read.sizes["class"])
     return xr.Dataset(
-        {"difference": (("label", "class"), one - other), "pairs": ("label", pairs)},
+        {"difference": (("label", "class"), ours - theirs), "pairs": ("label", pairs)},
         coords=coords_of(read, "label", "class"),
-        attrs={"arm": names[at], "control": control},
+        attrs=attributes,
     )
 
 
-def read_as(
-    tree: xr.DataTree | xr.Dataset,
-    arm: str | None = None,
-    *,
-    most: int = 5,
-    n_boot: int = N_BOOT,
-    seed: int = 0,
-) -> xr.Dataset:
-    """The classes that take most of each label's images, with intervals.
-
-    Parameters
-    ----------
-    tree, arm
-        As `confusion` takes them.
-    most
-        Classes of each label.
-    n_boot, seed
-        Resamples of the bootstrap, and its seed.
+def read_as(tree: Result, arm: str | None = None, *, most: int = 5) -> xr.Dataset:
+    """The ``most`` classes that take most of each label's images, with intervals.
 
     Returns
     -------
@@ -149,7 +117,7 @@ def read_as(
     share, _ = shares(top, read.sizes["class"])
     order = np.argsort(-np.nan_to_num(share), axis=1, kind="stable")[:, :most]
     taken = np.where(top[:, None] < 0, np.nan, top[:, None] == order[..., None, None])
-    value = intervals.share(taken, n_boot=n_boot, seed=seed)
+    value = intervals.share(taken)
     names = read["class"].values.astype(str).astype(object)
     dims = ("label", "rank")
     return xr.Dataset(
@@ -159,19 +127,12 @@ def read_as(
             **interval("share", dims, value),
         },
         coords=coords_of(read, "label"),
-        attrs={"arm": str(read["arm"].values[at]), **bootstrap(n_boot, seed)},
+        attrs={"arm": arms_of(read)[at], **bootstrap(intervals.N_BOOT, 0)},
     )
 
 
 def crossed(tree: xr.DataTree, arm: str | None = None) -> xr.Dataset:
     """Classes that lead along each label's search: first by mean probability on validation noise.
-
-    Parameters
-    ----------
-    tree
-        A result.
-    arm
-        The main arm where not given.
 
     Returns
     -------
@@ -194,18 +155,13 @@ def crossed(tree: xr.DataTree, arm: str | None = None) -> xr.Dataset:
     top = np.full(tuple(probability.sizes[d] for d in ("label", "seed", "check")), -1, "i4")
     for part, block in blocks(probability):
         top[part] = first(mean(block, -2))
-    labels, _, checks = top.shape
     classes = probability.sizes["class"]
-    seeds = np.zeros((labels, classes), int)
-    for run in range(top.shape[1]):
-        led = np.zeros((labels, classes + 1), bool)
-        led[np.repeat(np.arange(labels), checks), top[:, run].ravel()] = True
-        seeds += led[:, :-1]
     share, _ = shares(top, classes)
+    led = sum(np.nan_to_num(shares(run, classes)[0]) > 0 for run in np.moveaxis(top, 1, 0))
     dims = ("label", "class")
     return xr.Dataset(
         {
-            "seeds": (dims, seeds),
+            "seeds": (dims, np.asarray(led).astype(int)),
             "share": (dims, share),
             "runs": ("label", (top >= 0).any(-1).sum(-1)),
             "top": (("label", "seed", "check"), top),
@@ -218,13 +174,8 @@ def crossed(tree: xr.DataTree, arm: str | None = None) -> xr.Dataset:
     )
 
 
-def never_reached(tree: xr.DataTree | xr.Dataset, arm: str | None = None) -> list[str]:
+def never_reached(tree: Result, arm: str | None = None) -> list[str]:
     """Labels that have images of the arm and none, in any run, that is read as the label.
-
-    Parameters
-    ----------
-    tree, arm
-        As `confusion` takes them.
 
     Examples
     --------

@@ -13,32 +13,18 @@ from scipy.spatial import cKDTree
 
 _A, _B = 0.583, 1.334
 """Of the curve 1 / (1 + a d^2b), fitted to a smallest distance of 0.5."""
-_NEAR, _AGAINST, _CLIP, _SPREAD, _TOGETHER = 15, 5, 4.0, 5.0, 6
+_EPOCHS, _NEAR, _AGAINST, _CLIP, _SPREAD, _TOGETHER = 250, 15, 5, 4.0, 5.0, 6
 
 
-def neighbour_map(
-    values: np.ndarray, start: np.ndarray, *, epochs: int = 250, seed: int = 0
-) -> np.ndarray:
+def neighbour_map(values: np.ndarray, start: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Move points in two dimensions until near ones are near: UMAP (McInnes et al. 2018).
 
     Every epoch all sampled edges pull, and five random points an edge push, at once; umap-learn
     takes them one after the other. The picture is of the same kind, not the same.
 
-    Parameters
-    ----------
-    values
-        ``(point, number)``, not all of them equal.
-    start
-        ``(point, 2)``, where they start.
-    epochs
-        How often all are moved.
-    seed
-        Of edges and pushing points.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``(point, 2)``, without a unit.
+    ``values`` are ``(point, number)``, not all of them equal; ``start`` ``(point, 2)`` is where
+    they start, as what is returned is where they end, without a unit; ``seed`` is that of edges
+    and pushing points.
 
     Examples
     --------
@@ -55,8 +41,8 @@ def neighbour_map(
     at *= _SPREAD / max(float(np.abs(at).max()), 1e-9)
     at += rng.normal(0, 1e-3, at.shape)  # copies of one point could never part
     n = len(at)
-    for epoch in range(epochs):
-        rate = 1 - epoch / epochs
+    for epoch in range(_EPOCHS):
+        rate = 1 - epoch / _EPOCHS
         drawn = rng.random(len(one)) < weight
         i, j = one[drawn], two[drawn]
         move = _move(n, i, j, at, _pull) - _move(n, j, i, -at, _pull)

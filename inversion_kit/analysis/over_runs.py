@@ -21,15 +21,9 @@ def over_runs(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     the largest that the mean allows, a half-normal one of scale 0.4. The interval holds the middle
     95 % of the mean's posterior.
 
-    Parameters
-    ----------
-    hits, n
-        ``(row, run)``: of how many images how many hit. Sums of values in [0, 1] are taken as such.
-
-    Returns
-    -------
-    tuple of np.ndarray
-        Low and high ``(row,)``; NaN where fewer than two runs have images.
+    ``n`` ``(row, run)`` says how many images there are, ``hits`` how many of them hit; sums of
+    values in [0, 1] are taken as such. Low and high are ``(row,)``, NaN where fewer than two runs
+    have images.
 
     Examples
     --------
@@ -55,11 +49,11 @@ def over_runs(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rows, which = np.unique(
         np.sort(place.reshape(len(several), -1), axis=1), axis=0, return_inverse=True
     )
-    found = np.empty((2, len(rows)))
+    middle = np.empty((2, len(rows)))
     for at, runs in enumerate(rows):
         joint = likely[runs].sum(0)
         weight = (np.exp(joint - joint.max()) @ prior) * flat
         below = np.cumsum(weight) - weight / 2
-        found[:, at] = np.interp(np.multiply(ENDS, weight.sum()), below, _MEANS)
-    ends[:, several] = found[:, which.ravel()]
+        middle[:, at] = np.interp(np.multiply(ENDS, weight.sum()), below, _MEANS)
+    ends[:, several] = middle[:, which.ravel()]
     return ends[0], ends[1]

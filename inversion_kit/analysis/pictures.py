@@ -1,7 +1,11 @@
 """Which pictures of a label stand for the others, and what each is read as.
 
-Pictures are taken in stored order, never by their score. Their pixels are read when ``image`` is
-touched, and not before.
+Pictures are taken in stored order, never by their score. A table of them has two dimensions of
+cells; along both stand ``image`` uint8 ``(.., y, x, channel)``, whose pixels are read when it is
+touched and not before; ``probability`` float32 ``(.., class)``; ``target``, that of the label;
+``read_as``, the first class, "" without a picture; ``hit``, whether that is the label;
+``noise_seed``; ``prompt``, "" on validation noise. Attributes are ``label``, ``label_index`` and
+``classifier``.
 """
 
 from __future__ import annotations
@@ -31,14 +35,8 @@ def strip(
 
     Parameters
     ----------
-    tree
-        A result.
-    label
-        Which, where there are several.
-    arm
-        The main arm with a search where not given.
-    seed
-        Which run; the first that is there where not given.
+    arm, seed
+        The main arm of those with a search, and its first run that is there, where not given.
     samples
         How many noises, the first ones, or which places.
     columns
@@ -50,19 +48,11 @@ def strip(
     Returns
     -------
     xr.Dataset
-        ``(sample, column)``: ``image`` uint8 ``(.., y, x, channel)``; ``probability`` float32
-        ``(.., class)``; ``target``, that of the label; ``read_as``, the first class; ``hit``,
-        whether that is the label; ``noise_seed``; ``prompt``, "" on validation noise. Along
-        ``column``: ``updates`` so far; ``start``; ``restart``, whether that is another than in the
-        column before; ``kept``; ``mean``, of ``target`` over all noises. Coordinate ``column`` is
-        the place along check or step. Attributes ``label``, ``label_index``, ``arm``,
-        ``classifier``, ``seed``, ``of_columns`` and ``of_samples``, how many there are. No column
-        where the run is not there.
-
-    Raises
-    ------
-    LabelError, InputError
-        The result holds no such label, arm or run.
+        Cells ``(sample, column)`` as `inversion_kit.analysis.pictures` has them. Along ``column``,
+        whose coordinate is the place along check or step: ``updates`` so far; ``start``;
+        ``restart``, whether that is another than in the column before; ``kept``; ``mean``, of
+        ``target`` over all noises. Attributes ``arm``, ``seed``, ``of_columns`` and
+        ``of_samples``, how many there are. No column where the run is not there.
 
     Examples
     --------
@@ -72,45 +62,39 @@ def strip(
     (('sample', 'column', 'y', 'x', 'channel'), [0, 4, 12])
     """
     tree = whole(tree)
-    at, place = label_place(tree, label), searched_place(tree, arm)
-    take = taker(tree, group, label=at, arm=place)
+    places = {"label": label_place(tree, label), "arm": searched_place(tree, arm)}
+    take = taker(tree, group, **places)
     probability, seeds = take("probability").values, take("seed").values
     there = np.isfinite(probability).all((-2, -1))
-    run = _run(seeds, there.any(1), seed)
-    checks = np.flatnonzero(there[run])
-    selected = int(taker(tree, "token", label=at, arm=place, seed=run)("selected"))
-    kept = selected if group == "validation" and selected in checks else None
-    shown = checks if columns is None else spread(checks, columns, kept)
-    rows = _places(samples, probability.shape[2])
-    along = "check" if group == "validation" else "step"
-    take = taker(tree, group, label=at, arm=place, seed=run, sample=rows, **{along: shown})
-    turned = (len(shown), len(rows))
-    noise = np.broadcast_to(take("noise_seed").values, turned).T
-    prompt = np.broadcast_to(take("prompt").values if along == "step" else "", turned).T
+    places["seed"] = run = _run(seeds, there.any(1), seed)
+    of_samples = probability.shape[2]
+    rows = np.arange(of_samples)[:samples] if isinstance(samples, int) else np.array(samples, int)
+    if ((rows < 0) | (rows >= of_samples)).any():
+        raise InputError(f"samples={list(rows)!r}: there are {of_samples}, from 0")
+    checked, every = group == "validation", np.flatnonzero(there[run])
+    selected = int(taker(tree, "token", **places)("selected"))
+    kept = selected if checked and selected in every else None
+    shown = every if columns is None else spread(every, columns, kept)
+    along = "check" if checked else "step"
+    take = taker(tree, group, **places, sample=rows, **{along: shown})
+    cells, turned = ("sample", "column"), (len(shown), len(rows))
+    prompt = np.array("", object) if checked else take("prompt").values.astype(object)
     starts = take("start").values.astype(str).astype(object)
-    about = _about(tree, at)
-    scores = probability[run, shown]
-    cells = ("sample", "column")
+    scores, about = probability[run, shown], _about(tree, **places)
     return xr.Dataset(
         {
-            "image": _pixels(take("image"), {along: "column"}, cells),
-            **_read(np.swapaxes(scores[:, rows], 0, 1), tree, about, cells),
-            "noise_seed": (cells, noise),
-            "prompt": (cells, prompt.astype(object)),
-            "updates": ("column", take("step").values + (along == "step")),
+            "image": _pixels(take("image"), cells, along),
+            **_read(tree, np.swapaxes(scores[:, rows], 0, 1), about, cells),
+            "noise_seed": (cells, np.broadcast_to(take("noise_seed").values, turned).T),
+            "prompt": (cells, np.broadcast_to(prompt, turned).T),
+            "updates": ("column", take("step").values + (not checked)),
             "start": ("column", starts),
             "restart": ("column", np.append(False, starts[1:] != starts[:-1])[: len(shown)]),
             "kept": ("column", shown == (-1 if kept is None else kept)),
             "mean": ("column", scores[..., about["label_index"]].mean(-1)),
         },
         coords={"sample": rows, "column": shown, "class": take("class")},
-        attrs={
-            **about,
-            "arm": str(tree[group]["arm"].values[place]),
-            "seed": int(seeds[run]),
-            "of_columns": len(checks),
-            "of_samples": probability.shape[2],
-        },
+        attrs={**about, "of_columns": len(every), "of_samples": of_samples},
     )
 
 
@@ -127,35 +111,21 @@ def grid(
 
     Parameters
     ----------
-    tree
-        A result.
-    label
-        Which, where there are several.
     arms
         All where not given.
     seed
         Which run's noises; of the first run that has a picture where not given.
-    columns
-        Noises at most.
-    every_run
-        Take the first noises of every run in turn.
+    columns, every_run
+        Noises at most; the first ones of every run in turn.
 
     Returns
     -------
     xr.Dataset
-        ``(arm, noise)``: ``image`` uint8 ``(.., y, x, channel)``; ``probability`` float32
-        ``(.., class)``; ``target``, that of the label; ``read_as``, the first class, ``hit``,
-        whether that is the label; ``prompt``; ``noise_seed``; ``gap``, "" where there is a picture,
-        else its unit's status ("done": without finite probabilities), and ``reason``;
-        ``judges_asked`` and ``judges_agree``, how many held-out classifiers read it as the label;
-        ``views_asked`` and ``views_agree``, how many views as the classifier does.
-        ``judge_read_as`` ``(judge, arm, noise)``. Coordinates ``run_seed`` and ``sample`` along
-        noise. Attributes ``label``, ``label_index``, ``classifier`` and ``of_noises``.
-
-    Raises
-    ------
-    LabelError, InputError
-        The result holds no such label, arm or run.
+        Cells ``(arm, noise)`` as `inversion_kit.analysis.pictures` has them, and ``gap``, "" where
+        there is a picture, else its unit's status ("done": without finite probabilities), and
+        ``reason``; ``views_asked`` and ``views_agree``, how many views read it as the classifier
+        does; ``judge_read_as`` ``(judge, arm, noise)``, the first class of every judge and view.
+        Coordinates ``run_seed`` and ``sample`` along noise.
 
     Examples
     --------
@@ -166,48 +136,51 @@ def grid(
     """
     tree = whole(tree)
     at = label_place(tree, label)
-    known = [str(a) for a in tree["samples"]["arm"].values]
-    places = [arm_place(tree, a, name="arms") for a in (known if arms is None else arms)]
+    places = slice(None) if arms is None else [arm_place(tree, a, name="arms") for a in arms]
     take = taker(tree, "samples", label=at, arm=places)
-    seeds, each = take("seed").values, tree["samples"].sizes["sample"]
-    if every_run:
-        pairs = [(r, k) for k in range(each) for r in range(len(seeds))]
-    else:
+    seeds = take("seed").values
+    runs = list(range(len(seeds)))
+    if not every_run:
         done = np.isfinite(take("probability").isel({"class": 0}).values).any((0, 2))
-        run = _run(seeds, done, seed)
-        pairs = [(run, k) for k in range(each)]
-    runs, samples = np.array(sorted(pairs[:columns])).T
-    cells = ("arm", "noise")
-    take = taker(tree, "samples", label=at, arm=places, sample=slice(0, int(samples.max()) + 1))
-    picked = {n: take(n).values[:, runs, samples] for n in ("probability", "prompt", "noise_seed")}
-    pixels = take("image").isel(
-        seed=xr.Variable("noise", runs), sample=xr.Variable("noise", samples)
+        runs = [_run(seeds, done, seed)]
+    pairs = [(one, k) for k in range(tree["samples"].sizes["sample"]) for one in runs]
+    run, sample = np.array(sorted(pairs[:columns]), int).reshape(-1, 2).T
+    cells, about = ("arm", "noise"), _about(tree, at)
+    take = taker(
+        tree, "samples", label=at, arm=places, sample=slice(0, int(sample.max(initial=-1)) + 1)
     )
-    about = _about(tree, at)
-    read = _read(picked.pop("probability"), tree, about, cells)
-    judged = None
+    image, along = take("image"), "noise"
+    if len(set(run.tolist())) == 1:  # the common case, without slow indexing by pairs
+        image, along = image.isel(seed=int(run[0])), "sample"
+    else:
+        image = image.isel(seed=xr.Variable("noise", run), sample=xr.Variable("noise", sample))
+    read = _read(tree, take("probability").values[:, run, sample], about, cells)
+    said, kinds = np.zeros((0, *read["hit"][1].shape), object), np.zeros(0, str)
     if "judge_probability" in tree["samples"].variables:
-        judged = np.moveaxis(take("judge_probability").values, 2, 0)[:, :, runs, samples]
-    units = taker(tree, "status", label=at, arm=places, seed=runs)
+        judged = np.moveaxis(take("judge_probability").values, 2, 0)[:, :, run, sample]
+        said, kinds = _names(tree, first(judged)), take("judge_kind").values.astype(str)
+    views = said[kinds == "view"]
     there = np.isfinite(read["target"][1])
-    along = tree["samples"].variables
+    status = taker(tree, "status", label=at, arm=places, seed=run)
     return xr.Dataset(
         {
-            "image": _pixels(pixels, {}, cells),
+            "image": _pixels(image, cells, along),
             **read,
-            **{n: (cells, values) for n, values in picked.items()},
-            "gap": (cells, np.where(there, "", units("status").values)),
-            "reason": (cells, np.where(there, "", units("reason").values)),
-            **_judged(judged, tree, read["read_as"][1], about, cells),
+            **{n: (cells, take(n).values[:, run, sample]) for n in ("prompt", "noise_seed")},
+            "gap": (cells, np.where(there, "", status("status").values)),
+            "reason": (cells, np.where(there, "", status("reason").values)),
+            "views_asked": (cells, (views != "").sum(0)),
+            "views_agree": (cells, ((views == read["read_as"][1]) & (views != "")).sum(0)),
+            "judge_read_as": (("judge", *cells), said),
         },
         coords={
             "arm": take("arm"),
             "class": take("class"),
-            "run_seed": ("noise", seeds[runs]),
-            "sample": ("noise", samples),
-            **{n: along[n] for n in ("judge", "judge_kind") if n in along},
+            "run_seed": ("noise", seeds[run]),
+            "sample": ("noise", sample),
+            **({"judge": take("judge"), "judge_kind": take("judge_kind")} if len(said) else {}),
         },
-        attrs={**about, "of_noises": len(pairs)},
+        attrs=about,
     )
 
 
@@ -216,26 +189,12 @@ def nearest_words(
 ) -> xr.Dataset:
     """Words of the vocabulary that are near to each run's kept token, or that were probed.
 
-    Parameters
-    ----------
-    tree
-        A result.
-    label
-        Which, where there are several.
-    arm
-        The main arm with a search where not given.
-
     Returns
     -------
     xr.Dataset
         ``nearest_word`` and ``nearest_cosine`` ``(seed, rank)``; ``probe_word`` and
         ``probe_log_probability`` ``(seed, probe)``, best first; ``asked`` ``(seed,)``, how many
         words were probed. "" and NaN where there is none.
-
-    Raises
-    ------
-    LabelError, InputError
-        The result holds no such label or arm.
 
     Examples
     --------
@@ -244,21 +203,21 @@ def nearest_words(
     [5, 0]
     """
     tree = whole(tree)
-    at, place = label_place(tree, label), searched_place(tree, arm)
-    token, probe = (taker(tree, n, label=at, arm=place) for n in ("token", "probe"))
+    places = {"label": label_place(tree, label), "arm": searched_place(tree, arm)}
+    token, probe = (taker(tree, group, **places) for group in ("token", "probe"))
     value = probe("log_probability").values
     order = np.argsort(-value, axis=-1, kind="stable")
-    probed = ("seed", "probe")
+    nearest, probed = ("seed", "rank"), ("seed", "probe")
     return xr.Dataset(
         {
-            "nearest_word": (("seed", "rank"), token("nearest_word").values),
-            "nearest_cosine": (("seed", "rank"), token("nearest_cosine").values),
+            "nearest_word": (nearest, token("nearest_word").values),
+            "nearest_cosine": (nearest, token("nearest_cosine").values),
             "probe_word": (probed, np.take_along_axis(probe("word").values, order, -1)),
             "probe_log_probability": (probed, np.take_along_axis(value, order, -1)),
             "asked": ("seed", np.isfinite(value).sum(-1)),
         },
         coords={"seed": token("seed")},
-        attrs={**_about(tree, at), "arm": str(tree["token"]["arm"].values[place])},
+        attrs=_about(tree, **places),
     )
 
 
@@ -271,10 +230,8 @@ def spread(places: Sequence[int] | np.ndarray, most: int, kept: int | None = Non
     ([0, 4, 9], [0, 3, 9])
     """
     places = np.asarray(places, int)
-    picked = {
-        int(places[i])
-        for i in np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)
-    }
+    even = np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int)
+    picked = set(places[even].tolist())
     if kept is not None and kept not in picked:
         inner = picked - {int(places[0]), int(places[-1])} or picked - {int(places[0])} or picked
         picked.discard(min(inner, key=lambda place: abs(place - kept)))
@@ -302,16 +259,10 @@ def _run(seeds: np.ndarray, there: np.ndarray, seed: int | None) -> int:
     return int(np.flatnonzero(seeds == seed)[0])
 
 
-def _places(samples: int | Sequence[int], of: int) -> np.ndarray:
-    rows = np.arange(of)[:samples] if isinstance(samples, int) else np.array(samples, int)
-    if ((rows < 0) | (rows >= of)).any():
-        raise InputError(f"samples={list(rows)!r}: there are {of}, from 0")
-    return rows
-
-
-def _pixels(image: xr.Variable, renamed: dict[str, str], cells: tuple[str, str]) -> xr.DataArray:
-    """Pictures without coordinates, still to be read."""
-    return xr.DataArray(image).rename(renamed).transpose(*cells, "y", "x", "channel")
+def _pixels(image: xr.Variable, cells: tuple[str, str], along: str = "noise") -> xr.DataArray:
+    """Pictures without coordinates, still to be read; ``along`` becomes the second of the cells."""
+    renamed = xr.DataArray(image).rename({along: cells[1]})
+    return renamed.transpose(*cells, "y", "x", "channel")
 
 
 def _names(tree: xr.DataTree, top: np.ndarray) -> np.ndarray:
@@ -320,7 +271,7 @@ def _names(tree: xr.DataTree, top: np.ndarray) -> np.ndarray:
 
 
 def _read(
-    probability: np.ndarray, tree: xr.DataTree, about: dict[str, Any], cells: tuple[str, str]
+    tree: xr.DataTree, probability: np.ndarray, about: dict[str, Any], cells: tuple[str, str]
 ) -> dict[str, Any]:
     """Variables of softmaxes ``(*cells, class)``: what the pictures are read as."""
     top = first(probability)
@@ -332,33 +283,11 @@ def _read(
     }
 
 
-def _judged(
-    probability: np.ndarray | None,
-    tree: xr.DataTree,
-    read_as: np.ndarray,
-    about: dict[str, Any],
-    cells: tuple[str, str],
-) -> dict[str, Any]:
-    """What judges and views ``(judge, *cells, class)`` read each picture as; how many agree."""
-    said, kinds = np.zeros((0, *read_as.shape), object), np.zeros(0, str)
-    if probability is not None:
-        said = _names(tree, first(probability))
-        kinds = tree["samples"]["judge_kind"].values.astype(str)
-    counts = {}
-    for name, kind, right in (
-        ("judges", "classifier", about["label"]),
-        ("views", "view", read_as),
-    ):
-        ours = said[kinds == kind]
-        counts[f"{name}_asked"] = (cells, (ours != "").sum(0).astype(int))
-        counts[f"{name}_agree"] = (cells, ((ours == right) & (ours != "")).sum(0).astype(int))
-    return {"judge_read_as": (("judge", *cells), said), **counts}
-
-
-def _about(tree: xr.DataTree, at: int) -> dict[str, Any]:
-    samples = tree["samples"].variables
+def _about(tree: xr.DataTree, label: int, **places: int) -> dict[str, Any]:
+    """Attributes: which label, and which arm and run."""
+    samples, places = tree["samples"].variables, {"label": label, **places}
     return {
-        "label": str(samples["label"].values[at]),
-        "label_index": int(samples["label_index"].values[at]),
+        **{dim: np.asarray(samples[dim].values[i]).item() for dim, i in places.items()},
+        "label_index": int(samples["label_index"].values[label]),
         "classifier": str(tree.attrs["classifier"]),
     }

@@ -15,7 +15,7 @@ import xarray as xr
 
 from inversion_kit import schema
 from inversion_kit.analysis.neighbours import neighbour_map
-from inversion_kit.analysis.reading import reads, whole
+from inversion_kit.analysis.reading import arms_of, hits_of, reads, whole
 from inversion_kit.analysis.repeat import kept_tokens
 from inversion_kit.analysis.words import REAL
 from inversion_kit.errors import InputError
@@ -27,6 +27,8 @@ FEW = 15
 _AXES = 30
 """Principal axes in which ``"neighbours"`` looks for near ones."""
 _TABLE = ("of_label", "of_arm", "of_seed", "of_sample", "read_as", "verdict")
+Points = tuple[np.ndarray, dict[str, np.ndarray]]
+"""Features or tokens ``(point, number)``, and the columns `_TABLE` of each."""
 
 
 def project(
@@ -41,12 +43,8 @@ def project(
 ) -> xr.Dataset:
     """Place a result's test images and tokens, and real images where given, in two dimensions.
 
-    Where the result holds a /projection that was made in the same way, it is taken from there.
-
     Parameters
     ----------
-    tree
-        A result. No pixel is read.
     real
         Features of real images, ``feature`` ``(image, feature)`` of the audited classifier, with
         coordinate ``label`` along image. They are placed together with the generated ones.
@@ -60,8 +58,6 @@ def project(
         Only the first so many images of each unit; all by default.
     seed
         Of the choice and of UMAP.
-    read
-        What `reads` gave of the result, where it is known.
 
     Returns
     -------
@@ -71,9 +67,8 @@ def project(
         (-1 where there is none; for a real image its place in ``real``); ``read_as``, the audited
         classifier's first class, "" where there is none; ``verdict``, one of
         `inversion_kit.analysis.words.POINT_VERDICTS`. Attributes ``image_method`` and
-        ``token_method`` (the method, "pca" or "none"), ``left_out``, images that were not placed,
-        and what was asked for: ``method``, ``most``, ``samples`` (-1 for all),
-        ``projection_seed``.
+        ``token_method`` (the method, "pca" or "none") and ``left_out``, images that were not
+        placed.
 
     Raises
     ------
@@ -90,42 +85,27 @@ def project(
     if method not in METHODS:
         raise InputError(f"method={method!r}: must be 'umap', 'neighbours' or 'pca'")
     tree = whole(tree)
-    asked = {
-        "method": method,
-        "most": most,
-        "samples": -1 if samples is None else samples,
-        "projection_seed": seed,
-    }
-    known = stored(tree) if real is None else None
-    if known is not None and asked.items() <= known.attrs.items():
-        return known
-    rng = np.random.default_rng(seed)
     feature, table = _images(tree, reads(tree if read is None else read), samples)
     if real is not None:
         feature, table = _with_real(feature, table, real)
     left_out = max(len(feature) - most, 0)
     if left_out:
-        kept = np.sort(rng.choice(len(feature), most, replace=False))
+        kept = np.sort(np.random.default_rng(seed).choice(len(feature), most, replace=False))
         feature, table = feature[kept], {name: column[kept] for name, column in table.items()}
     token, token_table = _tokens(tree)
     image_at, image_method = _place(feature, method, seed)
     token_at, token_method = _place(token, method, seed)
-    spaces = ["image"] * len(feature) + ["token"] * len(token)
+    spaces = np.repeat(np.array(["image", "token"], object), [len(feature), len(token)])
     at = np.concatenate([image_at, token_at]).astype("f4")
     return xr.Dataset(
         {
-            "space": ("point", np.array(spaces, dtype=object)),
+            "space": ("point", spaces),
             "x": ("point", at[:, 0]),
             "y": ("point", at[:, 1]),
             **{n: ("point", np.concatenate([table[n], token_table[n]])) for n in _TABLE},
         },
         coords={"point": np.arange(len(at))},
-        attrs={
-            **asked,
-            "image_method": image_method,
-            "token_method": token_method,
-            "left_out": left_out,
-        },
+        attrs={"image_method": image_method, "token_method": token_method, "left_out": left_out},
     )
 
 
@@ -148,14 +128,7 @@ def stored(tree: xr.DataTree) -> xr.Dataset | None:
 
 
 def projected(tree: xr.DataTree, **options: Any) -> xr.DataTree:
-    """The result with a /projection, so that every view of it shows the same map.
-
-    Parameters
-    ----------
-    tree
-        A result.
-    options
-        Of `project`.
+    """The result with a /projection (``options`` of `project`): all views show the same map.
 
     Examples
     --------
@@ -169,23 +142,20 @@ def projected(tree: xr.DataTree, **options: Any) -> xr.DataTree:
     return schema.validate(made)
 
 
-def _images(
-    tree: xr.DataTree, read: xr.Dataset, most: int | None
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Features ``(point, feature)`` of the test images that exist, and their columns."""
+def _images(tree: xr.DataTree, read: xr.Dataset, most: int | None) -> Points:
+    """The test images that exist."""
     samples = tree["samples"].to_dataset(inherit=False)
     if "feature" not in samples:
         return np.zeros((0, 0), "f4"), _columns(0)
     feature = samples["feature"].isel(sample=slice(0, most)).values
     read = read.isel(sample=slice(0, most))
-    top = read["top"].values
-    there = np.isfinite(feature).all(-1) & (top[0] >= 0)
+    top, hit = read["top"].values[0], hits_of(read)
+    there = np.isfinite(feature).all(-1) & (top >= 0)
     label, arm, seed, sample = np.nonzero(there)
-    target = read["label_index"].values[:, None, None, None]
-    judges = top[1:][read["role"].values[1:] == "classifier"]
-    asked, agree = (judges >= 0).sum(0), (judges == target).sum(0)
+    judges = hit[read["role"].values == "classifier"]
+    asked, agree = np.isfinite(judges).sum(0), (judges == 1).sum(0)
     verdict = np.select(
-        [top[0] != target, asked == 0, 2 * agree > asked],
+        [hit[0] != 1, asked == 0, 2 * agree > asked],
         ["not read as the label", "not judged", "confirmed"],
         "not confirmed",
     ).astype(object)
@@ -194,14 +164,12 @@ def _images(
         "of_arm": _text(read["arm"].values[arm]),
         "of_seed": read["seed"].values[seed].astype("i8"),
         "of_sample": read["sample"].values[sample].astype("i8"),
-        "read_as": _text(read["class"].values[top[0][there]]),
+        "read_as": _text(read["class"].values[top[there]]),
         "verdict": verdict[there],
     }
 
 
-def _with_real(
-    feature: np.ndarray, table: dict[str, np.ndarray], real: xr.Dataset
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _with_real(feature: np.ndarray, table: dict[str, np.ndarray], real: xr.Dataset) -> Points:
     values = real["feature"].transpose("image", "feature").values
     if feature.size and values.shape[1] != feature.shape[1]:
         raise InputError(
@@ -220,10 +188,9 @@ def _with_real(
     return joined, {name: np.concatenate([table[name], new[name]]) for name in table}
 
 
-def _tokens(tree: xr.DataTree) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Kept tokens ``(point, number)`` of every arm that has any, and their columns."""
-    samples = tree["samples"]
-    arms = [str(a) for a in samples["arm"].values]
+def _tokens(tree: xr.DataTree) -> Points:
+    """The kept tokens of every arm that has any."""
+    samples, arms = tree["samples"], arms_of(tree)
     tokens = np.stack([kept_tokens(tree, arm) for arm in arms], 1)
     # Directions, as nearest words have them: a few long vectors would press all others together.
     length = np.linalg.norm(tokens, axis=-1, keepdims=True)
@@ -258,11 +225,9 @@ def _place(values: np.ndarray, method: str, seed: int) -> tuple[np.ndarray, str]
 
 
 def _pca(values: np.ndarray, axes: int) -> np.ndarray:
-    centred = values.astype(float) - values.mean(0)
-    left, size, _ = np.linalg.svd(centred, full_matrices=False)
-    at = np.zeros((len(values), axes))
-    places = (left * size)[:, :axes]
-    at[:, : places.shape[1]] = places
+    left, size, _ = np.linalg.svd(values.astype(float) - values.mean(0), full_matrices=False)
+    at = (left * size)[:, :axes]
+    at = np.pad(at, ((0, 0), (0, axes - at.shape[1])))
     # The sign of an axis is arbitrary: the largest coordinate is positive.
     largest = at[np.abs(at).argmax(0), range(axes)]
     signed: np.ndarray = at * np.where(largest < 0, -1, 1)
@@ -282,12 +247,8 @@ def _umap(values: np.ndarray, seed: int) -> np.ndarray:
     # A fixed seed allows one thread only. A spectral start fails where copies split the graph.
     start = _pca(values, 2)
     start *= 10 / np.abs(start).max()
-    fit = umap.UMAP(
-        n_neighbors=min(15, len(values) - 1),
-        init=start.astype("f4"),
-        random_state=seed,
-        n_jobs=1,
-    )
+    near, start = min(15, len(values) - 1), start.astype("f4")
+    fit = umap.UMAP(n_neighbors=near, init=start, random_state=seed, n_jobs=1)
     at: np.ndarray = fit.fit_transform(values)
     return at
 

@@ -1,30 +1,31 @@
-"""How many test images are read as their label: shares, and differences on the same noise."""
+"""How many test images are read as their label: shares, differences, and who confirms them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis import intervals
 from inversion_kit.analysis.reading import (
+    Result,
+    arm_pair,
     arm_place,
+    arms_of,
     bootstrap,
     coords_of,
     hits_of,
+    holding,
     interval,
     mean,
     reads,
 )
 from inversion_kit.arms import baseline_arm
-from inversion_kit.errors import InputError
 
 N_BOOT = intervals.N_BOOT
 
 
 def success(
-    tree: xr.DataTree | xr.Dataset, *, threshold: float = 0.5, n_boot: int = N_BOOT, seed: int = 0
+    tree: Result, *, threshold: float = 0.5, n_boot: int = N_BOOT, seed: int = 0
 ) -> xr.Dataset:
     """Share of each label's test images that are read as the label, for every arm and scorer.
 
@@ -55,41 +56,27 @@ def success(
     """
     read = reads(tree)
     hit = np.moveaxis(hits_of(read), 0, 2)
-    share = intervals.share(hit, n_boot=n_boot, seed=seed)
-    trained = np.where(
-        read["trained"].values < 0,
-        np.nan,
-        read["trained"].values == read["label_index"].values[:, None, None, None],
-    )
     per_seed = mean(hit, -1)
     dims = ("label", "arm", "scorer")
     return xr.Dataset(
         {
-            **interval("share", dims, share),
-            **held(per_seed, per_seed >= threshold, dims),
+            **interval("share", dims, intervals.share(hit, n_boot=n_boot, seed=seed)),
+            **holding(per_seed, per_seed >= threshold, *dims),
             "images": (dims, np.isfinite(hit).sum((-2, -1))),
-            "trained": (("label", "arm"), mean(trained, (-2, -1))),
+            "trained": (dims[:2], mean(hits_of(read, "trained"), (-2, -1))),
         },
         coords=coords_of(read, *dims, "seed"),
         attrs={"threshold": threshold, **bootstrap(n_boot, seed)},
     )
 
 
-def overall_success(
-    tree: xr.DataTree | xr.Dataset, *, n_boot: int = N_BOOT, seed: int = 0
-) -> xr.Dataset:
+def overall_success(tree: Result, *, n_boot: int = N_BOOT, seed: int = 0) -> xr.Dataset:
     """Share of the test images of all labels that are read as their label.
-
-    Parameters
-    ----------
-    tree, n_boot, seed
-        As `success` takes them.
 
     Returns
     -------
     xr.Dataset
-        ``share``, ``low``, ``high`` and ``images`` ``(arm, scorer)``; ``per_seed`` ``(arm, scorer,
-        seed)``, the share of each seed.
+        ``share``, ``low``, ``high`` in [0, 1] and ``images`` ``(arm, scorer)``.
 
     Examples
     --------
@@ -100,21 +87,20 @@ def overall_success(
     """
     read = reads(tree)
     hit = np.moveaxis(hits_of(read), (2, 0), (0, 1))
-    share = intervals.pooled_ratio(hit, np.ones_like(hit), n_boot=n_boot, seed=seed)
     dims = ("arm", "scorer")
+    pooled = intervals.share(hit, pooled=True, n_boot=n_boot, seed=seed)
     return xr.Dataset(
         {
-            **interval("share", dims, share),
+            **interval("share", dims, pooled),
             "images": (dims, np.isfinite(hit).sum((2, 3, 4))),
-            "per_seed": ((*dims, "seed"), mean(hit, (2, 4))),
         },
-        coords=coords_of(read, *dims, "seed"),
+        coords=coords_of(read, *dims),
         attrs=bootstrap(n_boot, seed),
     )
 
 
 def paired_effects(
-    tree: xr.DataTree | xr.Dataset,
+    tree: Result,
     arm: str | None = None,
     control: str | None = None,
     *,
@@ -125,10 +111,6 @@ def paired_effects(
 
     Parameters
     ----------
-    tree, n_boot, seed
-        As `success` takes them.
-    arm
-        The main arm where not given.
     control
         What the arm has to beat where not given: `inversion_kit.arms.baseline_arm`.
 
@@ -137,14 +119,9 @@ def paired_effects(
     xr.Dataset
         ``difference``, ``low``, ``high`` in [-1, 1] and ``pairs`` ``(label, scorer)``;
         ``per_seed`` ``(label, scorer, seed)``, ``seeds``, runs with pairs, and ``seeds_holding``,
-        those whose own difference is above 0;
-        ``pooled_difference``, ``pooled_low``, ``pooled_high`` and ``pooled_pairs`` ``(scorer,)``
-        over the pairs of all labels. NaN where there is no pair.
-
-    Raises
-    ------
-    InputError
-        The result holds no such arm, or nothing to compare with.
+        those whose own difference is above 0; ``pooled_difference``, ``pooled_low``,
+        ``pooled_high`` and ``pooled_pairs`` ``(scorer,)`` over the pairs of all labels. NaN where
+        there is no pair.
 
     Examples
     --------
@@ -154,46 +131,29 @@ def paired_effects(
     (('label', 'scorer'), 'name')
     """
     read = reads(tree)
-    names = [str(a) for a in read["arm"].values]
-    at = arm_place(read, arm)
-    control = baseline_arm(names, names[at]) if control is None else control
-    if control is None:
-        raise InputError(f"control: nothing to compare {names[at]!r} with; give one of {names}")
+    at, other, attributes = arm_pair(read, arm, control, baseline_arm)
     hit = hits_of(read)
-    ours, theirs = hit[:, :, at], hit[:, :, arm_place(read, control, name="control")]
+    ours, theirs = hit[:, :, at], hit[:, :, other]
     change = intervals.difference(ours, theirs, n_boot=n_boot, seed=seed)
-    pooled = intervals.pooled_difference(ours, theirs, n_boot=n_boot, seed=seed)
+    pooled = intervals.difference(ours, theirs, pooled=True, n_boot=n_boot, seed=seed)
     pairs = np.isfinite(ours - theirs).sum((-2, -1)).T
     per_seed = mean(ours - theirs, -1).swapaxes(0, 1)
     dims = ("label", "scorer")
     return xr.Dataset(
         {
-            **held(per_seed, per_seed > 0, dims),
             **interval("difference", dims, [v.T for v in change]),
+            **holding(per_seed, per_seed > 0, *dims),
             "pairs": (dims, pairs),
             **interval("pooled_difference", "scorer", pooled, "pooled_"),
             "pooled_pairs": ("scorer", pairs.sum(0)),
         },
         coords=coords_of(read, *dims, "seed"),
-        attrs={"arm": names[at], "control": control, **bootstrap(n_boot, seed)},
+        attrs={**attributes, **bootstrap(n_boot, seed)},
     )
 
 
-def compare(
-    one: xr.DataTree | xr.Dataset,
-    other: xr.DataTree | xr.Dataset,
-    *,
-    n_boot: int = N_BOOT,
-    seed: int = 0,
-) -> xr.Dataset:
+def compare(one: Result, other: Result) -> xr.Dataset:
     """Success of another result's main arm minus that of one's, of every label that both have.
-
-    Parameters
-    ----------
-    one, other
-        Results, or their `reads`.
-    n_boot, seed
-        As `success` takes them.
 
     Returns
     -------
@@ -207,33 +167,95 @@ def compare(
     >>> compare(synthetic(), synthetic(outcomes=("failure",)))["difference"].values.tolist()
     [-1.0]
     """
-    first, second = reads(one), reads(other)
-    known = [str(n) for n in second["label"].values]
-    both = [(i, known.index(n)) for i, n in enumerate(first["label"].values) if n in known]
-    change = np.full((3, len(both)), np.nan)
-    paired = np.zeros(len(both), bool)
-    a, b = (hits_of(read)[0][:, arm_place(read)] for read in (first, second))
-    noise = [read["noise_seed"].values[:, arm_place(read)] for read in (first, second)]
-    for row, (i, k) in enumerate(both):
-        change[0, row] = mean(b[k], (0, 1)) - mean(a[i], (0, 1))
-        paired[row] = np.isfinite(change[0, row]) and np.array_equal(noise[0][i], noise[1][k])
+    both = reads(one), reads(other)
+    hits, noises = [], []
+    for read in both:
+        at = arm_place(read)
+        hits.append(hits_of(read)[0][:, at])
+        noises.append(read["noise_seed"].values[:, at])
+    known = [str(n) for n in both[1]["label"].values]
+    pairs = [(i, known.index(n)) for i, n in enumerate(both[0]["label"].values) if n in known]
+    change = np.full((3, len(pairs)), np.nan)
+    paired = np.zeros(len(pairs), bool)
+    for row, (i, k) in enumerate(pairs):
+        change[0, row] = mean(hits[1][k], (0, 1)) - mean(hits[0][i], (0, 1))
+        same = np.array_equal(noises[0][i], noises[1][k])
+        paired[row] = same and np.isfinite(change[0, row])
         if paired[row]:
-            pair = intervals.difference(b[[k]], a[[i]], n_boot=n_boot, seed=seed)
-            change[:, row] = [v[0] for v in pair]
+            change[:, row] = np.ravel(intervals.difference(hits[1][[k]], hits[0][[i]]))
     return xr.Dataset(
-        {
-            **interval("difference", "label", list(change)),
-            "paired": ("label", paired),
-        },
-        coords={"label": first["label"].values[[i for i, _ in both]]},
-        attrs=bootstrap(n_boot, seed),
+        {**interval("difference", "label", list(change)), "paired": ("label", paired)},
+        coords={"label": both[0]["label"].values[[i for i, _ in pairs]]},
+        attrs=bootstrap(N_BOOT, 0),
     )
 
 
-def held(per_seed: np.ndarray, holds: np.ndarray, dims: tuple[str, ...]) -> dict[str, Any]:
-    """Variables that say what each run gave, and in how many it holds."""
-    return {
-        "per_seed": ((*dims, "seed"), per_seed),
-        "seeds": (dims, np.isfinite(per_seed).sum(-1)),
-        "seeds_holding": (dims, holds.sum(-1)),
-    }
+def semantic_index(
+    tree: Result, arm: str | None = None, *, n_boot: int = N_BOOT, seed: int = 0
+) -> xr.Dataset:
+    """Of the images that the audited classifier reads as the label, what held-out classifiers do.
+
+    Returns
+    -------
+    xr.Dataset
+        ``(label,)``: ``index``, the mean over judges of the share that each confirms, ``low``,
+        ``high``, all in [0, 1]; ``images``, how many the audited classifier reads as the label.
+        ``per_judge``, ``per_judge_low`` and ``per_judge_high`` ``(label, judge)``. ``per_seed``
+        ``(label, seed)``, each run's own index, ``seeds``, runs that have one, and
+        ``seeds_holding``, those where it is half or more. Scalars ``overall_index``,
+        ``overall_low``, ``overall_high`` and ``overall_images``, over the images of all labels.
+        NaN where no image is read so, or there is no held-out classifier.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> semantic_index(synthetic(labels=2, outcomes=("meaning", "trick")))["index"].values.tolist()
+    [1.0, 0.0]
+    """
+    return _confirmed(tree, arm, "classifier", n_boot, seed)
+
+
+def view_index(
+    tree: Result, arm: str | None = None, *, n_boot: int = N_BOOT, seed: int = 0
+) -> xr.Dataset:
+    """`semantic_index` over views: what the audited classifier still reads so after JPEG and such.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> tree = synthetic(labels=2, outcomes=("meaning", "trick"), views=("jpeg",))
+    >>> view_index(tree)["index"].values.tolist()
+    [1.0, 1.0]
+    """
+    return _confirmed(tree, arm, "view", n_boot, seed)
+
+
+def _confirmed(tree: Result, arm: str | None, kind: str, n_boot: int, seed: int) -> xr.Dataset:
+    read = reads(tree)
+    at = arm_place(read, arm)
+    hit = hits_of(read)[:, :, at]
+    asked = read["role"].values == kind
+    audited, said = hit[0], hit[asked]
+    value = mean(said, 0) if len(said) else np.full_like(audited, np.nan)
+    part = np.where(audited > 0, value, np.where(np.isfinite(audited), 0.0, np.nan))
+    index, overall = (
+        intervals.ratio(part, audited, pooled=pooled, n_boot=n_boot, seed=seed)
+        for pooled in (False, True)
+    )
+    each = intervals.ratio(
+        said * (audited > 0), np.broadcast_to(audited, said.shape), n_boot=n_boot, seed=seed
+    )
+    images = (audited > 0).sum((1, 2))
+    per_seed = mean(np.where(audited > 0, part, np.nan), -1)
+    return xr.Dataset(
+        {
+            **interval("index", "label", index),
+            **holding(per_seed, per_seed >= 0.5, "label"),
+            "images": ("label", images),
+            **interval("per_judge", ("label", "judge"), [v.T for v in each], "per_judge_"),
+            **interval("overall_index", (), overall, "overall_"),
+            "overall_images": ((), int(images.sum())),
+        },
+        coords={**coords_of(read, "label", "seed"), "judge": read["scorer"].values[asked]},
+        attrs={"arm": arms_of(read)[at], "judge_kind": kind, **bootstrap(n_boot, seed)},
+    )

@@ -1,9 +1,9 @@
-"""What each image of a result is read as, and the small parts that every count of it needs."""
+"""What each image of a result is read as, and the small parts that every table needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
@@ -12,16 +12,13 @@ from inversion_kit import schema
 from inversion_kit.arms import main_arm
 from inversion_kit.errors import InputError, LabelError, nearest
 
+Result: TypeAlias = xr.DataTree | xr.Dataset
+"""A result, or what `reads` gave of it."""
 _BLOCK = 2**25
 
 
-def reads(tree: xr.DataTree | xr.Dataset) -> xr.Dataset:
-    """Each test image's first class, as every scorer reads it.
-
-    Parameters
-    ----------
-    tree
-        A result. Its softmaxes are read once, a few labels at a time.
+def reads(tree: Result) -> xr.Dataset:
+    """Each test image's first class, as every scorer reads it; a few labels are read at a time.
 
     Returns
     -------
@@ -45,22 +42,17 @@ def reads(tree: xr.DataTree | xr.Dataset) -> xr.Dataset:
     tree = whole(tree)
     samples = tree["samples"].to_dataset(inherit=False)
     names, roles = [str(tree.attrs["classifier"])], ["audited"]
+    top = firsts(samples["probability"])[None]
     if "judge_probability" in samples:
         names += [str(name) for name in samples["judge"].values]
         roles += [str(kind) for kind in samples["judge_kind"].values]
-    dims = (*schema.OUTER, "sample")
-    units = tuple(samples.sizes[d] for d in dims)
-    top = np.full((len(names), *units), -1, "i4")
-    trained = np.full(units, -1, "i4")
-    for part, block in blocks(samples["probability"]):
-        top[0, part] = first(block)
-    if len(names) > 1:
-        for part, block in blocks(samples["judge_probability"]):
-            top[1:, part] = np.moveaxis(first(block), 3, 0)
+        judged = np.moveaxis(firsts(samples["judge_probability"]), 3, 0)
+        top = np.concatenate([top, judged])
+    trained = np.full_like(top[0], -1)
     if "trained_probability" in samples:
-        for part, block in blocks(samples["trained_probability"]):
-            trained[part] = first(block)
+        trained = firsts(samples["trained_probability"])
     status = tree["status"].to_dataset(inherit=False)
+    dims = (*schema.OUTER, "sample")
     return xr.Dataset(
         {
             "top": (("scorer", *dims), top),
@@ -81,11 +73,6 @@ def reads(tree: xr.DataTree | xr.Dataset) -> xr.Dataset:
 def whole(tree: xr.DataTree) -> xr.DataTree:
     """A result with label, arm and seed as dimensions, also of ``tree.sel(label="stop")``.
 
-    Raises
-    ------
-    SchemaError
-        It is no result.
-
     Examples
     --------
     >>> from inversion_kit.testing import synthetic
@@ -97,15 +84,9 @@ def whole(tree: xr.DataTree) -> xr.DataTree:
     return schema.validate(tree)
 
 
-def label_place(data: xr.DataTree | xr.Dataset, label: str | None = None) -> int:
-    """Place of a label along its dimension; of one label alone it need not be given.
-
-    Raises
-    ------
-    LabelError
-        The result holds no such label, or several and none was given.
-    """
-    known = [str(n) for n in _samples(data)["label"].values]
+def label_place(tree: xr.DataTree, label: str | None = None) -> int:
+    """Place of a label along its dimension; of one label alone it need not be given."""
+    known = [str(n) for n in tree["samples"]["label"].values]
     if label is None and len(known) != 1:
         raise LabelError(f"label: there are {len(known)}; give one, such as label={known[0]!r}")
     if label is not None and label not in known:
@@ -113,36 +94,39 @@ def label_place(data: xr.DataTree | xr.Dataset, label: str | None = None) -> int
     return 0 if label is None else known.index(label)
 
 
-def arm_place(data: xr.DataTree | xr.Dataset, arm: str | None = None, *, name: str = "arm") -> int:
-    """Place of an arm along its dimension; the main one where none is given.
-
-    Parameters
-    ----------
-    name
-        The argument that gave it.
-
-    Raises
-    ------
-    InputError
-        The result holds no such arm.
-    """
-    known = [str(a) for a in _samples(data)["arm"].values]
+def arm_place(data: Result, arm: str | None = None, *, name: str = "arm") -> int:
+    """Place of an arm along its dimension, of the main one without; ``name`` is the argument's."""
+    known = arms_of(data)
     arm = main_arm(known) if arm is None else arm
     if arm not in known:
         raise InputError(f"{name}={arm!r}: not in this result; try {nearest(arm, known)}")
     return known.index(arm)
 
 
+def arms_of(data: Result) -> list[str]:
+    """Names along ``arm``."""
+    return [str(a) for a in data.get("samples", data)["arm"].values]
+
+
+def arm_pair(
+    read: xr.Dataset,
+    arm: str | None,
+    control: str | None,
+    usual: Callable[[list[str], str], str | None],
+) -> tuple[int, int, dict[str, str]]:
+    """Places of an arm and of what it is compared with, and attributes that say which they are."""
+    names, at = arms_of(read), arm_place(read, arm)
+    control = usual(names, names[at]) if control is None else control
+    if control is None:
+        raise InputError(f"control: nothing to compare {names[at]!r} with; give one of {names}")
+    other = arm_place(read, control, name="control")
+    return at, other, {"arm": names[at], "control": control}
+
+
 def taker(tree: xr.DataTree, group: str, **at: Any) -> Callable[[str], xr.Variable]:
     """A function that gives a group's variables at some places, still to be read.
 
     A Dataset would index all of them, with their coordinates, which takes ten times as long.
-
-    Examples
-    --------
-    >>> from inversion_kit.testing import synthetic
-    >>> taker(synthetic(seeds=3), "status", label=0, arm=0)("status").shape
-    (3,)
     """
     variables = tree[group].variables
 
@@ -153,9 +137,9 @@ def taker(tree: xr.DataTree, group: str, **at: Any) -> Callable[[str], xr.Variab
     return take
 
 
-def hits_of(read: xr.Dataset) -> np.ndarray:
-    """float32 ``(scorer, label, arm, seed, sample)``: 1 read as the label, 0 not, NaN a gap."""
-    top, target = read["top"].values, read["label_index"].values[:, None, None, None]
+def hits_of(read: xr.Dataset, name: str = "top") -> np.ndarray:
+    """float32 ``(..., label, arm, seed, sample)``: 1 read as the label, 0 not, NaN a gap."""
+    top, target = read[name].values, read["label_index"].values[:, None, None, None]
     hit: np.ndarray = np.where(top < 0, np.float32(np.nan), (top == target).astype("f4"))
     return hit
 
@@ -173,6 +157,14 @@ def first(probability: np.ndarray) -> np.ndarray:
     """Place of the largest in the last axis, -1 where it is not finite throughout."""
     finite = np.isfinite(probability.sum(-1))
     return np.where(finite, probability.argmax(-1), -1).astype("i4")
+
+
+def firsts(data: xr.DataArray) -> np.ndarray:
+    """`first` of softmaxes ``(label, ..., class)`` that are read a few labels at a time."""
+    top = np.full(data.shape[:-1], -1, "i4")
+    for part, block in blocks(data):
+        top[part] = first(block)
+    return top
 
 
 def mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
@@ -207,10 +199,15 @@ def interval(
     return {n: (dims, v) for n, v in zip((name, f"{stem}low", f"{stem}high"), values, strict=True)}
 
 
+def holding(per_seed: np.ndarray, holds: np.ndarray, *dims: str) -> dict[str, Any]:
+    """Variables that say what each run gave, how many gave anything, and in how many it holds."""
+    return {
+        "per_seed": ((*dims, "seed"), per_seed),
+        "seeds": (dims, np.isfinite(per_seed).sum(-1)),
+        "seeds_holding": (dims, holds.sum(-1)),
+    }
+
+
 def bootstrap(n_boot: int, seed: int) -> dict[str, float]:
     """Attributes that say how an interval was made."""
     return {"interval": 0.95, "n_boot": n_boot, "bootstrap_seed": seed}
-
-
-def _samples(data: xr.DataTree | xr.Dataset) -> xr.Dataset | xr.DataTree:
-    return data["samples"] if isinstance(data, xr.DataTree) else data

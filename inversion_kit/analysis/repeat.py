@@ -6,25 +6,26 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis import intervals
-from inversion_kit.analysis.intervals import N_BOOT
-from inversion_kit.analysis.reading import arm_place, blocks, bootstrap, interval, mean, whole
+from inversion_kit.analysis.reading import (
+    arm_place,
+    arms_of,
+    blocks,
+    bootstrap,
+    coords_of,
+    interval,
+    mean,
+    whole,
+)
 
 _BLOCK = 2**25
 
 
 def repeatability(
-    tree: xr.DataTree, arm: str | None = None, *, n_boot: int = N_BOOT, seed: int = 0
+    tree: xr.DataTree, arm: str | None = None, *, n_boot: int = intervals.N_BOOT, seed: int = 0
 ) -> xr.Dataset:
     """How alike the runs of a label are: their tokens, and what their images show.
 
-    Parameters
-    ----------
-    tree
-        A result. Embeddings and features of the arm are held in memory.
-    arm
-        The main arm where not given.
-    n_boot, seed
-        Resamples of the bootstrap, and its seed.
+    Embeddings and features of the arm are held in memory.
 
     Returns
     -------
@@ -50,45 +51,35 @@ def repeatability(
     tree = whole(tree)
     at = arm_place(tree, arm)
     samples = tree["samples"].to_dataset(inherit=False)
-    tokens = _unit_length(kept_tokens(tree, arm))
-    cosine, lowest, highest, control = _token_cosines(tokens)
+    cosines = _token_cosines(kept_tokens(tree, arm))
     near = _nearest_is_own(samples.isel(arm=at))
-    overlap = intervals.share(near, n_boot=n_boot, seed=seed)
-    overall = intervals.pooled_ratio(near, np.ones_like(near), n_boot=n_boot, seed=seed)
-    gain = (cosine - control)[np.isfinite(cosine - control)]
+    overlap, overall = (
+        intervals.share(near, pooled=pooled, n_boot=n_boot, seed=seed) for pooled in (False, True)
+    )
+    gains = cosines["cosine"] - cosines["control"]
+    gain = gains[np.isfinite(gains)]
     drawn = np.random.default_rng(seed).integers(0, max(len(gain), 1), (n_boot, len(gain)))
     ends = np.quantile(gain[drawn].mean(1), intervals.ENDS) if len(gain) > 1 else [np.nan, np.nan]
     return xr.Dataset(
         {
-            "cosine": ("label", cosine),
-            "lowest": ("label", lowest),
-            "highest": ("label", highest),
-            "control": ("label", control),
-            "runs": ("label", np.isfinite(tokens).all(-1).sum(-1)),
+            **{name: ("label", values) for name, values in cosines.items()},
             **interval("overlap", "label", overlap),
             "images": ("label", np.isfinite(near).sum((1, 2))),
-            "overall_cosine": ((), float(mean(cosine, 0))),
-            "overall_control": ((), float(mean(control, 0))),
-            "overall_gain": ((), float(mean(cosine - control, 0))),
-            "overall_gain_low": ((), float(ends[0])),
-            "overall_gain_high": ((), float(ends[1])),
+            "overall_cosine": ((), mean(cosines["cosine"], 0)),
+            "overall_control": ((), mean(cosines["control"], 0)),
+            **interval("overall_gain", (), [mean(gains, 0), *ends], "overall_gain_"),
             **interval("overall_overlap", (), overall, "overall_overlap_"),
         },
-        coords={
-            "label": samples["label"].values,
-            "label_index": ("label", samples["label_index"].values),
-        },
-        attrs={"arm": str(samples["arm"].values[at]), **bootstrap(n_boot, seed)},
+        coords=coords_of(samples, "label"),
+        attrs={"arm": arms_of(tree)[at], **bootstrap(n_boot, seed)},
     )
 
 
 def kept_tokens(tree: xr.DataTree, arm: str | None = None) -> np.ndarray:
     """float32 ``(label, seed, number)``: the tokens that were kept, NaN where there is none."""
     tree = whole(tree)
-    token = tree["token"].to_dataset(inherit=False)
-    at = arm_place(token, arm)
-    kept = token["selected"].isel(arm=at).values
-    embedding = token["embedding"].isel(arm=at)
+    token = tree["token"].to_dataset(inherit=False).isel(arm=arm_place(tree, arm))
+    kept, embedding = token["selected"].values, token["embedding"]
     length = embedding.sizes["vector"] * embedding.sizes["embed"]
     tokens = np.full((*kept.shape, max(length, 1)), np.nan, "f4")
     for part, block in blocks(embedding) if length else ():
@@ -98,34 +89,27 @@ def kept_tokens(tree: xr.DataTree, arm: str | None = None) -> np.ndarray:
     return tokens
 
 
-def _unit_length(vectors: np.ndarray) -> np.ndarray:
-    norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, norm, out=np.full_like(vectors, np.nan), where=norm > 0)
-
-
-def _token_cosines(
-    tokens: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _token_cosines(tokens: np.ndarray) -> dict[str, np.ndarray]:
     """Mean, lowest and highest cosine within each label, and mean with other labels' other runs."""
+    norm = np.linalg.norm(tokens, axis=-1, keepdims=True)
+    tokens = np.divide(tokens, norm, out=np.full_like(tokens, np.nan), where=norm > 0)
     there = np.isfinite(tokens).all(-1)
     own = np.einsum("lsd,ltd->lst", tokens, tokens)
     one, two = np.triu_indices(tokens.shape[1], 1)
     pairs = own[:, one, two]
-    some = np.isfinite(pairs).any(1)
-    lowest, highest = (
-        np.where(
-            some, ends(np.where(np.isfinite(pairs), pairs, empty), axis=1, initial=empty), np.nan
-        )
-        for ends, empty in ((np.min, np.inf), (np.max, -np.inf))
-    )
     # Sums make every pair of labels cheap: all other runs' tokens, less those of the own label.
     zeroed = np.where(there[..., None], tokens, 0.0).astype(float)
     others = zeroed.sum((0, 1)) - zeroed.sum(0) - (zeroed.sum(1, keepdims=True) - zeroed)
     total = np.einsum("lsd,lsd->l", zeroed, others)
     count = there.sum() - there.sum(0) - (there.sum(1, keepdims=True) - there)
     n = (count * there).sum(1)
-    control = np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
-    return mean(pairs, 1), lowest, highest, control
+    return {
+        "cosine": mean(pairs, 1),
+        "lowest": np.fmin.reduce(pairs, axis=1, initial=np.nan),
+        "highest": np.fmax.reduce(pairs, axis=1, initial=np.nan),
+        "control": np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0),
+        "runs": there.sum(-1),
+    }
 
 
 def _nearest_is_own(samples: xr.Dataset) -> np.ndarray:

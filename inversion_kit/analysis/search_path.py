@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis import intervals
-from inversion_kit.analysis.reading import arm_place, label_place, taker, whole
+from inversion_kit.analysis.reading import arm_place, arms_of, label_place, taker, whole
 from inversion_kit.arms import ARMS, main_arm
 
 
@@ -18,15 +18,6 @@ def trajectory(
     A run counts at a step with its newest check, and after its last one with the token that it
     kept: one that stops early, because it is sure, does not leave the mean to the others.
 
-    Parameters
-    ----------
-    tree
-        A result.
-    label
-        Which, where there are several.
-    arm
-        The main arm, or else the first with a search, where not given.
-
     Returns
     -------
     xr.Dataset
@@ -36,15 +27,10 @@ def trajectory(
         ``ended``, runs that count with what they kept; ``mean`` ``(step, class)``.
         ``(seed, check)``, each run by itself: ``run``, the label's mean over noises, with
         ``run_tenth``, ``run_ninetieth``, ``run_runner_up`` and ``run_runner_up_probability``, at
-        ``run_step``, from ``start``, after ``own_updates`` of that start; ``kept``, where its token
-        was kept. After a run's last check: NaN, "", -1 and False.
-        ``value``, ``low``, ``high``: the kept tokens' mean with its 95 % interval, on the noise
-        that chose them. Attributes ``label``, ``label_index``, ``arm``, ``classifier``.
-
-    Raises
-    ------
-    LabelError, InputError
-        The result holds no such label or arm.
+        ``run_step`` from ``start``; ``kept``, where its token was kept. After a run's last check:
+        NaN, "", -1 and False. ``value``, ``low``, ``high``: the kept tokens' mean with its 95 %
+        interval, on the noise that chose them. Attributes ``label``, ``label_index``, ``arm``,
+        ``classifier``. No step where no run is there.
 
     Examples
     --------
@@ -59,10 +45,8 @@ def trajectory(
     target = int(take("label_index"))
     names = take("class").values.astype(str).astype(object)
     probability = take("probability").values
-    starts = take("start").values.astype(str).astype(object)
     there = np.isfinite(probability).all((-2, -1))
     updates = np.where(there, take("step").values, -1)
-    own = np.where(there, own_updates(starts, updates), -1)
     kept = there & (np.arange(there.shape[1]) == selected[:, None])
 
     steps = np.unique(updates[there])
@@ -73,30 +57,24 @@ def trajectory(
     chosen = np.flatnonzero(kept.any(1))
     last = probability[chosen, selected[chosen]][..., target]
     value, low, high = intervals.share(last[None] if len(chosen) else np.full((1, 1, 1), np.nan))
-    along, alone = "step", ("seed", "check")
-    each = {n: (alone, v) for n, v in _moments(probability, target, names, there).items()}
+    alone = ("seed", "check")
+    each = _moments(probability, target, names, there)
     return xr.Dataset(
         {
-            **{n: (along, v) for n, v in _moments(pooled, target, names).items()},
-            "images": (along, np.full(len(steps), shape[1])),
-            "ended": (along, ended.sum(0)),
-            "mean": ((along, "class"), pooled.sum(1) / max(shape[1], 1)),
-            "run": each.pop("target"),
-            **{f"run_{n}": v for n, v in each.items()},
+            **{n: ("step", v) for n, v in _moments(pooled, target, names).items()},
+            "images": ("step", np.full(len(steps), shape[1])),
+            "ended": ("step", ended.sum(0)),
+            "mean": (("step", "class"), pooled.sum(1) / max(shape[1], 1)),
+            "run": (alone, each.pop("target")),
+            **{f"run_{n}": (alone, v) for n, v in each.items()},
             "run_step": (alone, updates),
-            "start": (alone, np.where(there, starts, "")),
-            "own_updates": (alone, own),
+            "start": (alone, np.where(there, take("start").values.astype(str).astype(object), "")),
             "kept": (alone, kept),
             "value": value[0],
             "low": low[0],
             "high": high[0],
         },
-        coords={
-            "step": steps,
-            "class": names,
-            "seed": take("seed"),
-            "check": take("check"),
-        },
+        coords={"step": steps, "class": names, "seed": take("seed"), "check": take("check")},
         attrs={
             "label": str(take("label").values),
             "label_index": target,
@@ -107,12 +85,7 @@ def trajectory(
 
 
 def segments(path: xr.Dataset) -> list[tuple[int, np.ndarray, np.ndarray, str]]:
-    """Each run of a `trajectory` from each of its starts.
-
-    Returns
-    -------
-    list
-        Run, updates, the label's mean probability, start.
+    """Each run of a `trajectory` from each of its starts: run, updates, probability, start.
 
     Examples
     --------
@@ -132,7 +105,7 @@ def segments(path: xr.Dataset) -> list[tuple[int, np.ndarray, np.ndarray, str]]:
 
 def searched_place(tree: xr.DataTree, arm: str | None = None) -> int:
     """Place of an arm; where none is given, of the main one that has a search."""
-    names = [str(a) for a in tree["samples"]["arm"].values]
+    names = arms_of(tree)
     searched = [n for n in names if n not in ARMS or ARMS[n].searched]
     return arm_place(tree, main_arm(searched or names) if arm is None else arm)
 
@@ -164,23 +137,22 @@ def _moments(
     second = others.argmax(-1)
     there = np.isfinite(mean[..., target]) if there is None else there
     tenth, ninetieth = np.quantile(probability[..., target], (0.1, 0.9), axis=-1)
-    most = np.take_along_axis(others, second[..., None], -1)[..., 0]
+    values = {
+        "target": mean[..., target],
+        "tenth": tenth,
+        "ninetieth": ninetieth,
+        "runner_up_probability": np.take_along_axis(others, second[..., None], -1)[..., 0],
+    }
     return {
-        "target": np.where(there, mean[..., target], np.nan),
-        "tenth": np.where(there, tenth, np.nan),
-        "ninetieth": np.where(there, ninetieth, np.nan),
+        **{name: np.where(there, value, np.nan) for name, value in values.items()},
         "runner_up": np.where(there, names[second], ""),
-        "runner_up_probability": np.where(there, most, np.nan),
     }
 
 
 def _standing(
     updates: np.ndarray, there: np.ndarray, selected: np.ndarray, steps: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The check that stands for each run at each step, and whether the run has ended by then.
-
-    Both are ``(run, step)``.
-    """
+    """The check of each run that stands at each step ``(run, step)``, and whether it has ended."""
     at, ended = (np.zeros((len(updates), len(steps)), kind) for kind in (int, bool))
     for i, row in enumerate(updates):
         own = row[there[i]]

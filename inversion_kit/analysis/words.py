@@ -1,4 +1,28 @@
-"""How numbers, names and verdicts are written, in every view alike."""
+r"""How numbers, names and verdicts are written, in every view alike.
+
+Examples
+--------
+>>> visible("stop\u202egpj")
+'stop[U+202E]gpj'
+>>> percent(0.997), percent(1.0)
+('>99\xa0%', '100\xa0%')
+>>> bracket(0.802, 0.978)
+'[80,\xa098]'
+>>> rate(0.91, 0.802, 0.978)
+'91\xa0%\xa0[80,\xa098]'
+>>> points(0.91), points(0.001)
+('+91', '0')
+>>> and_list(["a", "b", "c"])
+'a, b and c'
+>>> some(["a", "b", "c"], 1)
+'“a” and 2 more'
+>>> count(1, "label"), count(2, "label")
+('1 label', '2 labels')
+>>> arm_words("token+name"), arm_words("real"), arm_words("mine")
+('token + name', 'real images', 'mine')
+>>> start_says("neutral"), start_says("traffic light", 8)
+('neutral start', '“traffic…”')
+"""
 
 from __future__ import annotations
 
@@ -19,15 +43,7 @@ VERDICTS = {
     "none": "No images",
 }
 """What can be said of a label, and its words."""
-SIGNS = {
-    "confirmed": "●",
-    "mixed": "⇄",
-    "trick": "▲",
-    "control": "◇",
-    "never": "○",
-    "open": "?",
-    "none": "–",
-}
+SIGNS = dict(zip(VERDICTS, "●⇄▲◇○?–", strict=True))
 """The sign of every verdict. ✓ and ≠ are kept for what one image is read as."""
 POINT_VERDICTS = (
     "confirmed",
@@ -39,14 +55,7 @@ POINT_VERDICTS = (
 )
 """Verdict of a point on a map. An image that the classifier reads as its label is confirmed where
 more than half of the held-out classifiers do too, and not judged where there is none."""
-DRAWN = (
-    "not read as the label",
-    "real",
-    "token",
-    "not judged",
-    "confirmed",
-    "not confirmed",
-)
+DRAWN = ("not read as the label", "real", "token", "not judged", "confirmed", "not confirmed")
 """The same from the bottom to the top: tricks must not be painted over."""
 REAL = "real"
 """The arm of a point that is a real image."""
@@ -56,24 +65,12 @@ _HIDDEN = re.compile(
 
 
 def visible(text: str) -> str:
-    r"""Text whose control and direction characters, which nobody sees, are written out.
-
-    Examples
-    --------
-    >>> visible("stop\u202egpj")
-    'stop[U+202E]gpj'
-    """
+    """Text whose control and direction characters, which nobody sees, are written out."""
     return _HIDDEN.sub(lambda hidden: f"[U+{ord(hidden.group()):04X}]", text)
 
 
 def percent(share: float) -> str:
-    r"""A share in percent; 100 and 0 are kept for exactly all and exactly none.
-
-    Examples
-    --------
-    >>> percent(0.997), percent(1.0)
-    ('>99\xa0%', '100\xa0%')
-    """
+    """A share in percent; 100 and 0 are kept for exactly all and exactly none."""
     if math.isnan(share):
         return "\N{EN DASH}"
     rounded = round(share * 100)
@@ -85,13 +82,7 @@ def percent(share: float) -> str:
 
 
 def bracket(low: float, high: float) -> str:
-    r"""An interval in percent, rounded outwards.
-
-    Examples
-    --------
-    >>> bracket(0.802, 0.978)
-    '[80,\xa098]'
-    """
+    """An interval in percent, rounded outwards."""
     if math.isnan(low):
         return "\N{EN DASH}"
     ends = [math.floor(low * 100 + 1e-9), math.ceil(high * 100 - 1e-9)]
@@ -99,82 +90,40 @@ def bracket(low: float, high: float) -> str:
 
 
 def rate(value: float, low: float, high: float) -> str:
-    r"""A share and its interval.
-
-    Examples
-    --------
-    >>> rate(0.91, 0.802, 0.978)
-    '91\xa0%\xa0[80,\xa098]'
-    """
+    """A share and its interval."""
     return f"{percent(value)}\N{NO-BREAK SPACE}{bracket(low, high)}"
 
 
 def points(difference: float) -> str:
-    """A difference of shares in percentage points, signed.
-
-    Examples
-    --------
-    >>> points(0.91), points(0.001)
-    ('+91', '0')
-    """
+    """A difference of shares in percentage points, signed."""
     rounded = round(difference * 100)
     return f"{rounded:+d}".replace("-", "\N{MINUS SIGN}") if rounded else "0"
 
 
 def and_list(parts: Sequence[str]) -> str:
-    """Parts of a sentence, joined.
-
-    Examples
-    --------
-    >>> and_list(["a", "b", "c"])
-    'a, b and c'
-    """
+    """Parts of a sentence, joined."""
     parts = list(parts)
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def some(names: Sequence[str], most: int = 5) -> str:
-    """The first of some names, quoted, and how many there are more.
-
-    Examples
-    --------
-    >>> some(["a", "b", "c"], 1)
-    '“a” and 2 more'
-    """
+    """The first of some names, quoted, and how many there are more."""
     rest = len(names) - most
     return and_list([f"“{n}”" for n in names[:most]] + ([f"{rest} more"] if rest > 0 else []))
 
 
 def count(n: int, word: str) -> str:
-    """A number with its word.
-
-    Examples
-    --------
-    >>> count(1, "label"), count(2, "label")
-    ('1 label', '2 labels')
-    """
+    """A number with its word."""
     return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def arm_words(arm: str) -> str:
-    """An arm in words, as data.
-
-    Examples
-    --------
-    >>> arm_words("token+name"), arm_words("real"), arm_words("mine")
-    ('token + name', 'real images', 'mine')
-    """
+    """An arm in words, as data."""
     return "real images" if arm == REAL else visible(arms.words(arm))
 
 
 def start_says(start: str, most: int = 40) -> str:
-    """A start in words, cut to ``most`` characters.
-
-    Examples
-    --------
-    >>> start_says("neutral"), start_says("traffic light", 8)
-    ('neutral start', '“traffic…”')
-    """
+    """A start in words, cut to ``most`` characters."""
     if start == NEUTRAL:
         return "neutral start"
     return f"“{start if len(start) <= most else start[: most - 1] + '…'}”"

@@ -9,35 +9,11 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit import analysis
-from inversion_kit.analysis.words import bracket
+from inversion_kit.analysis.words import arm_words, bracket
 from inversion_kit.arms import main_arm
-from inversion_kit.errors import InputError, LabelError, nearest
-from inversion_kit.figures.style import (
-    COLOURS,
-    GREY,
-    INK,
-    PATTERNS,
-    Spec,
-    above,
-    arm_name,
-    arm_rank,
-    errors,
-    figure,
-    hover,
-    layout,
-    look,
-    margin,
-    marks,
-    note,
-    on,
-    panels,
-    percent,
-    rows_axis,
-    share_axis,
-    straight,
-    text,
-    wide,
-)
+from inversion_kit.errors import InputError, LabelError
+from inversion_kit.figures import style
+from inversion_kit.figures.style import GREY, INK, Spec, figure, hover, layout, marks, note, text
 
 MOST = 60
 """Labels in one figure, unless they are named."""
@@ -99,22 +75,17 @@ def success_spec(
     """The specification of `success`, from `inversion_kit.analysis.success`."""
     known = [str(a) for a in table["arm"].values]
     arms = known if arms is None else list(arms)
-    for arm in arms:
-        if arm not in known:
-            raise InputError(f"arms: {arm!r} is not in this result; try {nearest(arm, known)}")
-    table = table.isel(arm=[known.index(a) for a in arms])
-    names = [arm_name(a) for a in arms]
+    table = table.isel(arm=style.places("arms", arms, known))
     if table.sizes["label"] == 1:
         one = table.isel(label=0).transpose("arm", "scorer", ...)
         bars = {text(s): rank for rank, s in enumerate(one["scorer"].values)}
         title = f"Read as “{text(one['label'].item())}”, by each classifier"
-        return _bars(one, names, bars, title, "classifier")
+        return _bars(one, [arm_words(a) for a in arms], bars, title, "classifier")
     one = table.isel(scorer=0).transpose("label", "arm", ...)
     by = one["share"].isel(arm=arms.index(main_arm(arms))).values
     one, left = _chosen(one, by, labels, most)
-    bars = {name: arm_rank(a) for name, a in zip(names, arms, strict=True)}
-    rows = [str(n) for n in one["label"].values]
-    return _bars(one, rows, bars, "Share of test images read as their label", "arm", left)
+    bars = {style.arm_name(a): style.arm_rank(a) for a in arms}
+    return _bars(one, _labels(one), bars, "Share of test images read as their label", "arm", left)
 
 
 def semantic(
@@ -170,11 +141,10 @@ def semantic_spec(
     table, left = _chosen(table, table["share"].values[:, 0], labels, most)
     bars = {name: rank for rank, name in enumerate(asked)}
     title = "Semantic index: success that held-out judges confirm"
-    rows, empty = [str(n) for n in table["label"].values], "no image read as the label"
-    spec = _bars(table, rows, bars, title, "judges", left, empty)
-    spec["layout"]["shapes"] = [straight((0.5, 0.5), (0, 1), "dot", yref="y domain")]
-    said = "share of the images read as the label that judges confirm"
-    spec["layout"]["xaxis"]["title"]["text"] = said
+    spec = _bars(table, _labels(table), bars, title, "judges", left, "no image read as the label")
+    spec["layout"]["shapes"] = [style.straight((0.5, 0.5), (0, 1), "dot", yref="y domain")]
+    axis = "share of the images read as the label that judges confirm"
+    spec["layout"]["xaxis"]["title"]["text"] = axis
     return spec
 
 
@@ -202,7 +172,8 @@ def neighbours(
     >>> len(neighbours(synthetic(seeds=2), label="sky").data)
     2
     """
-    return figure(neighbours_spec(analysis.nearest_words(tree, label=label, arm=arm), words=words))
+    table = analysis.nearest_words(tree, label=label, arm=arm)
+    return figure(neighbours_spec(table, words=words))
 
 
 def neighbours_spec(table: xr.Dataset, *, words: int = 5) -> Spec:
@@ -212,32 +183,30 @@ def neighbours_spec(table: xr.Dataset, *, words: int = 5) -> Spec:
     word = table["nearest_word"].transpose("seed", "rank").values
     runs = np.flatnonzero(np.isfinite(cosine).any(1))
     names = [f"run {table['seed'].values[r]}" for r in runs]
-    axes, notes = panels(names or ["no run is there"], min(0.16, 0.5 / max(len(runs), 1)))
+    axes, notes = style.panels(names or ["no run is there"], min(0.16, 0.5 / max(len(runs), 1)))
     low = min(0.0, float(np.nanmin(cosine))) if len(runs) else 0.0
     traces: list[Spec] = []
-    layouts: Spec = {"annotations": notes}
+    layouts: Spec = {"annotations": notes, "height": 180 + 34 * cosine.shape[1]}
     for r, name, (number, domain) in zip(runs, names, axes, strict=False):
         shown, x = [str(w) for w in word[r]], cosine[r].tolist()
         said = [f"{text(w)}: cosine {v:.3f}" for w, v in zip(shown, x, strict=True)]
-        bar = _bar(x, name, {"color": COLOURS[0]}) | on(number) | hover(said)
+        bar = _bar(x, name, {"color": style.COLOURS[0]}) | style.on(number) | hover(said)
         beside = {"text": [f"{v:.2f}" for v in x], "textposition": "outside", "cliponaxis": False}
         traces.append(bar | beside | {"width": 0.7, "showlegend": False})
-        layouts[f"yaxis{number}"] = rows_axis(shown, anchor=f"x{number}")
-        x_axis = {"domain": domain, "anchor": f"y{number}", "range": [low * 1.1, 1]}
-        layouts[f"xaxis{number}"] = {"title": {"text": "cosine"}, **x_axis}
+        across = {"title": {"text": "cosine"}, "range": [low * 1.1, 1]}
+        layouts |= style.panel(number, domain, across, style.rows_axis(shown))
     title = f"Words nearest to the token of “{text(table.attrs['label'])}”"
-    below = f"{arm_name(table.attrs['arm'])}; a low cosine means that no word is near"
-    layouts |= {"height": 180 + 34 * cosine.shape[1], "margin": margin(110)}
-    return {"data": traces, "layout": layout(title, below, **layouts)}
+    below = f"{style.arm_name(table.attrs['arm'])}; a low cosine means that no word is near"
+    return {"data": traces, "layout": layout(title, below, margin=style.margin(110), **layouts)}
 
 
-def findings(result: xr.DataTree | xr.Dataset, *, label: str | None = None) -> Any:
+def findings(tree: xr.DataTree, *, label: str | None = None) -> Any:
     """What the classifier has tied to a class: each cue's effect, its interval and its verdict.
 
     Parameters
     ----------
-    result
-        A result with a group ``/findings``, or that group.
+    tree
+        A result with a group ``/findings``.
     label
         Of which label; of all where not given.
 
@@ -248,19 +217,18 @@ def findings(result: xr.DataTree | xr.Dataset, *, label: str | None = None) -> A
     Raises
     ------
     InputError
-        The result holds no findings.
+        The result holds no findings, or none of this label.
     LabelError
-        The label has none.
+        The label is unknown.
     """
-    if isinstance(result, xr.DataTree):
-        if "findings" not in result.children:
-            raise InputError("result: it holds no group /findings, so there is nothing to draw")
-        result = result["findings"].to_dataset(inherit=False)
-    return figure(findings_spec(result, label=label))
+    table = analysis.findings(tree, label)
+    if not table.sizes["finding"]:
+        raise InputError("tree: it holds no findings, so there is nothing to draw")
+    return figure(findings_spec(table))
 
 
-def findings_spec(table: xr.Dataset, *, label: str | None = None) -> Spec:
-    """The specification of `findings`: one symbol a verdict, largest effects first.
+def findings_spec(table: xr.Dataset) -> Spec:
+    """The specification of `findings`, from `inversion_kit.analysis.findings`: a symbol a verdict.
 
     Examples
     --------
@@ -271,70 +239,59 @@ def findings_spec(table: xr.Dataset, *, label: str | None = None) -> Spec:
     >>> [trace["name"] for trace in findings_spec(xr.Dataset(numbers | words))["data"]]
     ['placebo', 'tied']
     """
-    known = list(dict.fromkeys(str(n) for n in table["of_label"].values))
-    if label is not None:
-        if label not in known:
-            raise LabelError(f"label={label!r}: has no findings; try {nearest(label, known)}")
-        table = table.isel(finding=table["of_label"].values.astype(str) == label)
-        known = [label]
-    order = np.argsort(-np.abs(np.nan_to_num(table["effect"].values)), kind="stable")
-    table = table.isel(finding=order)
-    cues, ways, of_label, verdicts, sentences = (
+    of_label, cues, ways, verdicts, sentences = (
         [str(v) for v in table[n].values]
-        for n in ("cue", "direction", "of_label", "verdict", "sentence")
+        for n in ("of_label", "cue", "direction", "verdict", "sentence")
     )
     effect, low, high, placebo = (
         table[n].values.astype(float) for n in ("effect", "low", "high", "placebo")
     )
     rows = [f"{cue} ({way})" for cue, way in zip(cues, ways, strict=True)]
-    if len(known) > 1:
+    labels = list(dict.fromkeys(of_label))
+    if len(labels) > 1:
         rows = [f"{row}, {name}" for row, name in zip(rows, of_label, strict=True)]
     words = [
         f"{text(row)}: {effect[k]:+.3f} [{low[k]:.3f}, {high[k]:.3f}]<br>{text(sentences[k], 160)}"
         for k, row in enumerate(rows)
     ]
-    said = [f"placebo: {v:+.3f}" for v in placebo]
     every = list(range(len(rows)))
-    traces = [marks(placebo.tolist(), every, "placebo", GREY, "diamond-open", 9) | hover(said)]
+    traces = [marks(placebo.tolist(), every, "placebo", GREY, "diamond-open", 9)]
+    traces[0] |= hover([f"placebo: {v:+.3f}" for v in placebo])
     for i, verdict in enumerate(dict.fromkeys(verdicts)):
         at = [k for k in every if verdicts[k] == verdict]
-        colour, symbol = look(i)
+        colour, symbol = style.look(i)
         mark = marks(effect[at].tolist(), at, text(verdict), colour, symbol, 11)
-        bars = errors(effect[at], low[at], high[at], color=colour, thickness=2, width=5)
+        bars = style.errors(effect[at], low[at], high[at], color=colour, thickness=2, width=5)
         traces.append(mark | bars | hover([words[k] for k in at], at))
     beside: Spec = {"x": 1.01, "xref": "paper", "xanchor": "left"}
     sure, sources, of = (table[n].values.tolist() for n in ("confirmed", "sources", "of"))
-    notes = [
-        note(f"{'confirmed; ' * bool(sure[k])}{sources[k]} of {of[k]} sources", y=k, **beside)
-        for k in every
-    ]
+    said = [f"{'confirmed; ' * bool(sure[k])}{sources[k]} of {of[k]} sources" for k in every]
     ends = np.nan_to_num(np.concatenate([[0.0], effect, low, high, placebo]))
     reach = [1.05 * float(ends.min()) - 0.02, 1.05 * float(ends.max()) + 0.02]
     title = "What the classifier has tied to the class"
-    title += f": “{text(known[0])}”" if len(known) == 1 else ""
-    layouts: Spec = {"annotations": notes, "shapes": [straight((0, 0), (0, 1), yref="y domain")]}
-    layouts |= {"height": 190 + 40 * len(rows), "margin": margin(wide(rows), 180, 120)}
+    title += f": “{text(labels[0])}”" if len(labels) == 1 else ""
+    layouts: Spec = {"annotations": [note(words, y=k, **beside) for k, words in enumerate(said)]}
+    layouts |= {"shapes": [style.straight((0, 0), (0, 1), yref="y domain")]}
+    layouts |= {"height": 190 + 40 * len(rows), "margin": style.margin(style.wide(rows), 180, 120)}
     layouts |= {"xaxis": {"title": {"text": "effect"}, "zeroline": False, "range": reach}}
-    layouts |= {"yaxis": rows_axis(rows), "legend": above()}
+    layouts |= {"yaxis": style.rows_axis(rows), "legend": style.above()}
     below = "effect of each cue with its 95 % interval; no effect at the grey line"
     return {"data": traces, "layout": layout(title, below, **layouts)}
+
+
+def _labels(table: xr.Dataset) -> list[str]:
+    return [str(n) for n in table["label"].values]
 
 
 def _chosen(
     table: xr.Dataset, by: np.ndarray, labels: Sequence[str] | None, most: int
 ) -> tuple[xr.Dataset, int]:
     """The labels to show, and how many are left out."""
-    known = [str(n) for n in table["label"].values]
-    if labels is None:
-        if len(known) <= most:
-            return table, 0
-        lowest = np.argsort(np.nan_to_num(by, nan=np.inf), kind="stable")[:most]
-        return table.isel(label=np.sort(lowest)), len(known) - most
-    for label in labels:
-        if label not in known:
-            near = nearest(label, known)
-            raise LabelError(f"labels: {label!r} is not in this result; try {near}")
-    return table.isel(label=[known.index(label) for label in labels]), 0
+    known = _labels(table)
+    if labels is not None:
+        return table.isel(label=style.places("labels", labels, known, LabelError)), 0
+    lowest = np.argsort(np.nan_to_num(by, nan=np.inf), kind="stable")[:most]
+    return table.isel(label=np.sort(lowest)), max(0, len(known) - most)
 
 
 def _bar(x: Sequence[float], name: str, marker: Spec) -> Spec:
@@ -354,18 +311,19 @@ def _bars(
     """Grouped bars of ``share``, ``low``, ``high``, ``images`` ``(row, bar)``; bars with ranks."""
     share, low, high = (table[n].values for n in ("share", "low", "high"))
     images = np.broadcast_to(table["images"].values, share.shape)
-    colours = [COLOURS[rank % len(COLOURS)] for rank in bars.values()]
+    colours = [style.COLOURS[rank % len(style.COLOURS)] for rank in bars.values()]
     traces: list[Spec] = []
     for b, (name, rank) in enumerate(bars.items()):
-        shape = PATTERNS[rank % len(PATTERNS)]
-        pattern = {"shape": shape, "solidity": 0.25, "fillmode": "overlay", "fgcolor": "white"}
+        pattern = {"shape": style.PATTERNS[rank % len(style.PATTERNS)], "solidity": 0.25}
+        pattern |= {"fillmode": "overlay", "fgcolor": "white"}
         marker = {"color": colours[b], "pattern": pattern, "line": {"width": 0}}
-        line = errors(share[:, b], low[:, b], high[:, b], color=INK, thickness=1.2, width=3)
+        ends = style.errors(share[:, b], low[:, b], high[:, b], color=INK, thickness=1.2, width=3)
         words = []
         for i, row in enumerate(rows):
-            of = f"{percent(share[i, b])} {bracket(low[i, b], high[i, b])} of {images[i, b]} images"
-            words.append(f"{text(row)}, {name}: {of if images[i, b] else empty}")
-        traces.append(_bar(share[:, b].tolist(), name, marker) | line | hover(words))
+            shown = f"{style.percent(share[i, b])} {bracket(low[i, b], high[i, b])}"
+            of = f"{shown} of {images[i, b]} images" if images[i, b] else empty
+            words.append(f"{text(row)}, {name}: {of}")
+        traces.append(_bar(share[:, b].tolist(), name, marker) | ends | hover(words))
     at, bar = np.nonzero(share == 0)
     if len(at):  # a bar of no length shows neither its colour nor where it is
         y = (at + (bar - (len(bars) - 1) / 2) * (1 - _GAP) / len(bars)).tolist()
@@ -378,6 +336,6 @@ def _bars(
         said += f"; the {len(rows)} lowest, {left} labels left out"
     layouts: Spec = {"barmode": "group", "bargap": _GAP, "bargroupgap": 0.05, "annotations": notes}
     layouts |= {"height": max(220, 170 + len(rows) * (12 + 15 * len(bars)))}
-    layouts |= {"xaxis": share_axis("share of test images"), "legend": above(of_bar)}
-    layouts |= {"yaxis": rows_axis(rows, most=len(rows)), "margin": margin(wide(rows))}
+    layouts |= {"xaxis": style.share_axis("share of test images"), "legend": style.above(of_bar)}
+    layouts |= {"yaxis": style.rows_axis(rows, len(rows)), "margin": style.margin(style.wide(rows))}
     return {"data": traces, "layout": layout(title, said, **layouts)}

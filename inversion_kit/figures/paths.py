@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,24 +11,8 @@ import xarray as xr
 from inversion_kit import analysis
 from inversion_kit.analysis.search_path import segments
 from inversion_kit.analysis.words import bracket
-from inversion_kit.errors import InputError, nearest
-from inversion_kit.figures.style import (
-    COLOURS,
-    DASHES,
-    GREY,
-    Spec,
-    arm_name,
-    curve,
-    figure,
-    hover,
-    layout,
-    marks,
-    note,
-    percent,
-    share_axis,
-    straight,
-    text,
-)
+from inversion_kit.figures import style
+from inversion_kit.figures.style import COLOURS, GREY, Spec, curve, figure, hover, note, text
 
 _MOST = 10
 
@@ -89,16 +73,18 @@ def trajectory_spec(
     """
     known = [str(c) for c in path["class"].values]
     shown = [] if classes == "all" or classes is None else list(classes)
-    for one in shown:
-        if one not in known:
-            raise InputError(f"classes: {one!r} is not a class; try {nearest(one, known)}")
+    first = style.places("classes", shown, known)
     label, runs = text(path.attrs["label"]), segments(path)
     alone = len({run for run, *_ in runs}) == 1
-    parts = _stretches(path) if alone else [_mean(path)]
-    band_x = _joined([*part["updates"], *part["updates"][::-1]] for part in parts)
-    band_y = _joined([*part["ninetieth"], *part["tenth"][::-1]] for part in parts)
+    at, starts, columns = _columns(path, alone)
+    parts = _parts(starts)
     band = {"fill": "toself", "fillcolor": "rgba(0, 114, 178, 0.15)", **hover(None)}
-    updates, target, low, high, second, names, at = (_joined(p[k] for p in parts) for k in _KEYS)
+    x = _joined(columns["updates"], [[*part, *part[::-1]] for part in parts])
+    ends = zip(columns["tenth"], columns["ninetieth"], strict=True)
+    both = [end for pair in ends for end in pair]
+    y = _joined(both, [[2 * i + 1 for i in part] + [2 * i for i in part[::-1]] for part in parts])
+    data = [curve(x, y, "middle 80 % of images", COLOURS[0], 0) | band]
+    updates, target, low, high, second, names = (_joined(v, parts) for v in columns.values())
     after = [f"after {n} updates" for n in updates]
     of_second = [f"{text(c)}: {_said(p)} {a}" for c, p, a in zip(names, second, after, strict=True)]
     of_target = [
@@ -107,38 +93,34 @@ def trajectory_spec(
     ]
     thin = curve(updates, second, "runner-up", COLOURS[1], 2, "dash") | _spots("square", 7)
     thick = curve(updates, target, f"{label} (target)", COLOURS[0], 3) | _spots("circle", 8)
-    data = [
-        curve(band_x, band_y, "middle 80 % of images", COLOURS[0], 0) | band,
-        thin | hover(of_second, at),
-        thick | hover(of_target, at),
-    ]
-    for i, (run, x, y, start) in enumerate(() if alone else runs):
+    clicks = _joined(at, parts)
+    data += [thin | hover(of_second, clicks), thick | hover(of_target, clicks)]
+    for i, (run, steps, shares, start) in enumerate(() if alone else runs):
         of_run = f"run {run}, from “{text(start)}”"
-        words = [f"{of_run}: {_said(p)} after {n} updates" for n, p in zip(x, y, strict=True)]
+        words = [f"{of_run}: {_after(p, n)}" for n, p in zip(steps, shares, strict=True)]
         listed = {"legendgroup": "runs", "showlegend": i == 0, **hover(words)}
-        data.append(curve(x.tolist(), y.tolist(), "each run", GREY, 1, "dot") | listed)
+        line = curve(steps.tolist(), shares.tolist(), "each run", GREY, 1, "dot")
+        data.append(line | listed)
     kept = path["kept"].values
     if kept.any():
         kept_by, check = np.nonzero(kept)
         x, y = (path[name].values[kept].tolist() for name in ("run_step", "run"))
         words = [f"run {path['seed'].values[r]} kept this token" for r in kept_by]
-        data.append(
-            marks(x, y, "token kept", COLOURS[0], "star", 14) | hover(words, check.tolist())
-        )
+        stars = style.marks(x, y, "token kept", COLOURS[0], "star", 14)
+        data.append(stars | hover(words, check.tolist()))
     mean, steps = path["mean"].values, path["step"].values.tolist()
-    order = [int(c) for c in np.argsort(-mean.max(0))] if steps else []
+    order = np.argsort(-mean.max(0)).tolist() if steps else []
+    others = [c for c in order if c != path.attrs["label_index"] and c not in first]
     most = 0 if classes is None else None if classes == "all" else _MOST
-    others = [c for c in order if c != path.attrs["label_index"] and known[c] not in shown]
-    others = [known.index(c) for c in shown] + others[:most]
-    for i, c in enumerate(others):
-        dash, colour = DASHES[i % len(DASHES)], COLOURS[2 + i % (len(COLOURS) - 2)]
-        name, y = text(known[c]), mean[:, c].tolist()
-        words = [f"{name}: {_said(p)} after {n} updates" for n, p in zip(steps, y, strict=True)]
-        waiting = {"visible": True if known[c] in shown else "legendonly", "meta": known[c]}
-        data.append(curve(steps, y, name, colour, 1.5, dash) | waiting | hover(words))
-    starts = [(part["start"], part["updates"][0]) for part in parts if part["updates"]]
+    for i, c in enumerate([*first, *others[:most]]):
+        dash, colour = style.DASHES[i % len(style.DASHES)], COLOURS[2 + i % (len(COLOURS) - 2)]
+        name, shares = text(known[c]), mean[:, c].tolist()
+        words = [f"{name}: {_after(p, n)}" for n, p in zip(steps, shares, strict=True)]
+        waiting = {"visible": c in first or "legendonly", "meta": known[c]}
+        data.append(curve(steps, shares, name, colour, 1.5, dash) | waiting | hover(words))
+    begun = [(starts[part[0]], columns["updates"][part[0]]) for part in parts]
     title = f"Probability of “{label}” along the search"
-    return {"data": data, "layout": _along(title, _note(path), steps[-1:], starts)}
+    return {"data": data, "layout": _along(title, _note(path), steps[-1:], begun)}
 
 
 def live_spec(
@@ -167,45 +149,36 @@ def live_spec(
     >>> [trace["name"] for trace in spec["data"]]
     ['training images', 'held-out noise']
     """
-    held = [[checks[i] for i in part] for part in _parts([start for *_, start in checks])]
-    x, y = (_joined([row[k] for row in part] for part in held) for k in (0, 1))
-    words = [f"{_said(p)} after {n} updates" for n, p in zip(x, y, strict=True)]
+    parts = _parts([start for *_, start in checks])
+    x, y = (_joined([row[k] for row in checks], parts) for k in (0, 1))
+    words = ["" if p is None else _after(p, n) for n, p in zip(x, y, strict=True)]
     steps, shares = [n for n, _ in training], [p for _, p in training]
     data = [
         curve(steps, shares, "training images", GREY, 1.5, "dash"),
         curve(x, y, "held-out noise", COLOURS[0], 2.5) | _spots("circle", 8) | hover(words),
     ]
     said = f"last check {_said(checks[-1][1])}" if checks else ""
-    starts = [(part[0][2], part[0][0]) for part in held]
+    starts = [(checks[part[0]][2], checks[part[0]][0]) for part in parts]
     made = _along("Probability of the label", said, [last], starts)
-    made["shapes"].append(straight((0, 1), (goal, goal), xref="paper"))
+    made["shapes"].append(style.straight((0, 1), (goal, goal), xref="paper"))
     right: Spec = {"x": 1, "xref": "paper", "xanchor": "right", "yanchor": "bottom"}
-    made["annotations"].append(note(f"enough: {percent(goal)}", y=goal, color=GREY, **right))
+    made["annotations"].append(note(f"enough: {style.percent(goal)}", y=goal, color=GREY, **right))
     return {"data": data, "layout": made}
 
 
-_KEYS = ("updates", "target", "tenth", "ninetieth", "runner_up_probability", "runner_up", "at")
-
-
-def _mean(path: xr.Dataset) -> dict[str, Any]:
-    """All runs at every step."""
-    rows = {key: path.variables[key].values.tolist() for key in _KEYS[1:-1]}
-    steps = path.variables["step"].values.tolist()
-    return {**rows, "updates": steps, "at": list(range(len(steps))), "start": ""}
-
-
-def _stretches(path: xr.Dataset) -> list[dict[str, Any]]:
-    """The only run that is there, from each of its starts."""
+def _columns(path: xr.Dataset, alone: bool) -> tuple[list[int], list[str], dict[str, list[Any]]]:
+    """Places, starts and values of all runs at every step, or of the only one at its checks."""
+    keys = ("tenth", "ninetieth", "runner_up_probability", "runner_up")
+    if not alone:
+        names = {"updates": "step", "target": "target"} | {key: key for key in keys}
+        n = path.sizes["step"]
+        rows = {key: path.variables[name].values.tolist() for key, name in names.items()}
+        return list(range(n)), [""] * n, rows
     there = np.isfinite(path["run"].values)
-    run, checks = int(there.any(1).argmax()), np.flatnonzero(there.any(0))
-    names = {"updates": "run_step", "target": "run"} | {key: f"run_{key}" for key in _KEYS[2:-1]}
-    starts = path["start"].values[run].astype(str)
-    made = []
-    for part in _parts(starts[checks].tolist()):
-        at = checks[part]
-        rows = {key: path.variables[name].values[run, at].tolist() for key, name in names.items()}
-        made.append({**rows, "at": at.tolist(), "start": starts[at[0]]})
-    return made
+    run, at = int(there.any(1).argmax()), np.flatnonzero(there.any(0))
+    names = {"updates": "run_step", "target": "run"} | {key: f"run_{key}" for key in keys}
+    rows = {key: path.variables[name].values[run, at].tolist() for key, name in names.items()}
+    return at.tolist(), path["start"].values[run, at].astype(str).tolist(), rows
 
 
 def _parts(starts: Sequence[str]) -> list[list[int]]:
@@ -218,16 +191,20 @@ def _parts(starts: Sequence[str]) -> list[list[int]]:
     return made
 
 
-def _joined(parts: Iterable[Sequence[Any]]) -> list[Any]:
-    """Stretches in one list, with a gap between them."""
+def _joined(values: Sequence[Any], parts: Sequence[Sequence[int]]) -> list[Any]:
+    """The values of each stretch, with a gap between two."""
     made: list[Any] = []
     for part in parts:
-        made += [*([None] if made else []), *part]
+        made += [*([None] if made else []), *(values[i] for i in part)]
     return made
 
 
 def _said(share: float | None) -> str:
-    return "" if share is None else percent(share)
+    return "" if share is None else style.percent(share)
+
+
+def _after(share: float, updates: int) -> str:
+    return f"{style.percent(share)} after {updates} updates"
 
 
 def _spots(symbol: str, size: int) -> Spec:
@@ -238,15 +215,15 @@ def _along(title: str, said: str, last: Sequence[int], starts: Sequence[tuple[st
     """A layout with updates along x, and an upright line where a run begins anew."""
     end = max(float(last[-1]), 1.0) if last else 1.0
     updates = {"title": {"text": "updates of the token"}, "range": [-0.02 * end, 1.03 * end]}
-    lines = [straight((n, n), (0, 1), "dot", yref="y domain") for _, n in starts[1:]]
+    lines = [style.straight((n, n), (0, 1), "dot", yref="y domain") for _, n in starts[1:]]
     notes = []
     for start, n in starts[1:]:
         place: Spec = {"x": n, "y": 1, "yref": "paper", "yanchor": "bottom"}
         side = "right" if n > 0.55 * end else "left"
         words = f"restart at “{text(start, most=22)}”"
         notes.append(note(words, color=GREY, xanchor=side, **place))
-    axes = {"xaxis": updates, "yaxis": share_axis("mean probability")}
-    return layout(title, said, height=480, shapes=lines, annotations=notes, **axes)
+    axes = {"xaxis": updates, "yaxis": style.share_axis("mean probability")}
+    return style.layout(title, said, height=480, shapes=lines, annotations=notes, **axes)
 
 
 def _note(path: xr.Dataset) -> str:
@@ -256,8 +233,8 @@ def _note(path: xr.Dataset) -> str:
     value, low, high = (float(path.variables[n].values) for n in ("value", "low", "high"))
     kept = f"the kept token{'s' if runs > 1 else ''} of {runs} run{'s' if runs > 1 else ''}"
     said = (
-        f"{text(path.attrs['classifier'])}, {arm_name(path.attrs['arm'])}; starts at "
-        f"{percent(float(path['target'].values[0]))}; {kept}: {percent(value)} {bracket(low, high)}"
+        f"{text(path.attrs['classifier'])}, {style.arm_name(path.attrs['arm'])}; starts at "
+        f"{style.percent(float(path['target'].values[0]))}; {kept}: {style.percent(value)} {bracket(low, high)}"
         "<br>on the noise that chose them; "
     )
     if path["ended"].values.any():

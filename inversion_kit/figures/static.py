@@ -8,7 +8,6 @@ annotations, shapes, a legend, and axes with a domain, ticks, title, grid and a 
 from __future__ import annotations
 
 import html
-import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from inversion_kit.figures.style import CELLS, COLOURS, FONT, GREY, INK, Spec, shades
+from inversion_kit.figures.style import CELLS, FONT, GREY, INK, Spec, shades
 from inversion_kit.pictures import data_address, image_of
 
 _SIZE, _LINE = 12, 1.25
@@ -28,39 +27,23 @@ _DASHES = {"dash": "6 4", "dot": "2 3", "dashdot": "6 3 2 3"}
 _HATCHES = {"|": ("1.5 4",), ".": ("0 5",), "-": (None,), "+": ("1.5 4", None)}
 """Dashes of the white lines over a bar: upright strokes, dots, a line along it."""
 _CAPS = {"circle": "round", "square": "square"}
-_CROSS = ((-1, -0.5), (-0.5, -1), (0, -0.5), (0.5, -1), (1, -0.5), (0.5, 0))
-_STAR = tuple(
-    (r * math.sin(a * math.pi / 5), -r * math.cos(a * math.pi / 5))
-    for a, r in enumerate((1.35, 0.6) * 5)
-)
-_SHAPES = {
-    "diamond": ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
-    "triangle-up": ((0, -1.25), (1.2, 0.9), (-1.2, 0.9)),
-    "x": (*_CROSS, *((-a, -b) for a, b in _CROSS)),
-    "star": _STAR,
+"""Marks that are a dot, whose cap is their shape."""
+_OUTLINES = {
+    "circle": "m-1 0c0-1.33 2-1.33 2 0 0 1.33-2 1.33-2 0z",
+    "diamond": "m0-1.3l1.3 1.3-1.3 1.3-1.3-1.3z",
+    "triangle-up": "m0-1.25l1.2 2.15h-2.4z",
+    "x": "m-1-.5l.5-.5.5.5.5-.5.5.5-.5.5.5.5-.5.5-.5-.5-.5.5-.5-.5.5-.5z",
+    "star": "m0-1.35l.35.86.93.07-.71.6.22.91-.79-.49-.79.49.22-.91-.71-.6.93-.07z",
+    "x-thin": "m-1-1l2 2m0-2l-2 2",
 }
+"""Marks of radius 1 around their place."""
 _MARKUP = re.compile(r"(</?[bi]>)")
 _SPANS = {"<b>": '<tspan font-weight="600">', "<i>": '<tspan font-style="italic">'}
 _SPANS |= {"</b>": "</tspan>", "</i>": "</tspan>"}
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
-
 _Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """From values to pixels: ``low`` lies at ``start``, ``high`` at ``end``."""
-
-    start: float
-    end: float
-    low: float = 0
-    high: float = 1
-    layout: _Json = field(default_factory=dict)
-
-    def at(self, values: Any) -> Any:
-        share = (np.asarray(values, float) - self.low) / ((self.high - self.low) or 1)
-        return self.start + share * (self.end - self.start)
+_Look = tuple[str, str, float]
 
 
 def svg(
@@ -82,22 +65,20 @@ def svg(
     spec
         What a ``*_spec`` function gave: ``{"data": [...], "layout": {...}}``.
     width, height
-        Of the drawing, in its own units, 1 pixel each at full size; those of the layout, or
-        640 x 360, where not given.
+        Of the drawing, 1 pixel a unit at full size; where not given those of the layout, or
+        640 x 360.
     title
         Whether title and subtitle are drawn; a page mostly has its own heading.
     hover
         Whether marks, bars and cells carry their text on hover, as ``<title>``.
     index
-        Whether every mark is an element of its own with ``data-i``: its ``customdata``, joined by
-        spaces, or its place along the trace. Otherwise marks without a text on hover are one path.
-        Bars and cells have it always.
-    css
-        The element's class.
+        Whether every mark is an element with ``data-i``, its ``customdata``, joined by spaces, or
+        its place along the trace; otherwise marks without a text on hover are one path. Bars and
+        cells always are.
+    css, role
+        Class and role of the element: ``"group"`` where a script makes its parts accessible.
     name
         What it is called where it cannot be seen; title and subtitle where not given.
-    role
-        ``"img"``, or ``"group"`` where a script makes its parts accessible.
 
     Returns
     -------
@@ -109,47 +90,86 @@ def svg(
 
     Examples
     --------
-    >>> svg({"data": [{"type": "scatter", "x": [0, 1], "y": [1, 2]}], "layout": {}})[:38]
-    '<svg class="figure" viewBox="0 0 640 3'
+    >>> from inversion_kit.figures.paths import live_spec
+    >>> svg(live_spec([(0, 0.1, "neutral")], [], last=8, goal=0.9), width=480, height=300)[:38]
+    '<svg class="figure" viewBox="0 0 480 3'
     """
     layout = spec["layout"]
     wide, high = width or layout.get("width", 640), height or layout.get("height", 360)
-    traces = [(t, one) for t, one in enumerate(spec["data"]) if one.get("visible", True) is True]
-    shown = [one for _, one in traces]
-    heading = layout.get("title") or {"text": ""}
-    lines = [heading["text"], *(heading.get("subtitle", {}).get("text") or "").split("<br>")]
-    rows = _legend(layout, shown, wide)
+    traces = {t: one for t, one in enumerate(spec["data"]) if one.get("visible", True) is True}
+    heading = layout["title"]
+    lines = [heading["text"], *heading["subtitle"]["text"].split("<br>")]
     top = 14 + 18 * len(lines) if title else 4
-    edge = {"l": 60, "r": 16, "b": 50, **layout.get("margin", {})}
-    over = [one for one in layout.get("annotations", ()) if one.get("yref") == "paper"]
-    start = top + 20 * len(rows) + (26 if any(one["y"] >= 1 for one in over) else 8)
-    axes = _axes(layout, shown, (edge["l"], wide - edge["r"]), (high - edge["b"], start))
-    parts = [_frame(axes[x], axes[y], high) for x, y in dict.fromkeys(map(_pair, shown))]
-    parts += [_picture(one, axes) for one in layout.get("images", ())]
-    parts += [_shape(one, axes) for one in layout.get("shapes", ())]
-    for t, one in traces:
-        x, y = (axes[axis] for axis in _pair(one))
-        if one["type"] == "bar":
-            group = [o for o in shown if o["type"] == "bar" and _pair(o) == _pair(one)]
-            drawn = _bar(one, x, y, group, layout, hover)
-        elif one["type"] == "heatmap":
-            drawn = _heatmap(one, x, y, layout, hover)
-        else:
-            drawn = _scatter(one, x, y, hover, index)
-        parts.append(_tag("g", drawn, data_t=t))
-    parts += [_annotation(one, axes) for one in layout.get("annotations", ())]
+    shown = list(traces.values())
+    legend, rows = _legend(layout, shown, wide, top + 8)
+    notes, edge = layout.get("annotations", ()), layout["margin"]
+    over = any(one.get("yref") == "paper" and one["y"] >= 1 for one in notes)
+    up = high - edge["b"], top + 20 * rows + (26 if over else 8)
+    axes = _axes(layout, (edge["l"], wide - edge["r"]), up)
+    sheet = _Sheet(layout, shown, axes, hover, index)
+    parts = []
+    for x, y in {one.get("xaxis"): sheet.pair(one) for one in shown}.values():
+        box = f"{x.start:.5g} {y.end:.5g} {x.end - x.start:.5g} {y.start - y.end:.5g}"
+        place = {"data_box": box, "data_range": f"{x.low:g} {x.high:g} {y.low:g} {y.high:g}"}
+        drawn = _axis(x, y, high, flat=True) + _axis(y, x, high, flat=False)
+        parts.append(_tag("g", drawn or " ", **{"class": "plot"}, **place))
+    parts += [_picture(sheet, one) for one in layout.get("images", ())]
+    parts += [_shape(sheet, one) for one in layout.get("shapes", ())]
+    kinds = {"bar": _bars, "heatmap": _heatmap}
+    for t, one in traces.items():
+        parts.append(_tag("g", kinds.get(one["type"], _scatter)(sheet, one), data_t=t))
+    parts += [_annotation(sheet, one) for one in notes]
     if title:
         below = "<br>".join(lines[1:])
         parts += [_text(2, 6, lines[0], size=17, up="top"), _text(2, 30, below, GREY, up="top")]
-    parts += [_legend_row(row, top + 8 + 20 * i) for i, row in enumerate(rows)]
-    parts += _colour_bars(layout, shown, axes, high)
+    parts += [legend, *_colour_bars(sheet, high)]
     said = name or _plain(". ".join(filter(None, lines)))
     whole = {"class": css, "viewBox": f"0 0 {wide:g} {high:g}", "role": role, "aria_label": said}
     font = {"font_family": FONT, "font_size": _SIZE, "fill": "currentColor"}
     return _tag("svg", "".join(parts), **whole, **font)
 
 
-# Elements and text
+@dataclass(frozen=True)
+class _Axis:
+    """From values to pixels: ``low`` lies at ``start``, ``high`` at ``end``."""
+
+    start: float
+    end: float
+    low: float = 0
+    high: float = 1
+    layout: _Json = field(default_factory=dict)
+
+    def at(self, values: Any) -> Any:
+        share = (np.asarray(values, float) - self.low) / ((self.high - self.low) or 1)
+        return self.start + share * (self.end - self.start)
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """What is drawn, along which axes."""
+
+    layout: _Json
+    traces: Sequence[_Json]
+    axes: Mapping[str, _Axis]
+    hover: bool
+    index: bool
+
+    def pair(self, trace: _Json) -> tuple[_Axis, _Axis]:
+        return self.axes[trace.get("xaxis", "x")], self.axes[trace.get("yaxis", "y")]
+
+    def at(self, one: _Json, x: Any, y: Any) -> tuple[float, float]:
+        """Where a place of a picture, a shape or an annotation lies."""
+        refs = [(d, one.get(f"{d}ref", d)) for d in "xy"]
+        across, up = (self.axes[f"paper {d}" if ref == "paper" else ref] for d, ref in refs)
+        return across.at(x).item(), up.at(y).item()
+
+    def live(self, trace: _Json, *at: int) -> tuple[str, str]:
+        """``<title>`` of a mark, a bar or a cell, if it has a text, and ``data-i``."""
+        words, data = trace.get("hovertext") if self.hover else None, trace.get("customdata")
+        for i in at:
+            words, data = words and words[i], None if data is None else data[i]
+        title = f"<title>{_escaped(_plain(words))}</title>" if words else ""
+        return title, " ".join(map(str, at if data is None else np.ravel(data)))
 
 
 def _escaped(said: str) -> str:
@@ -166,13 +186,13 @@ def _tag(tag: str, inner: str = "", **attributes: Any) -> str:
     return f"<{tag}{said}>{inner}</{tag}>" if inner else f"<{tag}{said}/>"
 
 
+def _box(left: float, top: float, width: float, height: float) -> Spec:
+    return {"x": left, "y": top, "width": width, "height": height}
+
+
 def _plain(said: str) -> str:
     """Text of a specification, whose labels are escaped, as the characters that it stands for."""
     return html.unescape(_MARKUP.sub("", said.replace("<br>", "\n")))
-
-
-def _hover(words: Sequence[str] | None, i: int) -> str:
-    return f"<title>{_escaped(_plain(words[i]))}</title>" if words is not None else ""
 
 
 def _text(
@@ -186,7 +206,7 @@ def _text(
     angle: float = 0,
 ) -> str:
     """Lines of text; ``across`` and ``up`` say which part of them lies at the point."""
-    lines = str(said).split("<br>")
+    lines = said.split("<br>")
     first = y + size * (0.95 - {"top": 0, "middle": 0.5, "bottom": 1}[up] * len(lines) * _LINE)
     inner = ""
     for i, line in enumerate(lines):
@@ -194,10 +214,9 @@ def _text(
         words = "".join(_SPANS.get(part) or _escaped(html.unescape(part)) for part in parts)
         inner += _tag("tspan", words, x=x, dy=size * _LINE) if i else words
     turned = f"rotate({angle:g} {x:.4g} {y:.4g})" if angle else None
-    own = None if size == _SIZE else size
-    ink_of = {} if ink == INK else _ink(ink)  # ink is what text inherits
-    place = {"x": x, "y": first, "text_anchor": _ANCHORS[across], "font_size": own}
-    return _tag("text", inner, **place, **ink_of, transform=turned)
+    own = {"font_size": None if size == _SIZE else size, "transform": turned}
+    own |= {} if ink == INK else _ink(ink)  # ink is what text inherits
+    return _tag("text", inner, x=x, y=first, text_anchor=_ANCHORS[across], **own)
 
 
 def _ink(colour: str, what: str = "fill") -> Spec:
@@ -207,41 +226,21 @@ def _ink(colour: str, what: str = "fill") -> Spec:
     return {what: colour}
 
 
-def _stroke(line: _Json, colour: str = INK) -> Spec:
-    ink = _ink(line.get("color", colour), "stroke")
-    dash = _DASHES.get(line.get("dash", ""))
-    return {"fill": "none", **ink, "stroke_width": line.get("width", 2), "stroke_dasharray": dash}
+def _stroke(color: str, width: float, dash: str = "solid") -> Spec:
+    ink = _ink(color, "stroke")
+    return {"fill": "none", **ink, "stroke_width": width, "stroke_dasharray": _DASHES.get(dash)}
 
 
-# Axes
-
-
-def _pair(trace: _Json) -> tuple[str, str]:
-    return trace.get("xaxis", "x"), trace.get("yaxis", "y")
-
-
-def _axes(
-    layout: _Json, traces: Sequence[_Json], across: tuple[float, float], up: tuple[float, float]
-) -> dict[str, _Axis]:
+def _axes(layout: _Json, across: tuple[float, float], up: tuple[float, float]) -> dict[str, _Axis]:
     """Every axis by its name in traces, its domain, and the whole box, ``"paper x"``."""
     made = {"paper x": _Axis(*across), "paper y": _Axis(*up)}
-    for name in dict.fromkeys(["x", "y", *(n for trace in traces for n in _pair(trace))]):
-        own = layout.get(f"{name[0]}axis{name[1:]}", {})
-        first, last = made[f"paper {name[0]}"].at(own.get("domain", (0, 1))).tolist()
-        low, high = own.get("range") or _reach(name, traces)
-        made[name] = _Axis(first, last, low, high, own)
-        made[f"{name} domain"] = _Axis(first, last)
+    for key in [key for key in layout if "axis" in key[1:5]]:
+        own, name = layout[key], key.replace("axis", "")
+        start, end = made[f"paper {name[0]}"].at(own.get("domain", (0, 1))).tolist()
+        low, high = own.get("range", (0, 1))
+        made[name] = _Axis(start, end, low, high, own)
+        made[f"{name} domain"] = _Axis(start, end)
     return made
-
-
-def _reach(name: str, traces: Sequence[_Json]) -> tuple[float, float]:
-    """Range of an axis that says none: its traces' values and a little more."""
-    own = [np.asarray(t[name[0]], float) for t in traces if name in _pair(t)]
-    values = np.concatenate([*own, [0.0] * any(t["type"] == "bar" for t in traces)])
-    values = values[np.isfinite(values)] if np.isfinite(values).any() else np.array([0.0, 1.0])
-    low, high = float(values.min()), float(values.max())
-    more = 0.04 * (high - low) or 0.5
-    return low - more, high + more
 
 
 def _round_ticks(low: float, high: float) -> list[float]:
@@ -253,201 +252,181 @@ def _round_ticks(low: float, high: float) -> list[float]:
     return [step * n for n in range(math.ceil(first / step), math.floor(last / step) + 1)]
 
 
-def _frame(x: _Axis, y: _Axis, bottom: float) -> str:
-    """Grid, ticks and titles of a pair of axes."""
-    parts = []
-    for axis, other in ((x, y), (y, x)):
-        own, flat = axis.layout, axis is x
-        if own.get("visible") is False:
-            continue
-        values = own["tickvals"] if "tickvals" in own else _round_ticks(axis.low, axis.high)
-        words = own.get("ticktext") or [f"{v:g}".replace("-", "−") for v in values]
-        places, start, end = axis.at(values).tolist(), f"{other.start:.5g}", f"{other.end:.5g}"
-        if own.get("showgrid") and flat:
-            d = "".join(f"M{p:.5g} {start}V{end}" for p in places)
-        elif own.get("showgrid"):
-            d = "".join(f"M{start} {p:.5g}H{end}" for p in places)
-        else:
-            d = f"M{axis.start:.5g} {start}H{axis.end:.5g}" if flat else ""
-        parts.append(_tag("path", d=d, stroke="currentColor", stroke_opacity=0.16) if d else "")
-        look: Spec = {"ink": GREY, "across": "right", "angle": own.get("tickangle", 0)}
-        look["size"] = own.get("tickfont", {}).get("size", _SIZE)
-        turned = look["angle"] != 0
-        room = 1.0  # that a word takes along the axis, by its size
-        if flat and not turned:
-            look |= {"across": "center", "up": "top"}
-            room = 0.6 * max((len(_plain(str(word))) for word in words), default=0)
-        apart = abs(places[1] - places[0]) if len(places) > 1 else 1.0
-        every = max(1, math.ceil(look["size"] * room / max(apart, 0.01)))
-        ticks = list(zip(places, words, strict=True)) if own.get("showticklabels", True) else []
-        for place, word in ticks[::every]:
-            at = (place, other.start + 7) if flat else (other.start - 7, place)
-            parts.append(_text(at[0], at[1], str(word), **look))
-        title, middle = own.get("title", {}).get("text"), (axis.start + axis.end) / 2
-        if title and flat:  # below upright names, which are those of a matrix, is a colour bar
-            low = bottom - (58 if turned else 8)
-            parts.append(_text(middle, low, title, GREY, across="center", up="bottom"))
-        elif title:
-            parts.append(_text(12, middle, title, GREY, across="center", angle=-90))
-    box = f"{x.start:.5g} {y.end:.5g} {x.end - x.start:.5g} {y.start - y.end:.5g}"
-    reach = f"{x.low:g} {x.high:g} {y.low:g} {y.high:g}"
-    whole = {"class": "plot", "data_box": box, "data_range": reach}
-    return _tag("g", "".join(parts) or " ", **whole)
-
-
-# Traces
-
-
-def _each(value: Any, n: int) -> list[Any]:
-    return list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value] * n
-
-
-def _index(data: Any, i: int) -> str:
-    """``data-i`` of a mark: its customdata, or its place along the trace."""
-    return str(i) if data is None else " ".join(map(str, _each(data[i], 1)))
-
-
-def _scatter(trace: _Json, x: _Axis, y: _Axis, hover: bool, index: bool) -> str:
-    mode, line = trace.get("mode", "lines"), trace.get("line", {})
-    across, up = (axis.at(trace[d]) for d, axis in (("x", x), ("y", y)))
-    there = (np.isfinite(across) & np.isfinite(up)).tolist()
-    colour = line.get("color", COLOURS[0])
-    parts = []
-    if "lines" in mode:
-        before = [False, *there]
-        spots = zip(across.tolist(), up.tolist(), there, before, strict=False)
-        d = "".join(f"{'L' if on else 'M'}{a:.5g} {b:.5g}" for a, b, ok, on in spots if ok)
-        if trace.get("fill") == "toself" and d:
-            parts.append(_tag("path", d=f"{d}Z", **_ink(trace.get("fillcolor", colour))))
-        if line.get("width", 2) and d:
-            parts.append(_tag("path", d=d, stroke_linejoin="round", **_stroke(line, colour)))
-    if "error_x" in trace:
-        parts.append(_errors(trace, x, up))
-    if "markers" in mode:  # what lies far away is drawn at the margin
-        across = np.clip(across, min(x.start, x.end), max(x.start, x.end)).round(1).tolist()
-        up = np.clip(up, min(y.start, y.end), max(y.start, y.end)).round(1).tolist()
-        marker, words = trace.get("marker", {}), trace.get("hovertext") if hover else None
-        usual = {"symbol": "circle", "color": colour, "size": 6}
-        looks = zip(*(_each(marker.get(k, v), len(up)) for k, v in usual.items()), strict=True)
-        groups: dict[tuple[str, str, float], list[str]] = {}
-        for i, look in enumerate(looks):
-            if there[i]:
-                d = _mark(look[0], across[i], up[i], look[2] / 2)
-                if index or words is not None:
-                    at = _index(trace.get("customdata"), i)
-                    d = f'<path d="{d}" data-i="{_escaped(at)}">{_hover(words, i)}</path>'
-                groups.setdefault(look, []).append(d)
-        for look, marks in groups.items():
-            style = {**_marked(*look), "opacity": marker.get("opacity")}
-            if index or words is not None:
-                parts.append(_tag("g", "".join(marks), **style))
-            else:
-                parts.append(_tag("path", d="".join(marks), **style))
+def _axis(axis: _Axis, other: _Axis, bottom: float, *, flat: bool) -> str:
+    """Grid or line, ticks and title of an axis, ``flat`` or upright, that ``other`` crosses."""
+    own = axis.layout
+    if own.get("visible") is False:
+        return ""
+    values = own["tickvals"] if "tickvals" in own else _round_ticks(axis.low, axis.high)
+    words = own.get("ticktext") or [f"{v:g}".replace("-", "−") for v in values]
+    places = axis.at(values).tolist()
+    lines = [(axis.start, other.start, axis.end, other.start)] if flat else []
+    if own.get("showgrid"):
+        lines = [(place, other.start, place, other.end) for place in places]
+    ends = lines if flat else [(b, a, d, c) for a, b, c, d in lines]
+    d = "".join(f"M{a:.5g} {b:.5g}L{c:.5g} {e:.5g}" for a, b, c, e in ends)
+    parts = [_tag("path", d=d, stroke="currentColor", stroke_opacity=0.16)] if d else []
+    angle, size = own.get("tickangle", 0), own.get("tickfont", {}).get("size", _SIZE)
+    look: Spec = {"ink": GREY, "across": "right", "angle": angle, "size": size}
+    room = size  # that a word takes along the axis
+    if flat and not angle:
+        look |= {"across": "center", "up": "top"}
+        room = 0.6 * size * max((len(_plain(word)) for word in words), default=0)
+    apart = abs(places[1] - places[0]) if len(places) > 1 else 1.0
+    every = max(1, math.ceil(room / max(apart, 0.01)))
+    ticks = list(zip(places, words, strict=True)) if own.get("showticklabels", True) else []
+    for place, word in ticks[::every]:
+        x, y = (place, other.start + 7) if flat else (other.start - 7, place)
+        parts.append(_text(x, y, word, **look))
+    title, middle = own.get("title", {}).get("text", ""), (axis.start + axis.end) / 2
+    if title and flat:  # below upright names, which are those of a matrix, is a colour bar
+        low = bottom - (58 if angle else 8)
+        parts.append(_text(middle, low, title, GREY, across="center", up="bottom"))
+    elif title:
+        parts.append(_text(12, middle, title, GREY, across="center", angle=-90))
     return "".join(parts)
 
 
-def _mark(symbol: str, x: float, y: float, r: float) -> str:
-    """A mark as a piece of a path: a dot whose cap is its shape, or an outline."""
-    if symbol in _CAPS:
-        return f"M{x:g} {y:g}h0"
-    if symbol == "circle-open":
-        return f"M{x - r:g} {y:g}a{r:g} {r:g} 0 1 0 {2 * r:g} 0a{r:g} {r:g} 0 1 0 {-2 * r:g} 0"
-    if symbol == "x-thin-open":
-        return f"M{x - r:.5g} {y - r:.5g}l{2 * r:g} {2 * r:g}m0 {-2 * r:g}l{-2 * r:g} {2 * r:g}"
-    points = [(a * r, b * r) for a, b in _SHAPES[symbol.removesuffix("-open")]]
-    steps = "".join(f"l{c - a:.3g} {d - b:.3g}" for (a, b), (c, d) in itertools.pairwise(points))
-    return f"M{x + points[0][0]:.5g} {y + points[0][1]:.5g}{steps}z"
+def _scatter(sheet: _Sheet, trace: _Json) -> str:
+    x, y = sheet.pair(trace)
+    across, up = x.at(trace["x"]), y.at(trace["y"])
+    drawn = _line(trace, across.tolist(), up.tolist()) if "lines" in trace["mode"] else ""
+    drawn += _errors(trace, x, up) if "error_x" in trace else ""
+    if "markers" in trace["mode"]:  # what lies far away is drawn at the margin
+        across = np.clip(across, min(x.start, x.end), max(x.start, x.end)).round(1)
+        up = np.clip(up, min(y.start, y.end), max(y.start, y.end)).round(1)
+        drawn += _marks(sheet, trace, across.tolist(), up.tolist())
+    return drawn
 
 
-def _marked(symbol: str, colour: str, size: float) -> Spec:
-    """Attributes of the path of such marks."""
-    if symbol in _CAPS:
-        cap = {"stroke_width": size, "stroke_linecap": _CAPS[symbol]}
-        return {"fill": "none", **_ink(colour, "stroke"), **cap}
-    if symbol.endswith("-open"):
-        return {"fill": "none", **_ink(colour, "stroke"), "stroke_width": 1.5}
-    return _ink(colour)
+def _line(trace: _Json, across: list[float], up: list[float]) -> str:
+    """A line with its gaps, or the area that it encloses."""
+    d, step = "", "M"
+    for x, y in zip(across, up, strict=True):
+        there = math.isfinite(x + y)
+        d += f"{step}{x:.5g} {y:.5g}" if there else ""
+        step = "L" if there else "M"
+    if "fill" in trace:
+        return _tag("path", d=f"{d}Z", fill=trace["fillcolor"]) if d else ""
+    return _tag("path", d=d, stroke_linejoin="round", **_stroke(**trace["line"])) if d else ""
 
 
 def _errors(trace: _Json, x: _Axis, middle: Any) -> str:
     """Error bars along x as one path."""
     own, values = trace["error_x"], np.asarray(trace["x"], float)
-    low = x.at(values - np.asarray(own["arrayminus"], float))
-    high = x.at(values + np.asarray(own["array"], float))
-    c = own.get("width", 4)
+    low, high = x.at(values - own["arrayminus"]), x.at(values + own["array"])
+    c = own["width"]
     d = "".join(
         f"M{a:.5g} {m - c:.5g}v{2 * c:g}m0 {-c:g}H{b:.5g}m0 {-c:g}v{2 * c:g}"
         for a, b, m in zip(low, high, middle, strict=True)
-        if np.isfinite((a, b, m)).all()
+        if math.isfinite(a + b + m)
     )
-    line = {"color": own.get("color", INK), "width": own.get("thickness", 1.5)}
-    return _tag("path", d=d, **_stroke(line)) if d else ""
+    return _tag("path", d=d, **_stroke(own["color"], own["thickness"])) if d else ""
 
 
-def _bar(
-    trace: _Json, x: _Axis, y: _Axis, group: Sequence[_Json], layout: _Json, hover: bool
-) -> str:
+def _marks(sheet: _Sheet, trace: _Json, across: list[float], up: list[float]) -> str:
+    """Marks, those that look the same together."""
+    single = sheet.index or (sheet.hover and "hovertext" in trace)
+    groups: dict[_Look, str] = {}
+    for i, (x, y) in enumerate(zip(across, up, strict=True)):
+        if math.isfinite(x + y):
+            look = _look(trace, i)
+            d = _mark(x, y, look)
+            if single:
+                title, at = sheet.live(trace, i)
+                d = f'<path d="{d}" data-i="{_escaped(at)}">{title}</path>'
+            groups[look] = groups.get(look, "") + d
+    parts = [(_style(trace, look), drawn) for look, drawn in groups.items()]
+    if single:
+        return "".join(_tag("g", drawn, **style) for style, drawn in parts)
+    return "".join(_tag("path", d=drawn, **style) for style, drawn in parts)
+
+
+def _look(trace: _Json, i: int) -> _Look:
+    """Symbol, colour and size of a mark."""
+    marker = trace["marker"]
+    own = (marker["symbol"], marker.get("color") or trace["line"]["color"], marker["size"])
+    symbol, colour, size = (value[i] if isinstance(value, list) else value for value in own)
+    return symbol, colour, size
+
+
+def _style(trace: _Json, look: _Look) -> Spec:
+    symbol, ink, size = look
+    style = _stroke(ink, 1.5) if symbol.endswith("-open") else _ink(ink)
+    if symbol in _CAPS:
+        style = {**_stroke(ink, size), "stroke_linecap": _CAPS[symbol]}
+    return {**style, "opacity": trace["marker"].get("opacity")}
+
+
+def _mark(x: float, y: float, look: _Look) -> str:
+    """A mark as a piece of a path that starts at its place."""
+    symbol, _, size = look
+    outline = "h0" if symbol in _CAPS else _OUTLINES[symbol.removesuffix("-open")]
+    scaled = re.sub(r"-?\d*\.?\d+", lambda n: f"{size / 2 * float(n[0]):.3g} ", outline)
+    return f"M{x:g} {y:g}{scaled.rstrip()}"
+
+
+def _bars(sheet: _Sheet, trace: _Json) -> str:
     """Bars from left to right, those of several traces beside each other."""
-    room = trace.get("width", 1 - layout.get("bargap", 0.2)) / len(group)
-    shift = (next(i for i, one in enumerate(group) if one is trace) - (len(group) - 1) / 2) * room
-    middle = y.at(np.asarray(trace["y"], float) + shift)
-    thick = abs(float(y.at(room) - y.at(0))) * (1 - layout.get("bargroupgap", 0))
-    marker, words, zero = trace.get("marker", {}), trace.get("hovertext"), float(x.at(0))
-    hatches = _HATCHES.get(marker.get("pattern", {}).get("shape", ""), ())
-    white = {"stroke": "#fff", "stroke_opacity": 0.75, "pointer_events": "none"}
-    parts = []
+    x, y = sheet.pair(trace)
+    group = [one for one in sheet.traces if one["type"] == "bar" and sheet.pair(one)[1] is y]
+    place = next(i for i, one in enumerate(group) if one is trace) - (len(group) - 1) / 2
+    room = trace.get("width", 1 - sheet.layout.get("bargap", 0.2)) / len(group)
+    middle = y.at(np.asarray(trace["y"], float) + place * room)
+    thick = abs(float(y.at(room) - y.at(0))) * (1 - sheet.layout.get("bargroupgap", 0))
+    zero, parts = float(x.at(0)), []
     for i, (end, m) in enumerate(zip(x.at(trace["x"]).tolist(), middle.tolist(), strict=True)):
         if math.isfinite(end):
-            start, long = min(zero, end), abs(end - zero)
-            place: Spec = {"x": start, "y": m - thick / 2, "width": long, "height": thick}
-            place |= _ink(marker.get("color", COLOURS[0]))
-            place["data_i"] = _index(trace.get("customdata"), i)
-            parts.append(_tag("rect", _hover(words if hover else None, i), **place))
-            for dash in hatches if long > 4 else ():
-                cap = "round" if dash == "0 5" else None
-                line: Spec = {"stroke_dasharray": dash, "stroke_linecap": cap, **white}
-                line["stroke_width"] = thick if dash == "1.5 4" else min(2.5, thick / 2)
-                d = f"M{start + 2:.5g} {m:.5g}h{long - 3:.5g}"
-                parts.append(_tag("path", d=d, **line))
+            box = _box(min(zero, end), m - thick / 2, abs(end - zero), thick)
+            parts.append(_bar(box, trace["marker"], *sheet.live(trace, i)))
             if "text" in trace:
                 parts.append(_text(max(zero, end) + 5, m, trace["text"][i]))
     return "".join(parts) + (_errors(trace, x, middle) if "error_x" in trace else "")
 
 
-def _heatmap(trace: _Json, x: _Axis, y: _Axis, layout: _Json, hover: bool) -> str:
+def _bar(box: Spec, marker: _Json, title: str = "", at: str | None = None) -> str:
+    """One bar and the white lines over it."""
+    parts = [_tag("rect", title, **box, **_ink(marker["color"]), data_i=at)]
+    shape, thick = marker.get("pattern", {}).get("shape", ""), box["height"]
+    for dash in _HATCHES.get(shape, ()) if box["width"] > 4 else ():
+        d = f"M{box['x'] + 2:.5g} {box['y'] + thick / 2:.5g}h{box['width'] - 3:.5g}"
+        white: Spec = {"stroke": "#fff", "stroke_opacity": 0.75, "pointer_events": "none"}
+        white |= {"stroke_dasharray": dash, "stroke_linecap": "round" if shape == "." else None}
+        wide = thick if dash == "1.5 4" else min(2.5, thick / 2)
+        parts.append(_tag("path", d=d, stroke_width=wide, **white))
+    return "".join(parts)
+
+
+def _heatmap(sheet: _Sheet, trace: _Json) -> str:
     """Cells with their numbers; without numbers areas that are the value, hollow below 0."""
-    z, own = np.asarray(trace["z"], float), layout[trace["coloraxis"]]
-    low, high = own["cmin"], own["cmax"]
+    z, own = np.asarray(trace["z"], float), sheet.layout[trace["coloraxis"]]
+    x, y = sheet.pair(trace)
+    low, high, text = own["cmin"], own["cmax"], trace.get("text")
     inks = shades(own["colorscale"], (np.nan_to_num(z) - low) / (high - low))
     across, up = x.at(trace["x"]).tolist(), y.at(trace["y"]).tolist()
     wide, tall = (abs((axis.end - axis.start) / (axis.high - axis.low)) for axis in (x, y))
-    box = {"x": min(across) - wide / 2, "y": min(up) - tall / 2}
-    box |= {"width": wide * z.shape[1], "height": tall * z.shape[0]}
+    size = wide * z.shape[1], tall * z.shape[0]
+    box = _box(min(across) - wide / 2, min(up) - tall / 2, *size)
     frame = _tag("rect", **box, fill="none", stroke="currentColor", stroke_opacity=0.3)
     if z.size > CELLS:
         seen = (np.isfinite(z) & (z != 0))[..., None] * np.uint8(255)
-        source = data_address(image_of(np.concatenate([inks, seen], -1)))
-        fit = {"preserveAspectRatio": "none", "image_rendering": "pixelated"}
-        return _tag("image", **box, **fit, href=source) + frame
-    text, data, words = (trace.get(k) for k in ("text", "customdata", "hovertext"))
+        return _pixels(np.concatenate([inks, seen], -1), box) + frame
     less, more = (_hex(ink) for ink in shades(own["colorscale"], np.array([0, 1])))
     parts = [frame]
     for i, k in np.argwhere(z != 0).tolist():
-        value, ink, share = z[i, k], inks[i, k], 1.0
-        gap = math.isnan(value)
-        if text is not None:
-            fill: Spec = {"fill": "none" if gap else _hex(ink)}
+        value, ink, gap, share = z[i, k], inks[i, k], math.isnan(z[i, k]), 1.0
+        if text:
+            style: Spec = {"fill": "none" if gap else _hex(ink)}
         elif gap:
             continue
         else:
+            style = {"fill": more} if value > 0 else {"fill_opacity": 0, "stroke": less}
             share = min(abs(value) / high, 1) ** 0.5
-            fill = {"fill": more} if value > 0 else {"fill_opacity": 0, "stroke": less}
         a, b = max((wide - 2) * share, 2), max((tall - 2) * share, 2)
-        place = {"x": across[k] - a / 2, "y": up[i] - b / 2, "width": a, "height": b}
-        said = _hover(words[i] if hover and words is not None else None, k)
-        at = None if data is None else _index(data[i], k)
-        parts.append(_tag("rect", said, **place, **fill, data_i=at))
-        if text is not None:
+        title, at = sheet.live(trace, i, k)
+        cell = _box(across[k] - a / 2, up[i] - b / 2, a, b)
+        parts.append(_tag("rect", title, **cell, **style, data_i=at))
+        if text:
             dark = ink @ (0.299, 0.587, 0.114) < 140
             colour = GREY if gap else "#ffffff" if dark else "#222"
             parts.append(_text(across[k], up[i], text[i][k], colour, size=11, across="center"))
@@ -458,114 +437,79 @@ def _hex(ink: Any) -> str:
     return "#{:02x}{:02x}{:02x}".format(*ink)
 
 
-# Beside the traces
+def _pixels(pixels: np.ndarray, box: Spec) -> str:
+    """Colours as one picture, a pixel each."""
+    fit = {"preserveAspectRatio": "none", "image_rendering": "pixelated"}
+    return _tag("image", **box, **fit, href=data_address(image_of(pixels)))
 
 
-def _colour_bars(
-    layout: _Json, traces: Sequence[_Json], axes: dict[str, _Axis], high: float
-) -> list[str]:
+def _colour_bars(sheet: _Sheet, high: float) -> list[str]:
     """The scale of each colour axis, below the heatmaps that it is of."""
-    of: dict[str, list[_Axis]] = {}
-    for trace in traces:
-        if "coloraxis" in trace:
-            of.setdefault(trace["coloraxis"], []).append(axes[_pair(trace)[0]])
-    parts = []
-    for name, along in of.items():
-        own, middle = layout[name], (along[0].start + along[-1].end) / 2
+    parts: list[str] = []
+    for name in dict.fromkeys(t["coloraxis"] for t in sheet.traces if "coloraxis" in t):
+        along = [sheet.pair(t)[0] for t in sheet.traces if t.get("coloraxis") == name]
+        own, middle = sheet.layout[name], (along[0].start + along[-1].end) / 2
         wide = min(150.0, along[-1].end - along[0].start)
         scale = _Axis(middle - wide / 2, middle + wide / 2, own["cmin"], own["cmax"])
-        for i, ink in enumerate(shades(own["colorscale"], (np.arange(30) + 0.5) / 30)):
-            place: Spec = {
-                "x": scale.start + i * wide / 30,
-                "y": high - 26,
-                "width": wide / 30 + 0.3,
-            }
-            parts.append(_tag("rect", **place, height=8, fill=_hex(ink)))
-        ticks, look = own["colorbar"], _SMALL
+        colours = shades(own["colorscale"], np.linspace(0, 1, 150)[None])
+        parts.append(_pixels(colours, _box(scale.start, high - 26, wide, 8)))
+        ticks: Spec = own["colorbar"]
         for value, word in zip(ticks["tickvals"], ticks["ticktext"], strict=True):
             if word:
-                parts.append(_text(float(scale.at(value)), high - 15, word, up="top", **look))
-        parts.append(_text(middle, high - 30, ticks["title"]["text"], up="bottom", **look))
+                parts.append(_text(float(scale.at(value)), high - 15, word, up="top", **_SMALL))
+        parts.append(_text(middle, high - 30, ticks["title"]["text"], up="bottom", **_SMALL))
     return parts
 
 
-def _refs(one: _Json, axes: dict[str, _Axis]) -> list[_Axis]:
-    refs = [(d, one.get(f"{d}ref", d)) for d in "xy"]
-    return [axes[f"paper {d}" if ref == "paper" else ref] for d, ref in refs]
+def _picture(sheet: _Sheet, one: _Json) -> str:
+    left, top = sheet.at(one, one["x"], one["y"])
+    right, bottom = sheet.at(one, one["x"] + one["sizex"], one["y"] + one["sizey"])
+    box = _box(left, top, right - left, bottom - top)
+    return _tag("image", **box, image_rendering=one["name"] or None, href=one["source"])
 
 
-def _picture(one: _Json, axes: dict[str, _Axis]) -> str:
-    x, y = _refs(one, axes)
-    left, right = x.at((one["x"], one["x"] + one["sizex"])).tolist()
-    top, bottom = y.at((one["y"], one["y"] + one["sizey"])).tolist()
-    crisp = "pixelated" if one.get("name") == "pixelated" else None
-    place = {"x": left, "y": top, "width": right - left, "height": bottom - top}
-    return _tag("image", **place, image_rendering=crisp, href=one["source"])
-
-
-def _shape(one: _Json, axes: dict[str, _Axis]) -> str:
-    x, y = _refs(one, axes)
-    (a, c), (b, d) = x.at((one["x0"], one["x1"])), y.at((one["y0"], one["y1"]))
+def _shape(sheet: _Sheet, one: _Json) -> str:
+    (a, b), (c, d) = sheet.at(one, one["x0"], one["y0"]), sheet.at(one, one["x1"], one["y1"])
     path = f"L{c:.5g} {d:.5g}" if one.get("type") == "line" else f"H{c:.5g}V{d:.5g}H{a:.5g}z"
-    return _tag("path", d=f"M{a:.5g} {b:.5g}{path}", **_stroke(one.get("line", {})))
+    return _tag("path", d=f"M{a:.5g} {b:.5g}{path}", **_stroke(**one["line"]))
 
 
-def _annotation(one: _Json, axes: dict[str, _Axis]) -> str:
-    x, y = (axis.at(one[d]).item() for d, axis in zip("xy", _refs(one, axes), strict=True))
+def _annotation(sheet: _Sheet, one: _Json) -> str:
+    x, y = sheet.at(one, one["x"], one["y"])
     x, y = x + one.get("xshift", 0), y - one.get("yshift", 0)
     font, across, up = one["font"], one.get("xanchor", "center"), one.get("yanchor", "middle")
     words = _text(x, y, one["text"], font["color"], font["size"], across, up)
-    if "bgcolor" not in one:
-        return words
     halo = {"stroke": "#ffffff", "stroke_opacity": 0.75, "stroke_width": 3, "paint_order": "stroke"}
-    return _tag("g", words, **halo, fill="#222222")
+    return _tag("g", words, **halo, fill="#222222") if "bgcolor" in one else words
 
 
-_Entry = tuple[float, str, _Json | None]
-
-
-def _legend(layout: _Json, traces: Sequence[_Json], wide: float) -> list[list[_Entry]]:
-    """Rows of a legend, place, words and trace of each entry; none of one trace alone."""
-    listed = [t for t in traces if t.get("showlegend", "name" in t)]
+def _legend(layout: _Json, traces: Sequence[_Json], wide: float, top: float) -> tuple[str, int]:
+    """The legend from its first row's middle, and how many rows it has; none of one trace alone."""
+    listed = [t for t in traces if t.get("showlegend", True)]
     if len(listed) < 2 or layout.get("showlegend") is False:
-        return []
-    title = layout.get("legend", {}).get("title", {}).get("text")
+        return "", 0
+    title = layout["legend"].get("title", {}).get("text")
     entries: list[tuple[str, _Json | None]] = [(title, None)] if title else []
     entries += [(t["name"], t) for t in sorted(listed, key=lambda t: t.get("legendrank", 1000))]
-    rows: list[list[_Entry]] = [[]]
-    x = 4.0
+    parts, x, y = "", 4.0, top
     for words, trace in entries:
         long = 0.56 * _SIZE * len(_plain(words)) + (42 if trace else 10)
-        if rows[-1] and x + long > wide:
-            rows.append([])
-            x = 4.0
-        rows[-1].append((x, words, trace))
+        if x > 4 and x + long > wide:
+            x, y = 4.0, y + 20
+        own = _text(x + 29, y, words) + _sample(trace, x, y) if trace else ""
+        parts += own or _text(x, y, words, GREY)
         x += long
-    return rows
+    return parts, round((y - top) / 20) + 1
 
 
-def _legend_row(row: Sequence[_Entry], y: float) -> str:
-    parts = []
-    for left, words, trace in row:
-        parts.append(_text(left + 29 if trace else left, y, words, INK if trace else GREY))
-        if trace is None:
-            continue
-        x, up = _Axis(left, left + 24), _Axis(y + 5, y - 5)
-        one: dict[str, Any] = {
-            k: trace[k] for k in ("type", "line", "fill", "fillcolor") if k in trace
-        }
-        one["marker"] = {k: _each(v, 1)[0] for k, v in trace.get("marker", {}).items()}
-        mode = trace.get("mode", "lines")
-        if trace["type"] == "bar":
-            one |= {"x": [1], "y": [0.5], "width": 1}
-            parts.append(_bar(one, x, up, [one], {}, False))
-            continue
-        if "fill" in trace:
-            one |= {"x": [0, 1, 1, 0], "y": [0, 0, 1, 1]}
-            parts.append(_scatter(one, x, up, False, False))
-            continue
-        for kind, at in (("lines", [0, 1]), ("markers", [0.5])):
-            if kind in mode:
-                one |= {"x": at, "y": [0.5] * len(at), "mode": kind}
-                parts.append(_scatter(one, x, up, False, False))
-    return "".join(parts)
+def _sample(trace: _Json, x: float, y: float) -> str:
+    """What a trace looks like, in its legend."""
+    box = _box(x, y - 5, 24, 10)
+    if trace["type"] == "bar":
+        return _bar(box, trace["marker"])
+    if "fill" in trace:
+        return _tag("rect", **box, fill=trace["fillcolor"])
+    drawn = _line(trace, [x, x + 24], [y, y]) if "lines" in trace["mode"] else ""
+    if "markers" in trace["mode"]:
+        drawn += _tag("path", d=_mark(x + 12, y, _look(trace, 0)), **_style(trace, _look(trace, 0)))
+    return drawn

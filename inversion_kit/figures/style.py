@@ -11,7 +11,7 @@ import numpy as np
 
 from inversion_kit.analysis import words
 from inversion_kit.arms import ARMS
-from inversion_kit.errors import InputError
+from inversion_kit.errors import InputError, nearest
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7A00")
 """Okabe and Ito 2008, in an order for thin marks on white; the last is their yellow, darkened."""
@@ -72,35 +72,17 @@ def text(value: object, most: int = 60) -> str:
 
 
 def percent(share: float) -> str:
-    r"""`inversion_kit.analysis.words.percent`, safe in a figure.
-
-    Examples
-    --------
-    >>> percent(0.001)
-    '&lt;1\xa0%'
-    """
+    """`inversion_kit.analysis.words.percent`, safe in a figure."""
     return words.percent(share).replace("<", "&lt;").replace(">", "&gt;")
 
 
 def arm_name(arm: str) -> str:
-    """An arm in words.
-
-    Examples
-    --------
-    >>> arm_name("token+name"), arm_name("mine")
-    ('token + name', 'mine')
-    """
+    """An arm in words."""
     return text(words.arm_words(arm))
 
 
 def arm_rank(arm: str) -> int:
-    """Place of an arm among all that are known: it looks the same whichever others are drawn.
-
-    Examples
-    --------
-    >>> arm_rank("name"), arm_rank("mine") == len(ARMS)
-    (0, True)
-    """
+    """Place of an arm among all that are known: it looks the same whichever others are drawn."""
     return list(ARMS).index(arm) if arm in ARMS else len(ARMS)
 
 
@@ -129,6 +111,16 @@ def shades(scale: Sequence[Sequence[Any]], share: Any) -> np.ndarray:
     return np.stack([np.interp(share, stops, ink) for ink in inks.T], -1).round().astype("u1")
 
 
+def places(
+    name: str, asked: Sequence[str], known: Sequence[str], error: type[InputError] = InputError
+) -> list[int]:
+    """Where the values of an argument lie among those of the result; ``error`` where one is not."""
+    for one in asked:
+        if one not in known:
+            raise error(f"{name}: {one!r} is not in this result; try {nearest(one, known)}")
+    return [known.index(one) for one in asked]
+
+
 def layout(title: str, said: str = "", **more: Any) -> Spec:
     """The layout of a picture: its title, a smaller line below it, and what is given on top."""
     subtitle = {"text": said, "font": {"size": 13, "color": GREY}}
@@ -152,13 +144,7 @@ def margin(left: float = 70, right: float = 30, above: float = 110, below: float
 
 
 def wide(names: Iterable[str], most: int = 28) -> float:
-    """About how many pixels names take up beside an axis.
-
-    Examples
-    --------
-    >>> wide(["stop", "traffic light"])
-    111.0
-    """
+    """About how many pixels names take up beside an axis."""
     return 20 + 7.0 * max((min(len(name), most) for name in names), default=0)
 
 
@@ -205,6 +191,12 @@ def panels(titles: Sequence[str], gap: float) -> tuple[list[tuple[str, list[floa
         place: Spec = {"x": left + width / 2, "y": 1, "xref": "paper", "yref": "paper"}
         notes.append(note(title, size=14, xanchor="center", yanchor="bottom", **place))
     return axes, notes
+
+
+def panel(number: str, domain: Sequence[float], x: Spec, y: Spec) -> Spec:
+    """The layout of a panel's axes."""
+    across = {"domain": domain, "anchor": f"y{number}", **x}
+    return {f"xaxis{number}": across, f"yaxis{number}": {"anchor": f"x{number}", **y}}
 
 
 def on(number: str) -> Spec:

@@ -63,12 +63,10 @@ def trials_of(
             return None
         hit = torch.zeros_like(right)
         for where in [torch.ones_like(right)] if by_chance else [~right, right]:
-            some = _top(
-                classifier, [images[i] for i in where.nonzero().flatten().tolist()], prepare
-            )
-            if some is None:
+            asked = [images[i] for i in where.nonzero().flatten().tolist()]
+            if (seen := _top(classifier, asked, prepare)) is None:
                 return None
-            hit[where] = some == truth[where]
+            hit[where] = seen == truth[where]
             if hopeless(int((hit & ~right).sum())):
                 return None
         return hit
