@@ -34,9 +34,16 @@ def measure(seeds: int, queue: Any) -> None:
         generator = Generator(pipeline, name="tiny", num_inference_steps=2, guidance_scale=2.0)
         classifier = conftest.make_classifier.__wrapped__()(labels=names)
         settings = {
-            "generator": generator, "views": ["blur"], "arms": ["token"], "steps": 1, "batch": 1,
-            "restarts": 0, "validation": 1, "samples": 2, "progress": False,
-        }  # fmt: skip
+            "generator": generator,
+            "views": ["blur"],
+            "arms": ["token"],
+            "steps": 1,
+            "batch": 1,
+            "restarts": 0,
+            "validation": 1,
+            "samples": 2,
+            "progress": False,
+        }
         audit(classifier, [0], seeds=[99], **settings)  # imports and first calls
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         began, cpu = time.perf_counter(), time.process_time()
@@ -47,8 +54,10 @@ def measure(seeds: int, queue: Any) -> None:
 
 
 def main() -> None:
-    print(f"{'units':>6} {'seconds':>8} {'s/unit':>8} {'CPU s/unit':>11} {'MiB before':>11} "
-          f"{'peak MiB':>9}")  # fmt: skip
+    print(
+        f"{'units':>6} {'seconds':>8} {'s/unit':>8} {'CPU s/unit':>11} {'MiB before':>11} "
+        f"{'peak MiB':>9}"
+    )
     context = multiprocessing.get_context("spawn")
     for seeds in (1, 4, 16):
         queue = context.Queue()
@@ -56,8 +65,11 @@ def main() -> None:
         process.start()
         units, wall, cpu, before, after = queue.get()
         process.join()
-        print(f"{units:6d} {wall:8.1f} {wall / units:8.3f} {cpu / units:11.3f} {before:11.0f} "
-              f"{after:9.0f}", flush=True)  # fmt: skip
+        print(
+            f"{units:6d} {wall:8.1f} {wall / units:8.3f} {cpu / units:11.3f} {before:11.0f} "
+            f"{after:9.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -85,10 +85,18 @@ def main(
         if only not in ("", method) or (method == "gradient" and gradient):
             continue
         ik.audit(
-            classifier, list(range(LABELS)), generator="pocket", judges=["pocket:judge"],
-            arms=["token"], views=[], seeds=1, samples=SAMPLES, store=folders[method],
-            restarts=restarts, **search,
-        )  # fmt: skip
+            classifier,
+            list(range(LABELS)),
+            generator="pocket",
+            judges=["pocket:judge"],
+            arms=["token"],
+            views=[],
+            seeds=1,
+            samples=SAMPLES,
+            store=folders[method],
+            restarts=restarts,
+            **search,
+        )
     trees = {
         m: ik.open(folder) for m, folder in folders.items() if (folder / "audit.json").exists()
     }

@@ -137,26 +137,36 @@ def register(arm: Arm) -> Arm:
 
 register(
     Arm(
-        "name", "name prompt", "what the generator paints for the class's name alone",
-        ("a photo of a {name}",), token="none", turn=0,
+        "name",
+        "name prompt",
+        "what the generator paints for the class's name alone",
+        ("a photo of a {name}",),
+        token="none",
+        turn=0,
     )
-)  # fmt: skip
+)
 register(Arm("start", "start", "the token before any update", token="start", takes="any", turn=0))
 register(
     Arm(
-        "token+name", "token + name", "the token beside the name: the paper's prompt",
-        ("a photo of a {token} {name}",), takes="named",
+        "token+name",
+        "token + name",
+        "the token beside the name: the paper's prompt",
+        ("a photo of a {token} {name}",),
+        takes="named",
     )
-)  # fmt: skip
+)
 register(Arm("token", "token", "the classifier's push alone: no name helps", takes="free", turn=1))
 register(
     Arm(
-        "shuffled", "shuffled control",
+        "shuffled",
+        "shuffled control",
         "a token trained against a copy of the classifier with shuffled weights: what the method "
         "finds where there is nothing to find",
-        against="shuffled", takes="free", turn=3,
+        against="shuffled",
+        takes="free",
+        turn=3,
     )
-)  # fmt: skip
+)
 
 
 def words(name: str) -> str:

@@ -34,8 +34,7 @@ app = typer.Typer(
 _Model = Annotated[str, typer.Argument(help="pocket:honest, timm/<name>, a folder, ...")]
 _Out = Annotated[Path, typer.Option(help="Folder for the result and the report.")]
 _Generator = Annotated[
-    str | None,
-    typer.Option(help="pocket, a folder or a hub id; Stable Diffusion 1.5 by default."),
+    str | None, typer.Option(help="pocket, a folder or a hub id; Stable Diffusion 1.5 by default.")
 ]
 _Judge = Annotated[list[str] | None, typer.Option(help="Held-out classifiers.")]
 _Arm = Annotated[list[str] | None, typer.Option(help=f"Some of {', '.join(ARMS)}.")]
@@ -84,10 +83,12 @@ def _with_settings(command: _F) -> _F:
         kind = _KINDS.get(field.name, kind)
         parameters.append(
             inspect.Parameter(
-                field.name, inspect.Parameter.KEYWORD_ONLY, default=None,
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
                 annotation=Annotated[kind | None, option],
             )
-        )  # fmt: skip
+        )
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     return called  # type: ignore[return-value]
@@ -117,9 +118,15 @@ def demo(
     The token is checked after every update, so that the report shows each of them.
     """
     _run(
-        "pocket:honest", label, out, generator="pocket", judges=["pocket:judge"],
-        seeds=seed or 1, check_every=1, patience=12,
-    )  # fmt: skip
+        "pocket:honest",
+        label,
+        out,
+        generator="pocket",
+        judges=["pocket:judge"],
+        seeds=seed or 1,
+        check_every=1,
+        patience=12,
+    )
 
 
 @app.command()
@@ -165,9 +172,15 @@ def invert(
     except InversionError as error:
         _fail(error)
     _run(
-        model, label, out, generator=made, judges=judge or [], arms=arm, seeds=seed or seeds,
+        model,
+        label,
+        out,
+        generator=made,
+        judges=judge or [],
+        arms=arm,
+        seeds=seed or seeds,
         **settings,
-    )  # fmt: skip
+    )
 
 
 @app.command()
@@ -198,10 +211,18 @@ def audit(
     try:
         with _cluster(workers) as client:
             result = inversion_kit.audit(
-                model, label, generator=_generator(generator, device, dtype), judges=judge or [],
-                arms=arm or AUDITED, seeds=seed or seeds, store=out, budget=budget,
-                dry_run=dry_run, client=client, **settings,
-            )  # fmt: skip
+                model,
+                label,
+                generator=_generator(generator, device, dtype),
+                judges=judge or [],
+                arms=arm or AUDITED,
+                seeds=seed or seeds,
+                store=out,
+                budget=budget,
+                dry_run=dry_run,
+                client=client,
+                **settings,
+            )
     except InversionError as error:
         _fail(error)
     if dry_run:

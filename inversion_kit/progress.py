@@ -40,9 +40,15 @@ class Lines:
     """
 
     def __init__(
-        self, *, total: int, desc: str, initial: int = 0, every: float = 10.0,
-        timed: bool = True, file: TextIO | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        total: int,
+        desc: str,
+        initial: int = 0,
+        every: float = 10.0,
+        timed: bool = True,
+        file: TextIO | None = None,
+    ) -> None:
         self.total, self.desc, self.n, self.first = total, desc, initial, initial
         self.every, self.timed, self.file = every, timed, file
         self.began = self.said = time.monotonic()
@@ -149,9 +155,15 @@ class View(Protocol):
 
 
 def view_of(
-    progress: bool | str, *, label: str, classifier: str, total: int, unit: str,
-    seeds: list[int], goal: float,
-) -> Any:  # fmt: skip
+    progress: bool | str,
+    *,
+    label: str,
+    classifier: str,
+    total: int,
+    unit: str,
+    seeds: list[int],
+    goal: float,
+) -> Any:
     """The `View` that ``progress`` asks for, a context manager.
 
     Parameters

@@ -90,10 +90,7 @@ UNIT: dict[str, Table] = {
         "nearest_word": (("rank",), "str"),
         "nearest_cosine": (("rank",), "f4"),
     },
-    "probe": {
-        "word": (("rank",), "str"),
-        "log_probability": (("rank",), "f4"),
-    },
+    "probe": {"word": (("rank",), "str"), "log_probability": (("rank",), "f4")},
     "samples": {
         "image": (("sample", *_PIXELS), "u1"),
         "probability": (("sample", "class"), "f4"),
@@ -110,11 +107,7 @@ UNIT: dict[str, Table] = {
         "score": (("entry",), "f4"),
         "best": (("entry",), "f4"),
     },
-    "status": {
-        "status": ((), "str"),
-        "reason": ((), "str"),
-        "seconds": ((), "f4"),
-    },
+    "status": {"status": ((), "str"), "reason": ((), "str"), "seconds": ((), "f4")},
 }
 """One unit (label x arm x seed): group, variable, its own dims and its kind."""
 WHOLE: dict[str, Table] = {
@@ -408,8 +401,11 @@ def _noise_faults(tree: xr.DataTree) -> list[str]:
 def noise_faults(train: np.ndarray, held_out: np.ndarray, test: np.ndarray) -> list[str]:
     """A line where noise seeds of training, validation and final samples overlap; -1 is none."""
     a, b, c = ({int(v) for v in np.unique(part)} - {-1} for part in (train, held_out, test))
-    return ["noise seeds of training, validation and samples overlap"] if a & b or a & c or b & c \
-        else []  # fmt: skip
+    return (
+        ["noise seeds of training, validation and samples overlap"]
+        if a & b or a & c or b & c
+        else []
+    )
 
 
 def _ledger_faults(data: xr.Dataset) -> Iterator[str]:

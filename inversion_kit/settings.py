@@ -269,10 +269,11 @@ def takes_settings(call: _F) -> _F:
     signature = inspect.signature(call)
     others = [p for p in signature.parameters.values() if p.name != "settings"]
     ours = [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default,
-                          annotation=f.type)
+        inspect.Parameter(
+            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type
+        )
         for f in fields(Settings)
-    ]  # fmt: skip
+    ]
     with_settings.__signature__ = signature.replace(parameters=[*others, *ours])  # type: ignore[attr-defined]
     if call.__doc__:
         with_settings.__doc__ = call.__doc__.replace("{settings}", _documented())

@@ -109,8 +109,14 @@ def synthetic(
     >>> str(tree["status"]["reason"].sel(label="sky", arm="token", seed=0).item())
     'NumericalError: made up'
     """
-    least = {"labels": (labels, 1), "steps": (steps, 1), "checks": (checks, 2),
-             "samples": (samples, 1), "classes": (classes, 2), "size": (size, 2)}  # fmt: skip
+    least = {
+        "labels": (labels, 1),
+        "steps": (steps, 1),
+        "checks": (checks, 2),
+        "samples": (samples, 1),
+        "classes": (classes, 2),
+        "size": (size, 2),
+    }
     for name, (value, low) in least.items():
         if value < low:
             raise InputError(f"{name}={value}: must be at least {low}")
@@ -122,15 +128,21 @@ def synthetic(
     if len(set(listed)) != len(listed) or len(listed) < labels + 2:
         raise InputError(f"names: must be {labels + 2} different ones for labels={labels}")
     plan = synthetic_plan(
-        range(1, labels + 1), classes=listed, arms=arms, seeds=check_seeds(seeds),
+        range(1, labels + 1),
+        classes=listed,
+        arms=arms,
+        seeds=check_seeds(seeds),
         judges=[*((j, "classifier") for j in judges), *((v, "view") for v in views)],
-        steps=steps, samples=samples, method=method,
-    ) | {"created": _CREATED}  # fmt: skip
+        steps=steps,
+        samples=samples,
+        method=method,
+    ) | {"created": _CREATED}
     ends = {"failed": failed, "missing": missing, "stopped": stopped}
     chosen = {
         Unit(listed.index(label), arm, one): state
-        for state, units in ends.items() for label, arm, one in units
-    }  # fmt: skip
+        for state, units in ends.items()
+        for label, arm, one in units
+    }
     made: dict[Unit, Any] = {}
     states: dict[Unit, State] = {}
     lengths = steps, checks, samples, size, 8
@@ -271,10 +283,16 @@ class _Made:
     """
 
     def __init__(
-        self, targets: Sequence[int], outcomes: Sequence[str], arm: str, seed: int,
-        classes: Sequence[str], judges: Sequence[Sequence[str]], lengths: Sequence[int],
+        self,
+        targets: Sequence[int],
+        outcomes: Sequence[str],
+        arm: str,
+        seed: int,
+        classes: Sequence[str],
+        judges: Sequence[Sequence[str]],
+        lengths: Sequence[int],
         variant: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.arm = ARMS.get(arm, Arm(arm, arm))
         self.seed, self.variant, self.classes, self.judges = seed, variant, classes, judges
         self.steps, self.checks, self.samples, self.size, self.features = lengths
@@ -420,9 +438,10 @@ def _noise(variant: int, seed: int, steps: int, samples: int, size: int) -> dict
     rng = np.random.default_rng((variant, seed))
     noise = {}
     for name, stream, shape in (
-        ("train", TRAIN, (steps, _BATCH)), ("check", VALIDATE, (samples,)),
+        ("train", TRAIN, (steps, _BATCH)),
+        ("check", VALIDATE, (samples,)),
         ("test", TEST, (samples,)),
-    ):  # fmt: skip
+    ):
         noise[name] = rng.uniform(0, 255, (*shape, size, size, 3)).astype("f4")
         drawn = noise_seeds(seed, stream, 0, int(np.prod(shape)))
         noise[f"{name}_ids"] = np.array(drawn, dtype="i8")

@@ -59,9 +59,10 @@ def tidy(notebook: Any) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [
-                o for o in cell.outputs
+                o
+                for o in cell.outputs
                 if "%|" not in o.get("text", "") + o.get("data", {}).get("text/plain", "")
-            ]  # fmt: skip
+            ]
             for output in cell.outputs:
                 output.get("data", {}).pop(WIDGET, None)
 
@@ -71,16 +72,22 @@ def save(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     began = time.monotonic()
     NotebookClient(
-        notebook, timeout=1800, kernel_name="python3", record_timing=False,
-        resources={"metadata": {"path": path.parent}}, store_widget_state=False,
-    ).execute()  # fmt: skip
+        notebook,
+        timeout=1800,
+        kernel_name="python3",
+        record_timing=False,
+        resources={"metadata": {"path": path.parent}},
+        store_widget_state=False,
+    ).execute()
     seconds = time.monotonic() - began
     tidy(notebook)
     pictures(notebook)
-    notebook.metadata = nbformat.from_dict({
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-    })  # fmt: skip
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
     nbformat.write(notebook, path)
     print(f"{path.name}: {seconds:.0f} s, {path.stat().st_size / 1e6:.2f} MB")
 

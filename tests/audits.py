@@ -8,9 +8,16 @@ import xarray as xr
 from inversion_kit import schema
 
 SMALL = {
-    "steps": 3, "batch": 2, "check_every": 1, "patience": 1, "restarts": 1, "validation": 2,
-    "samples": 3, "stop_at": 1.0, "progress": False,
-}  # fmt: skip
+    "steps": 3,
+    "batch": 2,
+    "check_every": 1,
+    "patience": 1,
+    "restarts": 1,
+    "validation": 2,
+    "samples": 3,
+    "stop_at": 1.0,
+    "progress": False,
+}
 """Settings of `inversion_kit.audit`: two starts, several checks, milliseconds an update."""
 
 

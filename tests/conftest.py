@@ -12,12 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import (
-    AutoencoderKL,
-    DDIMScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -31,8 +26,11 @@ WORDS = ("photo", "of", "cat", "dog", "red", "stop", "big", "tiger")
 LABELS = ("cat", "dog", "big dog", "stop")
 EMBED, LENGTH = 16, 12
 SCHEDULE = {
-    "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "steps_offset": 1,
-}  # fmt: skip
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "steps_offset": 1,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -76,26 +74,39 @@ def make_pipeline(tokenizer: CLIPTokenizer) -> Callable[..., StableDiffusionPipe
         if scheduler is DDIMScheduler:
             settings = {"clip_sample": False, **settings}
         text = CLIPTextConfig(
-            vocab_size=len(tokenizer), hidden_size=EMBED, intermediate_size=32,
-            num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=LENGTH,
-            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+            vocab_size=len(tokenizer),
+            hidden_size=EMBED,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=LENGTH,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
-        )  # fmt: skip
+        )
         unet = UNet2DConditionModel(
-            sample_size=8, block_out_channels=(16, 32), layers_per_block=1,
+            sample_size=8,
+            block_out_channels=(16, 32),
+            layers_per_block=1,
             down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            cross_attention_dim=EMBED, attention_head_dim=2, norm_num_groups=4,
-        )  # fmt: skip
+            cross_attention_dim=EMBED,
+            attention_head_dim=2,
+            norm_num_groups=4,
+        )
         with torch.no_grad():
             for name, weight in unet.named_parameters():
                 if "attn2.to_out.0.weight" in name:
                     weight *= 8  # so that the prompt makes a difference
         vae = AutoencoderKL(
-            block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, sample_size=16,
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            norm_num_groups=4,
+            sample_size=16,
             down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2, scaling_factor=0.5,
-        )  # fmt: skip
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            scaling_factor=0.5,
+        )
         return StableDiffusionPipeline(
             tokenizer=tokenizer,
             text_encoder=CLIPTextModel(text).to(dtype),
@@ -134,9 +145,12 @@ def make_classifier() -> Callable[..., Classifier]:
     def make(seed: int = 2, name: str = "tiny", labels: tuple[str, ...] = LABELS) -> Classifier:
         torch.manual_seed(seed)
         model = nn.Sequential(
-            nn.Conv2d(3, 8, 3, stride=2), nn.GELU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+            nn.Conv2d(3, 8, 3, stride=2),
+            nn.GELU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
             nn.Linear(32, len(labels)),
-        )  # fmt: skip
+        )
         with torch.no_grad():
             model[-1].weight *= 20  # so that tiny images make a difference
         look = Preprocess(size=(12, 12), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

@@ -37,8 +37,9 @@ def with_hits(
 ) -> xr.DataTree:
     """One label (class 1) whose images are read as it where ``hits`` ``(seed, sample)`` is 1."""
     top = {arm: [rows] for arm, rows in hits.items()}
-    tree = with_reads(top, arms=("name", "start", "token"), views=(),
-                      judges=() if judged is None else ("judge",))  # fmt: skip
+    tree = with_reads(
+        top, arms=("name", "start", "token"), views=(), judges=() if judged is None else ("judge",)
+    )
     if judged is not None:
         put(tree["samples"]["judge_probability"].isel(judge=0), {a: [r] for a, r in judged.items()})
     return tree

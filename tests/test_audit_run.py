@@ -77,8 +77,9 @@ def test_all_arms_are_there_on_shared_noise(whole):
     assert samples["arm"].values.tolist() == list(ARMS)
     test = samples["noise_seed"].values.reshape(4, -1)
     assert (test == test[0]).all()
-    train, held_out = (set(whole[g]["noise_seed"].values.ravel()) - {-1}
-                       for g in ("trajectory", "validation"))  # fmt: skip
+    train, held_out = (
+        set(whole[g]["noise_seed"].values.ravel()) - {-1} for g in ("trajectory", "validation")
+    )
     assert len(train) >= 4
     assert not train & held_out
     assert not (train | held_out) & set(test[0])
@@ -382,8 +383,13 @@ def test_a_dry_run_counts_what_the_folder_lacks(run, tmp_path):
 
 
 def test_progress_knows_what_earlier_runs_made(run, tmp_path, capsys):
-    given = {"arms": ["name", "token"], "labels": ["cat", "dog"], "store": tmp_path,
-             "steps": 0, "restarts": 0}  # fmt: skip
+    given = {
+        "arms": ["name", "token"],
+        "labels": ["cat", "dog"],
+        "store": tmp_path,
+        "steps": 0,
+        "restarts": 0,
+    }
     tree = run(**given).load()
     hits = tree["samples"]["probability"].sel(arm="token").argmax("class").values.reshape(2, -1)
     share = (hits == np.array([[0], [1]])).mean()
@@ -404,8 +410,20 @@ def test_under_a_budget_progress_tells_what_is_left_of_it(run, capsys):
     assert re.search(rf": 2/2, 2 of 2 labels done, {left} of the budget left\n", err), err
 
 
-HOSTILE = ("../../x", "CON", "a\0b", "\N{PARTY POPPER}", "\u202eevil", "x" * 300, "Case", "case",
-           "", "a <ik-class> b", "{token}", "{name}")  # fmt: skip
+HOSTILE = (
+    "../../x",
+    "CON",
+    "a\0b",
+    "\N{PARTY POPPER}",
+    "\u202eevil",
+    "x" * 300,
+    "Case",
+    "case",
+    "",
+    "a <ik-class> b",
+    "{token}",
+    "{name}",
+)
 
 
 def test_hostile_labels_go_through_an_audit(tmp_path):
@@ -414,10 +432,18 @@ def test_hostile_labels_go_through_an_audit(tmp_path):
     look = Preprocess(size=(8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)
     quick = as_generator("pocket", num_inference_steps=1)
     tree = audit(
-        as_classifier(model, labels=HOSTILE, preprocess=look), generator=quick, views=[], seeds=1,
-        arms=["name", "token"], samples=1, steps=0, restarts=0, validation=1, progress=False,
+        as_classifier(model, labels=HOSTILE, preprocess=look),
+        generator=quick,
+        views=[],
+        seeds=1,
+        arms=["name", "token"],
+        samples=1,
+        steps=0,
+        restarts=0,
+        validation=1,
+        progress=False,
         store=tmp_path / "audit",
-    )  # fmt: skip
+    )
     assert tuple(tree["status"]["label"].values.tolist()) == HOSTILE
     assert (tree["status"]["status"].sel(arm="token") == "done").all()
     named = tree["status"].sel(arm="name").isel(seed=0)
@@ -447,8 +473,15 @@ def test_labels_that_all_fail_are_refused_at_once(run, make_classifier, no_image
 
 
 def test_numbers_of_numpy_are_numbers(run, tmp_path):
-    tree = run(labels=np.int64(1), arms=["name"], seeds=np.int64(2), samples=np.int64(2),
-               lr=np.float32(0.5), steps=np.int64(3), store=tmp_path)  # fmt: skip
+    tree = run(
+        labels=np.int64(1),
+        arms=["name"],
+        seeds=np.int64(2),
+        samples=np.int64(2),
+        lr=np.float32(0.5),
+        steps=np.int64(3),
+        store=tmp_path,
+    )
     assert json.loads(tree.attrs["settings"])["lr"] == 0.5
     assert tree["status"]["seed"].values.tolist() == [0, 1]
 
@@ -460,8 +493,17 @@ def test_an_audit_of_objects_cannot_be_resumed_from_its_folder(run, tmp_path):
 
 
 def test_an_audit_of_names_is_resumed_and_failures_retried(tmp_path):
-    first = audit("pocket:honest", ["stop"], generator="pocket", arms=["name"], views=["blur"],
-                  seeds=1, samples=2, store=tmp_path, progress=False).load()  # fmt: skip
+    first = audit(
+        "pocket:honest",
+        ["stop"],
+        generator="pocket",
+        arms=["name"],
+        views=["blur"],
+        seeds=1,
+        samples=2,
+        store=tmp_path,
+        progress=False,
+    ).load()
     store = AuditStore(tmp_path)
     (unit,) = store.done()
     shutil.rmtree(store.folder(unit))

@@ -49,9 +49,19 @@ def tensors(step):
 # --- what a unit is
 
 
-@pytest.mark.parametrize("text", ["", "1-token-0", "000001-token", "000001-Best-0", "../../etc",
-                                  "000001-token-00", "0000001-token-0",
-                                  "000001-token-99999999999"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1-token-0",
+        "000001-token",
+        "000001-Best-0",
+        "../../etc",
+        "000001-token-00",
+        "0000001-token-0",
+        "000001-token-99999999999",
+    ],
+)
 def test_what_is_no_id_is_no_unit(text):
     assert Unit.parse(text) is None
 
@@ -61,8 +71,10 @@ def test_an_id_and_its_unit_are_one_to_one(store):
         assert Unit.parse(unit.id) == unit
 
 
-@pytest.mark.parametrize("values", [(-1, "token", 0), (0, "../x", 0), (0, "token", 0.5),
-                                    (True, "token", 0), (0, "token", 2**31)])  # fmt: skip
+@pytest.mark.parametrize(
+    "values",
+    [(-1, "token", 0), (0, "../x", 0), (0, "token", 0.5), (True, "token", 0), (0, "token", 2**31)],
+)
 def test_a_unit_that_no_path_should_hold_is_refused(values):
     with pytest.raises(InputError):
         Unit(*values)
@@ -674,8 +686,11 @@ def test_memory_does_not_grow_with_units_that_are_only_opened(tmp_path):
         store.commit(unit, *made(unit, size=200, samples=30))
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, str(store.path)],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+    )
     assert done.returncode == 0, done.stderr
     opened, read = map(float, done.stdout.split())
     assert opened < 10
@@ -746,11 +761,12 @@ def test_groups_of_the_whole_result_are_kept_and_replaced(store):
 def test_a_path_that_no_system_takes_is_refused(tmp_path, name):
     for call in (
         lambda: AuditStore.create(tmp_path / name, synthetic_plan()),
-        lambda: inversion_kit.audit("pocket:honest", ["stop"], generator="pocket",
-                                    arms=["name"], store=tmp_path / name),
+        lambda: inversion_kit.audit(
+            "pocket:honest", ["stop"], generator="pocket", arms=["name"], store=tmp_path / name
+        ),
         lambda: AuditFolder(tmp_path / name),
         lambda: inversion_kit.open(tmp_path / name),
-    ):  # fmt: skip
+    ):
         with pytest.raises((InputError, StoreError), match=re.escape(str(tmp_path))):
             call()
     assert os.listdir(tmp_path) == []

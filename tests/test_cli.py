@@ -26,10 +26,19 @@ def test_invert_leaves_a_result_and_a_report(tmp_path):
     done = runner.invoke(
         app,
         [
-            "invert", "pocket:honest", "yield", "--generator", "pocket", "--judge", "pocket:judge",
-            "--steps", "1", "--out", str(out),
+            "invert",
+            "pocket:honest",
+            "yield",
+            "--generator",
+            "pocket",
+            "--judge",
+            "pocket:judge",
+            "--steps",
+            "1",
+            "--out",
+            str(out),
         ],
-    )  # fmt: skip
+    )
     assert done.exit_code == 0, done.output
     assert str(out / "report.html") in done.output.replace("\n", "")
     assert (out / "report.html").stat().st_size > 20_000
@@ -69,10 +78,15 @@ def numbered(tmp_path):
     """The folder of a classifier whose names are numbers, in the order of ImageFolder."""
     names = sorted(map(str, range(12)))  # 0, 1, 10, 11, 2, ...
     config = ViTConfig(
-        image_size=16, patch_size=8, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
-        num_attention_heads=2, id2label=dict(enumerate(names)),
+        image_size=16,
+        patch_size=8,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
-    )  # fmt: skip
+    )
     ViTForImageClassification(config).save_pretrained(tmp_path / "vit")
     ViTImageProcessor(size={"height": 16, "width": 16}).save_pretrained(tmp_path / "vit")
     return str(tmp_path / "vit")
@@ -134,8 +148,20 @@ def test_demo_runs_as_it_is(tmp_path):
 
 # --- audits
 
-AUDIT = ["audit", "pocket:honest", "--generator", "pocket", "--arm", "name", "--view", "blur",
-         "--seeds", "1", "--samples", "2"]  # fmt: skip
+AUDIT = [
+    "audit",
+    "pocket:honest",
+    "--generator",
+    "pocket",
+    "--arm",
+    "name",
+    "--view",
+    "blur",
+    "--seeds",
+    "1",
+    "--samples",
+    "2",
+]
 
 
 def test_audit_status_and_resume_say_what_became_of_the_units(tmp_path):
@@ -171,8 +197,10 @@ def test_status_of_a_running_audit_is_read_by_another_process(tmp_path):
     with store.lock():
         seen = subprocess.run(
             [sys.executable, "-m", "inversion_kit", "status", str(store.path)],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         refused = runner.invoke(app, words)
     assert f"running: process {os.getpid()} on" in seen.stdout
     assert "0 of 1 units done" in seen.stdout
@@ -184,9 +212,28 @@ def test_status_of_a_running_audit_is_read_by_another_process(tmp_path):
 
 def test_status_of_an_audit_in_work_and_of_a_killed_one(tmp_path):
     out = tmp_path / "audit"
-    words = ["audit", "pocket:honest", "--generator", "pocket", "--label", "yield", "--arm", "name",
-             "--arm", "token", "--view", "blur", "--seeds", "1", "--samples", "2", "--steps", "5",
-             "--out", str(out)]  # fmt: skip
+    words = [
+        "audit",
+        "pocket:honest",
+        "--generator",
+        "pocket",
+        "--label",
+        "yield",
+        "--arm",
+        "name",
+        "--arm",
+        "token",
+        "--view",
+        "blur",
+        "--seeds",
+        "1",
+        "--samples",
+        "2",
+        "--steps",
+        "5",
+        "--out",
+        str(out),
+    ]
     run = subprocess.Popen([sys.executable, "-m", "inversion_kit", *words], stderr=subprocess.PIPE)
     try:
         while run.poll() is None and not list(out.glob("working/*/0*")):
@@ -262,8 +309,9 @@ def test_workers_make_the_same_audit(tmp_path):
     for name, more in (("one", []), ("two", ["--workers", "2"])):
         done = subprocess.run(
             [sys.executable, "-m", "inversion_kit", *words, "--out", str(tmp_path / name), *more],
-            capture_output=True, text=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
         assert "3 of 3 units done" in done.stdout
     assert_same(*(inversion_kit.open(tmp_path / name) for name in ("one", "two")))

@@ -23,13 +23,28 @@ from tests.test_search_state import assert_equal
 
 PROMPTS = (f"photo of {PLACEHOLDER}",)
 SETTINGS = Settings(
-    steps=60, batch=1, lr=0.3, stop_at=1.0, check_every=2, patience=1,
-    validation=2, restarts=2, start=None, method="cma", queries=120,
-)  # fmt: skip
+    steps=60,
+    batch=1,
+    lr=0.3,
+    stop_at=1.0,
+    check_every=2,
+    patience=1,
+    validation=2,
+    restarts=2,
+    start=None,
+    method="cma",
+    queries=120,
+)
 SMALL = {
-    "method": "cma", "batch": 1, "samples": 3, "validation": 2, "check_every": 2, "restarts": 1,
-    "stop_at": 1.0, "progress": False,
-}  # fmt: skip
+    "method": "cma",
+    "batch": 1,
+    "samples": 3,
+    "validation": 2,
+    "check_every": 2,
+    "restarts": 1,
+    "stop_at": 1.0,
+    "progress": False,
+}
 
 
 class Box:
@@ -115,8 +130,11 @@ def test_no_backward_pass_is_made(run, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("a backward pass")
 
-    for owner, name in ((torch.autograd, "grad"), (torch.autograd, "backward"),
-                        (torch.Tensor, "backward")):  # fmt: skip
+    for owner, name in (
+        (torch.autograd, "grad"),
+        (torch.autograd, "backward"),
+        (torch.Tensor, "backward"),
+    ):
         monkeypatch.setattr(owner, name, refuse)
     history = run()
     assert history.steps
@@ -133,15 +151,24 @@ def test_a_generation_shares_its_noise_which_no_other_has(classifier, generator,
 
     monkeypatch.setattr(generator, "images", watched)
     steps = [
-        step for _, step in zip(
+        step
+        for _, step in zip(
             range(3),
             evolve(
-                classifier, generator, 1, PROMPTS, start=generator.neutral_vector(),
-                start_name=NEUTRAL, basis=directions(generator), seed=5, batch=2, spread=0.5,
+                classifier,
+                generator,
+                1,
+                PROMPTS,
+                start=generator.neutral_vector(),
+                start_name=NEUTRAL,
+                basis=directions(generator),
+                seed=5,
+                batch=2,
+                spread=0.5,
             ),
             strict=False,
         )
-    ]  # fmt: skip
+    ]
     assert seen == [step.seeds for step in steps for _ in range(POPULATION)]
     assert [step.seeds for step in steps] == [tuple(noise_seeds(5, TRAIN, i, 2)) for i in range(3)]
     held_out = {*noise_seeds(5, VALIDATE, 0, 3), *noise_seeds(5, TEST, 0, 3)}
@@ -177,18 +204,34 @@ def test_a_generation_in_which_all_score_alike_moves_nothing(generator):
     )
     start = generator.neutral_vector()
     steps = evolve(
-        box, generator, 1, PROMPTS, start=start, start_name=NEUTRAL, basis=directions(generator),
-        seed=0, batch=1, spread=0.5,
-    )  # fmt: skip
+        box,
+        generator,
+        1,
+        PROMPTS,
+        start=start,
+        start_name=NEUTRAL,
+        basis=directions(generator),
+        seed=0,
+        batch=1,
+        spread=0.5,
+    )
     for _, step in zip(range(3), steps, strict=False):
         torch.testing.assert_close(step.token[0], start)
 
 
 def test_the_loss_falls_along_a_start(classifier, generator):
     steps = evolve(
-        classifier, generator, 3, PROMPTS, start=generator.neutral_vector(), start_name=NEUTRAL,
-        basis=directions(generator), seed=0, batch=3, spread=0.5,
-    )  # fmt: skip
+        classifier,
+        generator,
+        3,
+        PROMPTS,
+        start=generator.neutral_vector(),
+        start_name=NEUTRAL,
+        basis=directions(generator),
+        seed=0,
+        batch=3,
+        spread=0.5,
+    )
     losses = [float(step.losses.mean()) for _, step in zip(range(8), steps, strict=False)]
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.05
 
@@ -280,9 +323,16 @@ def test_a_result_is_saved_opened_and_checked(classifier, generator, tmp_path):
 def pocket(box, label, **settings):
     """Share read as the label at the start and with the token."""
     tree = inversion_kit.invert(
-        box.boxed, label, generator="pocket", method="cma", queries=700, batch=4, samples=8,
-        progress=False, **settings,
-    )  # fmt: skip
+        box.boxed,
+        label,
+        generator="pocket",
+        method="cma",
+        queries=700,
+        batch=4,
+        samples=8,
+        progress=False,
+        **settings,
+    )
     assert box.asked == int(tree["ledger"]["queries"].max("entry").sum()) <= 700
     shares = inversion_kit.success(tree)["share"].isel(label=0).sel(scorer="box")
     return shares.sel(arm="start").item(), shares.sel(arm="token").item()
@@ -304,9 +354,16 @@ def test_an_audit_asks_a_black_box_too_and_goes_on_as_if_never_cut_off(
 ):
     box = Box(classifier)
     same = {
-        "generator": generator, "arms": ["name", "token"], "method": "cma",
-        "queries": 110, "batch": 2, "samples": 2, "validation": 3, "seeds": 1, "progress": False,
-    }  # fmt: skip
+        "generator": generator,
+        "arms": ["name", "token"],
+        "method": "cma",
+        "queries": 110,
+        "batch": 2,
+        "samples": 2,
+        "validation": 3,
+        "seeds": 1,
+        "progress": False,
+    }
     tree = inversion_kit.audit(box.boxed, ["dog"], store=tmp_path / "audit", **same)
     assert (tree["status"]["status"] == "done").all()
     settings = json.loads(tree.attrs["settings"])

@@ -49,8 +49,14 @@ def test_a_task_travels_without_the_loaded_models(classifier, quick):
 
 
 def test_in_process_takes_a_unit_only_when_the_one_before_is_done(classifier, quick, tmp_path):
-    audit(classifier, generator=quick, **{**SETTINGS, "arms": ["name"]}, seeds=1, store=tmp_path,
-          budget=1e-3)  # fmt: skip
+    audit(
+        classifier,
+        generator=quick,
+        **{**SETTINGS, "arms": ["name"]},
+        seeds=1,
+        store=tmp_path,
+        budget=1e-3,
+    )
     store = AuditStore(tmp_path)
     task = task_for(classifier, quick)
     seen = []
@@ -68,8 +74,18 @@ def planned(tmp_path, model="pocket:honest", **given):
     """The store and the task of an audit of the pocket of which nothing is made."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "_run", lambda *args, **named: None)
-        audit(model, ["stop"], generator="pocket", arms=["name"], views=[], seeds=1, samples=2,
-              progress=False, store=tmp_path, **given)  # fmt: skip
+        audit(
+            model,
+            ["stop"],
+            generator="pocket",
+            arms=["name"],
+            views=[],
+            seeds=1,
+            samples=2,
+            progress=False,
+            store=tmp_path,
+            **given,
+        )
     return AuditStore(tmp_path), task_of(AuditStore(tmp_path))
 
 

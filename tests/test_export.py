@@ -31,9 +31,14 @@ def audit(tmp_path_factory):
     store = AuditStore.create(tmp_path_factory.mktemp("export") / "audit", plan)
     for i, unit in enumerate(store.units()):
         made = synthetic_unit(
-            unit.label_index, unit.arm, unit.seed, classes=NAMES, samples=3 + i % 2,
-            judges=[name for name, _ in JUDGES], steps=4 + i % 3,
-        )  # fmt: skip
+            unit.label_index,
+            unit.arm,
+            unit.seed,
+            classes=NAMES,
+            samples=3 + i % 2,
+            judges=[name for name, _ in JUDGES],
+            steps=4 + i % 3,
+        )
         if i == 3:
             store.fail(unit, ValueError("a\0b"), 1.0)
         elif i != 5:
@@ -91,10 +96,15 @@ def test_a_damaged_netcdf_file_is_named(audit, tmp_path, harm):
     path = inversion_kit.to_netcdf(audit.path, tmp_path / "audit.nc")
     data = path.read_bytes()
     end = len("\ninversion_kit sha256 ") + 64
-    path.write_bytes({
-        "cut": data[:-1], "emptied": b"", "end lost": data[:-end], "another's": b"CDF" + data,
-        "flipped": data[:5000] + bytes([data[5000] ^ 1]) + data[5001:],
-    }[harm])  # fmt: skip
+    path.write_bytes(
+        {
+            "cut": data[:-1],
+            "emptied": b"",
+            "end lost": data[:-end],
+            "another's": b"CDF" + data,
+            "flipped": data[:5000] + bytes([data[5000] ^ 1]) + data[5001:],
+        }[harm]
+    )
     with pytest.raises(StoreError, match=re.escape(str(path))):
         inversion_kit.open(path)
     path.write_bytes(data)

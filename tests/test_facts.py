@@ -14,10 +14,16 @@ from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.search.facts import objective_facts
 
 FIELDS = {
-    "size": (14, 12), "mean": (0.5, 0.5, 0.4), "std": (0.25, 0.25, 0.2), "crop_pct": 0.9,
-    "interpolation": "bicubic", "crop_mode": "center", "resize": 20, "path": "transformers",
+    "size": (14, 12),
+    "mean": (0.5, 0.5, 0.4),
+    "std": (0.25, 0.25, 0.2),
+    "crop_pct": 0.9,
+    "interpolation": "bicubic",
+    "crop_mode": "center",
+    "resize": 20,
+    "path": "transformers",
     "channels": "bgr",
-}  # fmt: skip
+}
 
 
 def with_function(classifier, look):

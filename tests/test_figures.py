@@ -27,17 +27,24 @@ from inversion_kit.figures import style
 ALL = ("meaning", "trick", "failure", "mixed")
 ARMS = ("name", "token+name", "token", "shuffled")
 HOSTILE = [
-    "<b>bold</b>", "<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "80",
-    "%{customdata[0]}", "a & b &lt;", "$x^2$", "שלום \u202eabc", "🚦" * 40, "nul\0tab\t", "007",
-]  # fmt: skip
+    "<b>bold</b>",
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    "80",
+    "%{customdata[0]}",
+    "a & b &lt;",
+    "$x^2$",
+    "שלום \u202eabc",
+    "🚦" * 40,
+    "nul\0tab\t",
+    "007",
+]
 
 
 @pytest.fixture(scope="module")
 def audit() -> xr.DataTree:
-    return synthetic(
-        labels=8, arms=ARMS, outcomes=ALL, seeds=3, views=("jpeg",),
-        failed=[("sky", "token", 0)], missing=[("black", "token", s) for s in range(3)],
-    )  # fmt: skip
+    gaps = {"failed": [("sky", "token", 0)], "missing": [("black", "token", s) for s in range(3)]}
+    return synthetic(labels=8, arms=ARMS, outcomes=ALL, seeds=3, views=("jpeg",), **gaps)
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +52,27 @@ def points(audit: xr.DataTree) -> xr.Dataset:
     return analysis.project(audit, method="pca")
 
 
-def effects() -> xr.Dataset:
-    numbers: dict[str, list[Any]] = {
-        "effect": [0.05, 0.42, -0.2], "low": [-0.1, 0.2, -0.4], "high": [0.2, 0.6, -0.05],
-        "placebo": [0, 0.02, 0.01], "sources": [2, 5, 4], "of": [6, 6, 6],
+@pytest.fixture
+def tied() -> xr.DataTree:
+    """A result of two labels with findings."""
+    tree = synthetic(labels=2)
+    one, other = (str(n) for n in tree["samples"]["label"].values)
+    values: dict[str, list[Any]] = {
+        "effect": [0.05, 0.42, -0.2],
+        "low": [-0.1, 0.2, -0.4],
+        "high": [0.2, 0.6, -0.05],
+        "placebo": [0, 0.02, 0.01],
+        "sources": [2, 5, 4],
+        "of": [6, 6, 6],
         "confirmed": [False, True, False],
-    }  # fmt: skip
-    words = {
-        "of_label": ["a", "a", "b"], "direction": ["adds", "adds", "removes"],
-        "cue": ["<b>bright</b>", "yellow", "round"], "verdict": ["not shown", "moved", "moved"],
+        "of_label": [one, one, other],
+        "direction": ["adds", "adds", "removes"],
+        "cue": ["<b>bright</b>", "yellow", "round"],
+        "verdict": ["not shown", "moved", "moved"],
         "sentence": ["", "Yellow <i>helps</i>.", ""],
-    }  # fmt: skip
-    return xr.Dataset({n: ("finding", v) for n, v in (numbers | words).items()})
+    }
+    tree["findings"] = xr.DataTree(xr.Dataset({n: ("finding", v) for n, v in values.items()}))
+    return tree
 
 
 def named(figure: Any, name: str) -> Any:
@@ -76,20 +92,29 @@ def test_trajectory_is_the_analysis(audit: xr.DataTree) -> None:
     path = analysis.trajectory(audit, label="green")
     figure = figures.trajectory(audit, label="green")
     target, second = named(figure, "green (target)"), named(figure, "runner-up")
-    np.testing.assert_array_equal(target.x, path["step"])
-    np.testing.assert_array_equal(target.y, path["target"])
-    np.testing.assert_array_equal(second.y, path["runner_up_probability"])
-    assert [said.split(":")[0] for said in second.hovertext] == path["runner_up"].values.tolist()
     band = named(figure, "middle 80 % of images")
-    expected = np.concatenate([path["ninetieth"], path["tenth"][::-1]])
-    np.testing.assert_array_equal(band.y, expected)
-    assert sum(t.legendgroup == "runs" for t in figure.data) == 4  # one began anew
-    assert sum(bool(t.showlegend) for t in figure.data if t.legendgroup == "runs") == 1
+    around = np.concatenate([path["ninetieth"], path["tenth"][::-1]])
+    for drawn, expected in (
+        (target.x, path["step"]),
+        (target.y, path["target"]),
+        (second.y, path["runner_up_probability"]),
+        ([said.split(":")[0] for said in second.hovertext], path["runner_up"]),
+        (band.y, around),
+    ):
+        np.testing.assert_array_equal(drawn, expected)
+    runs = [t for t in figure.data if t.legendgroup == "runs"]
+    assert len(runs) == 4  # one began anew
+    assert sum(bool(t.showlegend) for t in runs) == 1
     assert len(named(figure, "token kept").x) == 3
     note = figure.layout.title.subtitle.text
     assert f"the kept tokens of 3 runs: {percent(float(path['value']))} [" in note
     assert "a run that has ended counts on with the token it kept" in note
     assert not figure.layout.shapes
+    failed = figures.trajectory(audit, label="sky")
+    assert len({t.hovertext[0].split(",")[0] for t in failed.data if t.legendgroup == "runs"}) == 2
+    assert len(named(failed, "token kept").x) == 2
+    empty = figures.trajectory(audit, label="black")
+    assert empty.layout.title.subtitle.text == "no run of this search is there"
 
 
 def test_one_run_alone_is_broken_where_it_began_anew() -> None:
@@ -108,14 +133,6 @@ def test_one_run_alone_is_broken_where_it_began_anew() -> None:
     assert not any(t.legendgroup == "runs" for t in figure.data)
 
 
-def test_trajectory_leaves_out_what_failed(audit: xr.DataTree) -> None:
-    figure = figures.trajectory(audit, label="sky")
-    assert len({t.hovertext[0].split(",")[0] for t in figure.data if t.legendgroup == "runs"}) == 2
-    assert len(named(figure, "token kept").x) == 2
-    empty = figures.trajectory(audit, label="black")
-    assert empty.layout.title.subtitle.text == "no run of this search is there"
-
-
 def test_trajectory_classes_on_demand(audit: xr.DataTree) -> None:
     few = figures.trajectory(audit, label="green", classes=["red"])
     assert named(few, "red").visible is True
@@ -124,7 +141,7 @@ def test_trajectory_classes_on_demand(audit: xr.DataTree) -> None:
     classes = set(audit["samples"]["class"].values) - {"green"}
     assert {t.meta for t in every.data if t.meta} == classes
     assert all(t.visible == "legendonly" for t in every.data if t.meta)
-    with pytest.raises(InputError, match="'rd' is not a class; try 'red'"):
+    with pytest.raises(InputError, match="classes: 'rd' is not in this result; try 'red'"):
         figures.trajectory(audit, label="green", classes=["rd"])
 
 
@@ -161,15 +178,11 @@ def test_strip_shows_the_stored_images(audit: xr.DataTree) -> None:
 
 def test_strip_names_the_starts_where_there_are_several() -> None:
     tree = synthetic(checks=4, steps=6, seeds=1)
-    starts = tree["validation"]["start"].sel(arm="token").values
-    starts[:] = ["neutral", "neutral", "a <b>", "a <b>"]
-    heads = [a.text for a in figures.strip(tree).layout.annotations if "updates" in a.text]
-    assert [head.split("<br>")[0] for head in heads] == [
-        "from “neutral”", "from “neutral”", "from “a &lt;b&gt;”", "from “a &lt;b&gt;”"
-    ]  # fmt: skip
-    starts[:] = "neutral"
-    heads = [a.text for a in figures.strip(tree).layout.annotations if "updates" in a.text]
-    assert not any("from" in head for head in heads)
+    begun = ["from “neutral”", "from “neutral”", "from “a &lt;b&gt;”", "from “a &lt;b&gt;”"]
+    for starts, heads in ((["neutral"] * 2 + ["a <b>"] * 2, begun), (["neutral"] * 4, [])):
+        tree["validation"]["start"].sel(arm="token").values[:] = starts
+        said = [a.text.split("<br>")[0] for a in figures.strip(tree).layout.annotations]
+        assert [head for head in said if head.startswith("from")] == heads
 
 
 @pytest.mark.parametrize("draw", [figures.strip, figures.before_after])
@@ -186,20 +199,18 @@ def test_all_that_is_written_is_drawn(audit: xr.DataTree, draw: Any) -> None:
 def test_before_after_pairs_noise_and_names_three(audit: xr.DataTree) -> None:
     figure = figures.before_after(audit, label="blue", columns=4)
     samples = audit["samples"].sel(label="blue").isel(seed=0)
-    assert len(figure.layout.images) == 8
-    for a, arm in enumerate(("name", "token")):
-        for k in range(4):
-            got = picture(figure.layout.images[4 * a + k].source)
-            expected = samples["image"].sel(arm=arm).values[k]
-            np.testing.assert_array_equal(got[:: len(got) // 8, :: len(got) // 8], expected)
-    p = samples["probability"].sel(arm="token").values[1]
-    names = samples["class"].values
-    lines = [
-        f"<b>{'✓ ' * bool(p.argmax() == c)}{names[c]}: {style.percent(float(p[c]))}</b>"
-        if names[c] == "blue" else f"{names[c]}: {style.percent(float(p[c]))}"
-        for c in np.argsort(-p)[:3]
-    ]  # fmt: skip
+    expected = [image for arm in ("name", "token") for image in samples["image"].sel(arm=arm)[:4]]
+    for shown, image in zip(figure.layout.images, expected, strict=True):
+        got = picture(shown.source)
+        np.testing.assert_array_equal(got[:: len(got) // 8, :: len(got) // 8], image)
+    p, names = samples["probability"].sel(arm="token").values[1], samples["class"].values
+    lines = [f"{names[c]}: {style.percent(float(p[c]))}" for c in np.argsort(-p)[:3]]
+    tick = "✓ " * (names[p.argmax()] == "blue")
+    lines = [f"<b>{tick}{line}</b>" if line.startswith("blue") else line for line in lines]
     assert "<br>".join(lines) in [a.text for a in figure.layout.annotations]
+    said = {a.text for a in figures.before_after(synthetic()).layout.annotations}
+    assert {"start", "token"} <= said
+    assert "name prompt" not in said
 
 
 def test_the_tick_marks_the_first_class_alone() -> None:
@@ -230,12 +241,6 @@ def test_a_missing_unit_is_named_in_place_of_its_pictures(audit: xr.DataTree) ->
     assert "not run" in figures.strip(audit, label="black").layout.annotations[0].text
     with pytest.raises(InputError, match="seed=7"):
         figures.strip(audit, label="sky", seed=7)
-
-
-def test_arms_of_a_result_with_a_start() -> None:
-    said = {a.text for a in figures.before_after(synthetic()).layout.annotations}
-    assert {"start", "token"} <= said
-    assert "name prompt" not in said
 
 
 def test_pictures_keep_their_pixels_or_are_reduced() -> None:
@@ -332,30 +337,24 @@ def test_neighbours_are_stored_words(audit: xr.DataTree) -> None:
     assert list(figure.layout.yaxis2.ticktext) == token["nearest_word"].values[2, :3].tolist()
 
 
-def test_findings_are_drawn_with_their_verdicts() -> None:
-    figure = figures.findings(effects())
+def test_findings_are_drawn_with_their_verdicts(tied: xr.DataTree, audit: xr.DataTree) -> None:
+    figure = figures.findings(tied)
     moved = named(figure, "moved")
     x, more, less = (np.array(v) for v in (moved.x, moved.error_x.array, moved.error_x.arrayminus))
     assert x.tolist() == [0.42, -0.2]
-    np.testing.assert_allclose(x + more, [0.6, -0.05])
-    np.testing.assert_allclose(x - less, [0.2, -0.4])
+    np.testing.assert_allclose([x + more, x - less], [[0.6, -0.05], [0.2, -0.4]])
     assert named(figure, "not shown").marker.symbol != moved.marker.symbol
     assert list(named(figure, "placebo").x) == [0.02, 0.01, 0]
-    assert figure.layout.yaxis.ticktext[2] == "&lt;b&gt;bright&lt;/b&gt; (adds), a"
+    assert figure.layout.yaxis.ticktext[2].startswith("&lt;b&gt;bright&lt;/b&gt; (adds), ")
     said = [a.text for a in figure.layout.annotations]
     assert said == ["confirmed; 5 of 6 sources", "4 of 6 sources", "2 of 6 sources"]
     assert "Yellow &lt;i&gt;helps&lt;/i&gt;." in moved.hovertext[0]
-
-
-def test_findings_of_a_result_or_none(audit: xr.DataTree) -> None:
-    with pytest.raises(InputError, match="holds no group /findings"):
-        figures.findings(audit)
-    tree = synthetic()
-    tree["findings"] = xr.DataTree(effects())
-    assert len(figures.findings(tree).data) == 3
-    assert named(figures.findings(tree, label="b"), "moved").x == (-0.2,)
+    other = str(tied["samples"]["label"].values[1])
+    assert named(figures.findings(tied, label=other), "moved").x == (-0.2,)
     with pytest.raises(LabelError, match="label='c'"):
-        figures.findings(effects(), label="c")
+        figures.findings(tied, label="c")
+    with pytest.raises(InputError, match="holds no findings"):
+        figures.findings(audit)
 
 
 # Confusion
@@ -368,21 +367,20 @@ def test_confusion_matrices_are_the_analysis(audit: xr.DataTree) -> None:
     token, name = (analysis.confusion(audit, arm)["share"] for arm in ("token", "name"))
     difference = analysis.confusion_difference(audit, "token", "name")["difference"]
     for trace, table in zip(maps, (name, token, difference), strict=True):
-        for i, label in enumerate(labels):
-            for k, read_as in enumerate(names):
-                expected = table.sel({"label": label, "class": read_as})
-                np.testing.assert_array_equal(trace.z[i][k], expected)
-                row, column = trace.customdata[i][k]  # what a click gives
-                assert audit["samples"]["label"].values[row] == label
-                assert audit["samples"]["class"].values[column] == read_as
+        np.testing.assert_array_equal(trace.z, table.sel({"label": labels, "class": names}))
+        rows, columns = np.moveaxis(np.array(trace.customdata), -1, 0)  # what a click gives
+        assert audit["samples"]["label"].values[rows[:, 0]].tolist() == labels
+        assert audit["samples"]["class"].values[columns[0]].tolist() == names
     assert maps[1].text[labels.index("blue")][names.index("red")] == "50"
     assert maps[2].text[labels.index("blue")][names.index("blue")] == "−50"
     assert set(maps[1].text[labels.index("black")]) == {"–"}
-    frames = [t for t in figure.data if t.name == "the label itself"]
-    assert len(frames) == 3
+    assert len([t for t in figure.data if t.name == "the label itself"]) == 3
     one = figures.confusion_spec(analysis.reads(audit), show=["difference"])
     assert [t["type"] for t in one["data"]] == ["heatmap", "scatter"]
     np.testing.assert_array_equal(one["data"][0]["z"], maps[2].z)
+    alone = analysis.reads(synthetic(labels=2, arms=("token",)))  # no control: the arm's alone
+    for show in (["difference"], ["control", "arm", "difference"]):
+        assert len(figures.confusion_spec(alone, show=show)["data"]) == 2
 
 
 def test_confusion_has_room_for_names_and_colour_bars() -> None:
@@ -412,7 +410,6 @@ def test_confusion_of_many_labels_keeps_every_image() -> None:
     np.testing.assert_allclose(change.sum(1), 0, atol=1e-12)
     whole = figures.confusion_spec(analysis.reads(tree), most=100)["layout"]
     assert whole["height"] < 1500
-    assert len(figures.confusion(synthetic(labels=2, arms=("token",))).data) == 2  # one matrix
 
 
 # Projection
@@ -467,16 +464,13 @@ def test_tricks_are_not_painted_over(points: xr.Dataset) -> None:
     assert [t.name for t in legend][:4] == verdicts
 
 
-def test_looks_repeat_after_forty_eight_only() -> None:
-    assert len({style.look(i) for i in range(48)}) == 48
-
-
 def test_many_labels_are_one_trace_a_panel(points: xr.Dataset) -> None:
     names = [f"label {i % 60}" for i in range(points.sizes["point"])]
     figure = figures.projection(points.assign(of_label=("point", names)))
     assert len(figure.data) == 2
     assert len(figure.data[0].marker.symbol) == len(figure.data[0].x)
-    assert "hover tells the label" in figure.layout.title.subtitle.text
+    assert "hover names the label" in figure.layout.title.subtitle.text
+    assert len({style.look(i) for i in range(48)}) == 48  # before one comes again
 
 
 def test_a_result_with_a_projection_is_not_projected_again(audit: xr.DataTree) -> None:
@@ -487,48 +481,35 @@ def test_a_result_with_a_projection_is_not_projected_again(audit: xr.DataTree) -
 # Text
 
 
-def strings(figure: Any) -> list[str]:
+def strings(value: Any) -> list[str]:
     """Every string of a figure that is no picture."""
-    matching: list[str] = []
-
-    def walk(value: Any) -> None:
-        if isinstance(value, dict):
-            for name, part in value.items():
-                if name not in ("source", "meta", "template"):
-                    walk(part)
-        elif isinstance(value, list):
-            for part in value:
-                walk(part)
-        elif isinstance(value, str):
-            matching.append(value)
-
-    walk(json.loads(figure.to_json()))
-    return matching
+    if isinstance(value, dict):
+        value = [v for name, v in value.items() if name not in ("source", "meta", "template")]
+    if isinstance(value, list):
+        return [said for part in value for said in strings(part)]
+    return [value] if isinstance(value, str) else []
 
 
 def every_figure(label: str, tree: xr.DataTree) -> list[Any]:
+    of_label = (figures.strip, figures.before_after, figures.neighbours)
     return [
         figures.trajectory(tree, label=label, classes="all"),
-        figures.strip(tree, label=label),
-        figures.before_after(tree, label=label),
-        figures.success(tree),
-        figures.semantic(tree),
-        figures.neighbours(tree, label=label),
-        figures.confusion(tree),
+        *(draw(tree, label=label) for draw in of_label),
+        *(draw(tree) for draw in (figures.success, figures.semantic, figures.confusion)),
         figures.projection(analysis.project(tree, method="pca")),
     ]
 
 
-def test_hostile_labels_stay_text() -> None:
+def test_hostile_labels_stay_text(tied: xr.DataTree) -> None:
     tree = synthetic(labels=9, names=HOSTILE, outcomes=ALL, size=4)
     for label in HOSTILE[1:4]:
         for figure in every_figure(label, tree):
-            for said in strings(figure):
+            for said in strings(json.loads(figure.to_json())):
                 for tag in ("<br>", "<b>", "</b>", "<i>", "</i>"):
                     said = said.replace(tag, "")
                 assert not set(said) & set("<>$\0"), said
-    for figure in [*every_figure(HOSTILE[7], tree), figures.findings(effects())]:
-        assert "\u202e" not in "".join(strings(figure))
+    for figure in [*every_figure(HOSTILE[7], tree), figures.findings(tied)]:
+        assert "\u202e" not in "".join(strings(json.loads(figure.to_json())))
         assert figure.layout.title.text
         assert figure.layout.title.subtitle.text
     assert any("[U+202E]" in name for name in figures.success(tree).layout.yaxis.ticktext)
@@ -545,9 +526,7 @@ def test_text_keeps_what_is_harmless() -> None:
     assert style.text("שלום").startswith("\N{FIRST STRONG ISOLATE}")
     assert style.text("שלום").endswith("\N{POP DIRECTIONAL ISOLATE}")
     assert style.text("stop\u202egpj.exe") == visible("stop\u202egpj.exe") == "stop[U+202E]gpj.exe"
-
-
-def test_long_names_that_differ_at_their_end_stay_apart() -> None:
+    # long names that differ at their end stay apart
     assert len({style.text(f"the speed limit is {n}", most=16) for n in (20, 120)}) == 2
     assert all(len(style.text("x" * n, most=20)) <= 20 for n in range(50))
 
@@ -555,17 +534,14 @@ def test_long_names_that_differ_at_their_end_stay_apart() -> None:
 # Selection, import
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
+def test_a_wrong_choice_is_named(audit: xr.DataTree) -> None:
+    for options, said in (
         ({}, "label"),
         ({"label": "grn"}, "try .*'green'"),
         ({"label": "sky", "arm": "tken"}, "'tken'"),
-    ],
-)
-def test_a_wrong_choice_is_named(audit: xr.DataTree, options: dict[str, str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        figures.trajectory(audit, **options)
+    ):
+        with pytest.raises(InputError, match=said):
+            figures.trajectory(audit, **options)
 
 
 @pytest.mark.parametrize("draw", [figures.success, figures.semantic, figures.confusion])

@@ -28,20 +28,56 @@ from tests.audits import assert_same_groups
 from tests.memory import peak
 
 TOKEN, FAILED = Unit(1, "token", 0), Unit(2, "token", 0)
-LOADERS = ("unit", "forged unit", "plan", "settings", "lock", "checkpoint", "forged checkpoint",
-           "failure", "zarr", "forged zarr", "netcdf", "token")  # fmt: skip
+LOADERS = (
+    "unit",
+    "forged unit",
+    "plan",
+    "settings",
+    "lock",
+    "checkpoint",
+    "forged checkpoint",
+    "failure",
+    "zarr",
+    "forged zarr",
+    "netcdf",
+    "token",
+)
 """What reads files: a unit and the audit's tree; the plan; what `resume` makes of its settings; who
 holds the lock; a checkpoint and the search that goes on from it; a failure; a run as zarr; an audit
 as netCDF; a token file. In a forged one the hashes are made to say that all is well."""
 EVENTS = {
-    "pickle.find_class", "marshal.loads", "exec", "compile", "subprocess.Popen", "os.system",
-    "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "ctypes.dlopen", "socket.connect",
+    "pickle.find_class",
+    "marshal.loads",
+    "exec",
+    "compile",
+    "subprocess.Popen",
+    "os.system",
+    "os.exec",
+    "os.fork",
+    "os.posix_spawn",
+    "os.spawn",
+    "ctypes.dlopen",
+    "socket.connect",
     "socket.getaddrinfo",
-}  # fmt: skip
+}
 """Of the interpreter's audit events those of code that is made or run, and of the network."""
 SEEN: list[tuple] = []
-WORDS = [b"-1", b"99999999999999999999", b"1e999", b"NaN", b"null", b"[]", b"{}", b'""', b"true",
-         b"0", b"\\ud800", b"\x00", pickle.dumps(len), b"[" * 5000]  # fmt: skip
+WORDS = [
+    b"-1",
+    b"99999999999999999999",
+    b"1e999",
+    b"NaN",
+    b"null",
+    b"[]",
+    b"{}",
+    b'""',
+    b"true",
+    b"0",
+    b"\\ud800",
+    b"\x00",
+    pickle.dumps(len),
+    b"[" * 5000,
+]
 
 
 def watch(event, args):
@@ -104,8 +140,12 @@ class Case:
             self.load = lambda: inversion_kit.load_token(root / "a.safetensors")
         else:
             self.audit(kind, root)
-            names = {"plan": "audit.json", "settings": "audit.json", "lock": "lock.json",
-                     "netcdf": "a.nc"}.get(kind)  # fmt: skip
+            names = {
+                "plan": "audit.json",
+                "settings": "audit.json",
+                "lock": "lock.json",
+                "netcdf": "a.nc",
+            }.get(kind)
         self.files = {
             path: path.read_bytes()
             for path in sorted(self.folder.rglob("*"))
@@ -147,8 +187,10 @@ class Case:
             store.save_checkpoint(TOKEN, *searched())
             self.folder = store.checkpoints(TOKEN)[0]
             self.load = lambda: (
-                past_of(store, TOKEN), store.progress(), checkpoints.load(self.folder),
-            )  # fmt: skip
+                past_of(store, TOKEN),
+                store.progress(),
+                checkpoints.load(self.folder),
+            )
 
     def load_all(self):
         return inversion_kit.open(self.folder).map_over_datasets(lambda data: data.load())
@@ -182,8 +224,18 @@ def searched():
 
     image, share = torch.zeros(2, 3, 4, 4, dtype=torch.uint8), torch.full((2, 5), 0.2)
     check = Check(0, "neutral", torch.zeros(1, 8), image, share, 0.5)
-    step = Step(0, "neutral", 1.0, 0.5, torch.ones(1, 8), image, share, ("a", "b"), (1, 2),
-                {"step": torch.ones(()), "exp_avg": torch.ones(1, 8)})  # fmt: skip
+    step = Step(
+        0,
+        "neutral",
+        1.0,
+        0.5,
+        torch.ones(1, 8),
+        image,
+        share,
+        ("a", "b"),
+        (1, 2),
+        {"step": torch.ones(()), "exp_avg": torch.ones(1, 8)},
+    )
     tensors, meta = pack(History(0, [3, 4], steps=[step], checks=[check]))
     return tensors, {**meta, "seconds": 1.0}
 
@@ -241,8 +293,10 @@ def test_ten_thousand_mutated_files_give_typed_errors(loader, tmp_path, capsys):
     count = 1_000 if loader == "forged zarr" else 10_000  # all of it is read each time
     refused, slowest, grown = attack(loader, tmp_path, count)
     with capsys.disabled():
-        print(f"\n{loader}: {refused} of {count} refused, the others equal or harmless; slowest "
-              f"{slowest:.2f} s, {grown:.0f} MB")  # fmt: skip
+        print(
+            f"\n{loader}: {refused} of {count} refused, the others equal or harmless; slowest "
+            f"{slowest:.2f} s, {grown:.0f} MB"
+        )
 
 
 @pytest.mark.parametrize("loader", LOADERS)

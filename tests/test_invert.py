@@ -23,18 +23,31 @@ from inversion_kit.settings import Settings, _setting, _whole, documentation
 
 HONEST = "pocket:honest"
 SMALL = {
-    "steps": 4, "batch": 2, "samples": 3, "validation": 3, "check_every": 2, "restarts": 1,
-    "stop_at": 1.0, "progress": False,
-}  # fmt: skip
+    "steps": 4,
+    "batch": 2,
+    "samples": 3,
+    "validation": 3,
+    "check_every": 2,
+    "restarts": 1,
+    "stop_at": 1.0,
+    "progress": False,
+}
 
 
 def test_a_result_is_valid_and_holds_all_arms_and_steps(classifier, generator):
     tree = validate(invert(classifier, "dog", generator=generator, seeds=(0, 5), **SMALL))
     assert tree["samples"]["arm"].values.tolist() == ["name", "start", "token"]
     assert dict(tree["trajectory"].sizes) == {
-        "label": 1, "arm": 3, "seed": 2, "step": 4, "sample": 2, "class": 4, "y": 16, "x": 16,
+        "label": 1,
+        "arm": 3,
+        "seed": 2,
+        "step": 4,
+        "sample": 2,
+        "class": 4,
+        "y": 16,
+        "x": 16,
         "channel": 3,
-    }  # fmt: skip
+    }
     searched = tree["trajectory"].sel(label="dog", arm="token")
     assert np.isfinite(searched["probability"].values).all()
     assert searched["image"].values.std() > 0
@@ -81,9 +94,13 @@ def test_a_prompt_with_the_name_says_so_in_every_arm_with_a_token(classifier, ge
 def test_the_settings_say_how_images_were_made(classifier, make_pipeline, tmp_path):
     make_pipeline().save_pretrained(tmp_path / "pipe")
     own = as_generator(
-        tmp_path / "pipe", num_inference_steps=2, height=16, width=32, dtype="bfloat16",
+        tmp_path / "pipe",
+        num_inference_steps=2,
+        height=16,
+        width=32,
+        dtype="bfloat16",
         call={"negative_prompt": "big"},
-    )  # fmt: skip
+    )
     kept = json.loads(invert(classifier, "dog", generator=own, **SMALL).attrs["settings"])
     assert kept["sampler"] == own.sampler_facts()
     assert kept["sampler"]["call"] == {"height": 16, "width": 32, "negative_prompt": "big"}
@@ -148,9 +165,11 @@ def broken(change):
     """The tiny classifier's kind of model with something done to its scores."""
     inner = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 4))
     return Classifier(
-        lambda x: change(inner(x)), Preprocess(size=(12, 12)), ("cat", "dog", "big dog", "stop"),
+        lambda x: change(inner(x)),
+        Preprocess(size=(12, 12)),
+        ("cat", "dog", "big dog", "stop"),
         name="broken",
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
@@ -275,8 +294,13 @@ def test_a_second_stop_skips_the_images_that_are_left(classifier, generator, sto
     stopping(4, 6)
     tree = invert(classifier, "dog", generator=generator, **{**SMALL, "progress": "test"})
     assert tree.attrs["stopped"].endswith("without final images of name, start")
-    states = dict(zip(tree["arm"].values if "arm" in tree else tree["status"]["arm"].values,
-                      tree["status"]["status"].values.ravel(), strict=True))  # fmt: skip
+    states = dict(
+        zip(
+            tree["arm"].values if "arm" in tree else tree["status"]["arm"].values,
+            tree["status"]["status"].values.ravel(),
+            strict=True,
+        )
+    )
     assert states == {"name": "missing", "start": "missing", "token": "done"}
     stopping(4, 5)
     tree = invert(classifier, "dog", generator=generator, **{**SMALL, "progress": "test"})
@@ -300,9 +324,8 @@ def test_one_line_adds_a_setting_everywhere(monkeypatch, tmp_path):
         assert all(f"    {name}\n" in call.__doc__ for name in names)
     assert set(documentation()) == names
     added = dataclasses.make_dataclass(
-        "Settings", [("extra", int, _setting(3, _whole(1)))], bases=(Settings,),
-        frozen=True,
-    )  # fmt: skip
+        "Settings", [("extra", int, _setting(3, _whole(1)))], bases=(Settings,), frozen=True
+    )
     assert added().plain()["extra"] == 3
     assert added(extra=5).changed() == {"extra": 5}
     with pytest.raises(InputError, match="extra=0"):

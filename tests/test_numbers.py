@@ -35,10 +35,20 @@ def plain(sentences: list[str]) -> str:
 def tied(tree: xr.DataTree, rows: list[dict[str, Any]]) -> xr.DataTree:
     """The result with /findings of some rows, else all alike."""
     usual = {
-        "of_label": "sky", "direction": "towards", "cue": "snow", "lens": "words", "effect": 0.2,
-        "low": 0.1, "high": 0.3, "sources": 3, "of": 4, "placebo": np.nan, "confirmed": True,
-        "verdict": "shortcut", "sentence": "",
-    }  # fmt: skip
+        "of_label": "sky",
+        "direction": "towards",
+        "cue": "snow",
+        "lens": "words",
+        "effect": 0.2,
+        "low": 0.1,
+        "high": 0.3,
+        "sources": 3,
+        "of": 4,
+        "placebo": np.nan,
+        "confirmed": True,
+        "verdict": "shortcut",
+        "sentence": "",
+    }
     kinds = {n: object if k == "str" else k for n, (_, k) in schema.WHOLE["findings"].items()}
     table = xr.Dataset(
         {n: ("finding", np.array([{**usual, **r}[n] for r in rows], k)) for n, k in kinds.items()},
@@ -122,8 +132,9 @@ def test_each_softmax_is_read_once_and_no_picture(labels: int) -> None:
 
 
 def test_numbers_are_json_and_hold_what_the_tables_hold() -> None:
-    tree = audit(outcomes=OUTCOMES, samples=16, failed=[("sky", "token", 1)],
-                 missing=[("red", "name", 0)])  # fmt: skip
+    tree = audit(
+        outcomes=OUTCOMES, samples=16, failed=[("sky", "token", 1)], missing=[("red", "name", 0)]
+    )
     data = analysis.numbers(tree)
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert [r["verdict"] for r in data["labels"]] == [
@@ -157,8 +168,12 @@ def test_numbers_are_json_and_hold_what_the_tables_hold() -> None:
 
 
 def test_findings_stand_with_their_label_the_largest_first() -> None:
-    rows = [{"effect": 0.1}, {"effect": -0.4, "confirmed": False}, {"effect": np.nan},
-            {"of_label": "green"}]  # fmt: skip
+    rows = [
+        {"effect": 0.1},
+        {"effect": -0.4, "confirmed": False},
+        {"effect": np.nan},
+        {"of_label": "green"},
+    ]
     tree = tied(audit(labels=2), rows)
     labels = analysis.numbers(tree)["labels"]
     assert [round(f["effect"], 3) for f in labels[0]["findings"]] == [-0.4, 0.1]
@@ -171,24 +186,45 @@ def test_findings_stand_with_their_label_the_largest_first() -> None:
 
 
 ONE: list[tuple[dict[str, Any], list[str], list[str]]] = [
-    ({"samples": 12}, ["by the judge judge", "the neutral start gave 0 %", "speaks for meaning",
-                       "over 2 runs"], ["by the judge jpeg"]),
+    (
+        {"samples": 12},
+        ["by the judge judge", "the neutral start gave 0 %", "speaks for meaning", "over 2 runs"],
+        ["by the judge jpeg"],
+    ),
     ({"samples": 12, "seeds": 1}, ["for other noise only, from one run"], ["runs"]),
-    ({"samples": 12, "outcomes": ("trick",)}, ["so the token found a trick, or a trait that only"],
-     []),
-    ({"samples": 12, "outcomes": ("failure",)}, ["The token failed: not one of its test images"],
-     ["agrees"]),
+    (
+        {"samples": 12, "outcomes": ("trick",)},
+        ["so the token found a trick, or a trait that only"],
+        [],
+    ),
+    (
+        {"samples": 12, "outcomes": ("failure",)},
+        ["The token failed: not one of its test images"],
+        ["agrees"],
+    ),
     ({"judges": ()}, ["No held-out classifier was asked, so a trick"], ["agrees"]),
     ({"arms": ("token",)}, ["of the token images are read as “sky”"], ["gave"]),
     ({"arms": AUDIT}, ["a token trained against shuffled weights gave 0 %"], ["start gave"]),
     ({"arms": ("name",)}, ["of the prompt images", "No token was searched for"], ["token images"]),
-    ({"stopped": [("sky", "token", 0), ("sky", "token", 1)]},
-     ["No test images of the token were made", "%, which flatters", "Without test images",
-      "began at the word “round”"], []),
-    ({"missing": [("sky", "token", 0), ("sky", "token", 1)], "failed": [("sky", "name", 0)]},
-     ["No unit of the arm “token” is done, so nothing is known of “sky”",
-      "2 of 6 units have not been run; 1 of 6 units failed."], []),
-]  # fmt: skip
+    (
+        {"stopped": [("sky", "token", 0), ("sky", "token", 1)]},
+        [
+            "No test images of the token were made",
+            "%, which flatters",
+            "Without test images",
+            "began at the word “round”",
+        ],
+        [],
+    ),
+    (
+        {"missing": [("sky", "token", 0), ("sky", "token", 1)], "failed": [("sky", "name", 0)]},
+        [
+            "No unit of the arm “token” is done, so nothing is known of “sky”",
+            "2 of 6 units have not been run; 1 of 6 units failed.",
+        ],
+        [],
+    ),
+]
 
 
 @pytest.mark.parametrize(("options", "has", "lacks"), ONE)
@@ -198,24 +234,53 @@ def test_sentences_of_one_label(options: dict[str, Any], has: list[str], lacks: 
 
 
 MANY: list[tuple[dict[str, Any], list[str], list[str]]] = [
-    ({"samples": 24},
-     ["100 % [89, 100] of the 240", "for 5 of 5", "shuffled weights gave 0 %", "over up to 2",
-      "for 5 of 5 labels with such images this is shown", "no proof"], ["trick, or", "by chance"]),
-    ({"samples": 2, "seeds": 1},
-     ["for 0 of 5", "from one run", "for 5 the images do not settle it"],
-     ["over up to", "less than half"]),
-    ({"samples": 24, "outcomes": ("trick",)},
-     ["for 5 less than half (“sky”", "Look first at these: trick: “sky”"], ["settle"]),
-    ({"outcomes": ("failure",)},
-     ["0 %", "No token image is read as its label", "never reached: “sky”"], ["confirm"]),
+    (
+        {"samples": 24},
+        [
+            "100 % [89, 100] of the 240",
+            "for 5 of 5",
+            "shuffled weights gave 0 %",
+            "over up to 2",
+            "for 5 of 5 labels with such images this is shown",
+            "no proof",
+        ],
+        ["trick, or", "by chance"],
+    ),
+    (
+        {"samples": 2, "seeds": 1},
+        ["for 0 of 5", "from one run", "for 5 the images do not settle it"],
+        ["over up to", "less than half"],
+    ),
+    (
+        {"samples": 24, "outcomes": ("trick",)},
+        ["for 5 less than half (“sky”", "Look first at these: trick: “sky”"],
+        ["settle"],
+    ),
+    (
+        {"outcomes": ("failure",)},
+        ["0 %", "No token image is read as its label", "never reached: “sky”"],
+        ["confirm"],
+    ),
     ({"judges": ()}, ["No held-out classifier was asked"], ["confirm"]),
-    ({"missing": [(n, a, s) for n in ("sky", "blue") for a in ("token", "name") for s in (0, 1)]},
-     ["of 3 labels (2 of 5 labels have none)", "8 of 40 units have not been run"],
-     ["of 5 labels with"]),
+    (
+        {
+            "missing": [
+                (n, a, s) for n in ("sky", "blue") for a in ("token", "name") for s in (0, 1)
+            ]
+        },
+        ["of 3 labels (2 of 5 labels have none)", "8 of 40 units have not been run"],
+        ["of 5 labels with"],
+    ),
     ({"labels": 24, "outcomes": ("failure",)}, ["label by label at 95 %", "and 21 more"], []),
-    ({"labels": 2, "missing": [(n, a, s) for n in ("sky", "green") for a in AUDIT for s in (0, 1)]},
-     ["No unit of the arm “token” is done, so nothing is known of the 2 labels"], ["Look"]),
-]  # fmt: skip
+    (
+        {
+            "labels": 2,
+            "missing": [(n, a, s) for n in ("sky", "green") for a in AUDIT for s in (0, 1)],
+        },
+        ["No unit of the arm “token” is done, so nothing is known of the 2 labels"],
+        ["Look"],
+    ),
+]
 
 
 @pytest.mark.parametrize(("options", "has", "lacks"), MANY)
@@ -311,9 +376,20 @@ def test_a_gate_is_read(text: str, metric: str, compare: str, number: float) -> 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "success", "success<", "<0.5", "success<0.5 or True", "__import__('os')<1", "success<nan",
-     "semantic<0.5", "success=0.5", "success<0.5;", "success<1\u0660"],
-)  # fmt: skip
+    [
+        "",
+        "success",
+        "success<",
+        "<0.5",
+        "success<0.5 or True",
+        "__import__('os')<1",
+        "success<nan",
+        "semantic<0.5",
+        "success=0.5",
+        "success<0.5;",
+        "success<1\u0660",
+    ],
+)
 def test_another_text_is_no_gate(text: str) -> None:
     with pytest.raises(InputError, match="fail_if="):
         analysis.parse_gate(text)
@@ -352,8 +428,12 @@ def test_code_makes_the_result_again(monkeypatch: pytest.MonkeyPatch) -> None:
     one, many = calls
     assert one[:2] == ("invert", (sources["model"], 1))
     assert {k: one[2][k] for k in ("method", "queries", "steps", "seeds", "judges")} == {
-        "method": "cma", "queries": 700, "steps": 9, "seeds": [0, 1], "judges": sources["judges"],
-    }  # fmt: skip
+        "method": "cma",
+        "queries": 700,
+        "steps": 9,
+        "seeds": [0, 1],
+        "judges": sources["judges"],
+    }
     assert many[:2] == ("audit", (sources["model"], [1, 2]))
     assert many[2]["arms"] == ["name", "start", "token"]
     tree.attrs["settings"] = json.dumps(settings | {"sources": None})

@@ -27,10 +27,18 @@ def run(classifier, generator):
 
     def start(**settings):
         small = {
-            "classifier": classifier, "generator": generator, "target": 1, "prompts": PROMPTS,
-            "start": generator.neutral_vector(), "start_name": "neutral", "seed": 0, "steps": 3,
-            "batch": 2, "lr": 0.3, "gradient": LAST_STEP,
-        }  # fmt: skip
+            "classifier": classifier,
+            "generator": generator,
+            "target": 1,
+            "prompts": PROMPTS,
+            "start": generator.neutral_vector(),
+            "start_name": "neutral",
+            "seed": 0,
+            "steps": 3,
+            "batch": 2,
+            "lr": 0.3,
+            "gradient": LAST_STEP,
+        }
         return list(optimise(**{**small, **settings}))
 
     return start

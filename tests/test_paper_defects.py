@@ -27,9 +27,15 @@ from inversion_kit.seeds import TRAIN, noise_seeds
 
 PROMPTS = (f"a photo of a {PLACEHOLDER}",)
 SMALL = {
-    "steps": 4, "batch": 2, "samples": 3, "validation": 3, "check_every": 2, "restarts": 1,
-    "stop_at": 1.0, "progress": False,
-}  # fmt: skip
+    "steps": 4,
+    "batch": 2,
+    "samples": 3,
+    "validation": 3,
+    "check_every": 2,
+    "restarts": 1,
+    "stop_at": 1.0,
+    "progress": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +66,19 @@ def test_01_gradients_are_clipped_before_backward(classifier, generator):
     start = generator.vector_of("stop")
     clip = 1e-3
     *_, last = optimise(
-        classifier, generator, 1, PROMPTS, start=start, start_name="stop", seed=0, steps=3,
-        batch=2, lr=0.3, gradient=LAST_STEP, max_gradient_norm=clip,
-    )  # fmt: skip
+        classifier,
+        generator,
+        1,
+        PROMPTS,
+        start=start,
+        start_name="stop",
+        seed=0,
+        steps=3,
+        batch=2,
+        lr=0.3,
+        gradient=LAST_STEP,
+        max_gradient_norm=clip,
+    )
     assert last.gradient_norm > clip
     clipped = by_hand(classifier, generator, start, clip=clip)
     free = by_hand(classifier, generator, start, clip=math.inf)
@@ -94,9 +110,18 @@ def test_04_the_unconditional_prompt_is_padded_differently_in_evaluation(classif
     )
     start = generator.neutral_vector()
     steps = optimise(
-        classifier, generator, 1, PROMPTS, start=start, start_name="", seed=0, steps=1, batch=1,
-        lr=0.3, gradient=LAST_STEP,
-    )  # fmt: skip
+        classifier,
+        generator,
+        1,
+        PROMPTS,
+        start=start,
+        start_name="",
+        seed=0,
+        steps=1,
+        batch=1,
+        lr=0.3,
+        gradient=LAST_STEP,
+    )
     assert len(list(steps)) == 1
     training = rows.copy()
     rows.clear()

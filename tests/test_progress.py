@@ -29,8 +29,10 @@ def test_lines_come_every_few_seconds_and_at_the_end(tick):
             tick(6)
             shown.update()
     assert out.getvalue().splitlines() == [
-        "audit: 2/5, 18 s left", "audit: 4/5, 6 s left", "audit: 5/5, 0 s left",
-    ]  # fmt: skip
+        "audit: 2/5, 18 s left",
+        "audit: 4/5, 6 s left",
+        "audit: 5/5, 0 s left",
+    ]
 
 
 def test_what_was_there_before_does_not_count_as_speed(tick):

@@ -26,8 +26,15 @@ def whole(tmp_path_factory):
     """An audit of two labels in two arms that nothing harmed."""
     path = tmp_path_factory.mktemp("whole") / "audit"
     given = {**SMALL, "steps": 1, "restarts": 0, "samples": 2, "arms": ["name", "token"]}
-    audit("pocket:honest", ["stop", "yield"], generator="pocket", views=["blur"], seeds=1,
-          store=path, **given)  # fmt: skip
+    audit(
+        "pocket:honest",
+        ["stop", "yield"],
+        generator="pocket",
+        views=["blur"],
+        seeds=1,
+        store=path,
+        **given,
+    )
     return path
 
 
@@ -56,8 +63,9 @@ def harm(folder, harmed):
 def stamps(store, besides):
     """Inode, time of change and bytes of every file of the other units."""
     files = [p for p in (store.path / "units").rglob("*") if besides.id not in p.parts]
-    return {p: (p.stat().st_ino, p.stat().st_mtime_ns, p.is_file() and p.read_bytes())
-            for p in files}  # fmt: skip
+    return {
+        p: (p.stat().st_ino, p.stat().st_mtime_ns, p.is_file() and p.read_bytes()) for p in files
+    }
 
 
 @pytest.mark.parametrize("harmed", ["flipped", "cut", "missing"])
@@ -104,9 +112,16 @@ def test_an_audit_of_objects_is_repaired_and_called_again(
 ):
     def run():
         return audit(
-            make_classifier(), ["cat", "dog"], generator=make_generator(), arms=["name"],
-            views=["blur"], seeds=1, samples=2, store=tmp_path, progress=False,
-        )  # fmt: skip
+            make_classifier(),
+            ["cat", "dog"],
+            generator=make_generator(),
+            arms=["name"],
+            views=["blur"],
+            seeds=1,
+            samples=2,
+            store=tmp_path,
+            progress=False,
+        )
 
     wanted = run().load()
     store = AuditStore(tmp_path)

@@ -96,43 +96,78 @@ def sheets(html: str) -> dict[str, Image.Image]:
 
 
 def many(**options: Any) -> xr.DataTree:
-    return synthetic(**{"labels": 5, "arms": ARMS, "views": ("jpeg", "blur"), "steps": 6,
-                        "samples": 4, **options})  # fmt: skip
+    return synthetic(
+        **{
+            "labels": 5,
+            "arms": ARMS,
+            "views": ("jpeg", "blur"),
+            "steps": 6,
+            "samples": 4,
+            **options,
+        }
+    )
 
 
 def hostile(labels: int = 6, text: str = HOSTILE) -> xr.DataTree:
     """A result whose every text is hostile; one label alone is ``text``."""
-    nasty = ["</style><b>", text, "javascript:alert(1)", "{{7*7}}", "\u202egpj.exe", "\x00a",
-             "<img src=x onerror=alert(2)>", "', alert(3), '"]  # fmt: skip
+    nasty = [
+        "</style><b>",
+        text,
+        "javascript:alert(1)",
+        "{{7*7}}",
+        "\u202egpj.exe",
+        "\x00a",
+        "<img src=x onerror=alert(2)>",
+        "', alert(3), '",
+    ]
     failed = [("{{7*7}}", "token", 0)] * (labels > 3)
     tree = many(
         labels=labels, seeds=1, names=[*dict.fromkeys(nasty)], judges=(text,), failed=failed
     )
     parts = {k: node.to_dataset(inherit=False).load() for k, node in tree.children.items()}
-    for group, names in (("samples", ["prompt"]), ("token", ["nearest_word"]), ("probe", ["word"]),
-                         ("validation", ["start"]), ("status", ["reason"])):  # fmt: skip
+    for group, names in (
+        ("samples", ["prompt"]),
+        ("token", ["nearest_word"]),
+        ("probe", ["word"]),
+        ("validation", ["start"]),
+        ("status", ["reason"]),
+    ):
         for name in names:
             there = parts[group][name].values != ""
             parts[group][name].values[there] = text
     settings = {**json.loads(tree.attrs["settings"]), "prompts": [text], text: text}
     settings["sources"] = {"model": text, "generator": text, "judges": [text]}
-    return schema.build(parts, {
-        **tree.attrs, "classifier": text, "generator": text, "created": text,
-        "settings": json.dumps(settings), "versions": json.dumps({text: text}),
-    })  # fmt: skip
+    return schema.build(
+        parts,
+        {
+            **tree.attrs,
+            "classifier": text,
+            "generator": text,
+            "created": text,
+            "settings": json.dumps(settings),
+            "versions": json.dumps({text: text}),
+        },
+    )
 
 
 def with_findings(tree: xr.DataTree, *rows: tuple[str, str, float, str]) -> xr.DataTree:
     """The tree with findings: label, cue, effect and sentence of each."""
     n = len(rows)
     held = {
-        "of_label": [r[0] for r in rows], "direction": ["paint"] * n, "cue": [r[1] for r in rows],
-        "lens": ["mask"] * n, "effect": np.array([r[2] for r in rows], "f4"),
+        "of_label": [r[0] for r in rows],
+        "direction": ["paint"] * n,
+        "cue": [r[1] for r in rows],
+        "lens": ["mask"] * n,
+        "effect": np.array([r[2] for r in rows], "f4"),
         "low": np.array([r[2] - 0.1 for r in rows], "f4"),
-        "high": np.array([r[2] + 0.1 for r in rows], "f4"), "sources": np.full(n, 8),
-        "of": np.full(n, 10), "placebo": np.full(n, np.nan, "f4"), "confirmed": np.full(n, True),
-        "verdict": ["moved"] * n, "sentence": [r[3] for r in rows],
-    }  # fmt: skip
+        "high": np.array([r[2] + 0.1 for r in rows], "f4"),
+        "sources": np.full(n, 8),
+        "of": np.full(n, 10),
+        "placebo": np.full(n, np.nan, "f4"),
+        "confirmed": np.full(n, True),
+        "verdict": ["moved"] * n,
+        "sentence": [r[3] for r in rows],
+    }
     data = {
         k: ("finding", np.array(v, object) if isinstance(v, list) else v) for k, v in held.items()
     }
@@ -221,9 +256,14 @@ def test_every_softmax_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     store = AuditStore.create(tmp_path / "audit", plan)
     for unit in (Unit(i, arm, 0) for i in (1, 2, 3) for arm in arms):
         groups, attributes = synthetic_unit(
-            unit.label_index, unit.arm, 0, classes=classes, judges=[n for n, _ in judges],
-            samples=40, features=3,
-        )  # fmt: skip
+            unit.label_index,
+            unit.arm,
+            0,
+            classes=classes,
+            judges=[n for n, _ in judges],
+            samples=40,
+            features=3,
+        )
         store.commit(unit, groups, attributes)
     tree = inversion_kit.open(tmp_path / "audit")
     taken: Counter[str] = Counter()
@@ -439,9 +479,18 @@ def test_sentences_stand_first(
 
 
 def test_one_label_opens_on_itself(single: Page) -> None:
-    heads = ["“ sky ”", "The class appears step by step", "Confidence over the updates",
-             "Before and after", "How often it works", "Words near the token", "How it was done",
-             "What this page leaves out", "How it was made", "Limits"]  # fmt: skip
+    heads = [
+        "“ sky ”",
+        "The class appears step by step",
+        "Confidence over the updates",
+        "Before and after",
+        "How often it works",
+        "Words near the token",
+        "How it was done",
+        "What this page leaves out",
+        "How it was made",
+        "Limits",
+    ]
     text = single.text.replace("Before and after Success Words", "")  # the contents
     positions = [text.index(head) for head in heads]
     assert positions == sorted(positions)
@@ -454,12 +503,26 @@ def test_every_label_of_many_has_its_parts(page: Page, tree: xr.DataTree) -> Non
         assert any(a.get("id") == f"label-{i}" for _, a in page.elements)
         assert any(a.get("href") == f"#label-{i}" for a in page.all("a"))
         assert str(label) in page.text
-    for part in ("Before and after", "Along the search", "Read as", "Words near the token",
-                 "Who reads it"):  # fmt: skip
+    for part in (
+        "Before and after",
+        "Along the search",
+        "Read as",
+        "Words near the token",
+        "Who reads it",
+    ):
         assert page.text.count(part) == 5, part
-    for part in ("NumericalError: made up", "38 of 40 units", "What this page leaves out", "0" * 64,
-                 "2" * 64, "Make it again", "Labels that need a look", "What is read as what",
-                 "Where the images lie", "All labels together"):  # fmt: skip
+    for part in (
+        "NumericalError: made up",
+        "38 of 40 units",
+        "What this page leaves out",
+        "0" * 64,
+        "2" * 64,
+        "Make it again",
+        "Labels that need a look",
+        "What is read as what",
+        "Where the images lie",
+        "All labels together",
+    ):
         assert part in page.text, part
 
 
@@ -477,16 +540,25 @@ def test_success_table_holds_the_analysis(single: Page, one: xr.DataTree) -> Non
 
 
 def test_restart_kept_check_and_provenance_are_there(single: Page) -> None:
-    for text in ("restart at “round”", "kept", "0" * 64, "1" * 64, "2" * 64, "stop_at", "seconds",
-                 "A token can only show what the generator can paint",
-                 "The vocabulary probe was not run here."):  # fmt: skip
+    for text in (
+        "restart at “round”",
+        "kept",
+        "0" * 64,
+        "1" * 64,
+        "2" * 64,
+        "stop_at",
+        "seconds",
+        "A token can only show what the generator can paint",
+        "The vocabulary probe was not run here.",
+    ):
         assert text in single.text
 
 
 def test_words_near_the_token_are_listed(single: Page, one: xr.DataTree) -> None:
     nearest = analysis.nearest_words(one)
-    for word, cosine in zip(nearest["nearest_word"].values[0], nearest["nearest_cosine"].values[0],
-                            strict=True):  # fmt: skip
+    for word, cosine in zip(
+        nearest["nearest_word"].values[0], nearest["nearest_cosine"].values[0], strict=True
+    ):
         assert f"{word} {cosine:.2f}" in single.text
     best = float(nearest["probe_log_probability"].values[0, 0])
     assert f"\N{MINUS SIGN}{abs(best):.2f}" in single.text
@@ -504,8 +576,9 @@ def test_failure_is_shown() -> None:
     "make",
     [
         lambda: synthetic(seeds=1, steps=1, checks=2, samples=1, classes=2, size=2),
-        lambda: synthetic(seeds=3, steps=200, checks=30, samples=9, classes=12, judges=("a", "b"),
-                          size=2),
+        lambda: synthetic(
+            seeds=3, steps=200, checks=30, samples=9, classes=12, judges=("a", "b"), size=2
+        ),
         lambda: synthetic(seeds=1, size=2, stopped=[("sky", "token", 0)]),
         lambda: synthetic(seeds=1, size=2, method="cma"),
         lambda: many(labels=1, seeds=1, missing=[("sky", "token", 0)]),
@@ -515,7 +588,7 @@ def test_failure_is_shown() -> None:
         lambda: many(arms=("mine", "token"), labels=2, seeds=1),
         lambda: many(labels=61, seeds=1, samples=2, size=2, steps=1),
     ],
-)  # fmt: skip
+)
 def test_other_results(make: Callable[[], xr.DataTree]) -> None:
     page = Page(to_html(make()))
     assert page.open == []
@@ -525,8 +598,9 @@ def test_other_results(make: Callable[[], xr.DataTree]) -> None:
 
 def test_findings_stand_on_the_first_screen() -> None:
     said = "A yellow border makes it “sky”."
-    tree = with_findings(synthetic(size=4), ("sky", "yellow border", -0.42, said),
-                         ("sky", "snow", 0.1, ""))  # fmt: skip
+    tree = with_findings(
+        synthetic(size=4), ("sky", "yellow border", -0.42, said), ("sky", "snow", 0.1, "")
+    )
     page = Page(to_html(tree))
     assert said in page.text
     assert page.text.index(said) < page.text.index("The class appears step by step")

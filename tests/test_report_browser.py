@@ -102,9 +102,15 @@ def test_hostile_texts_run_nothing(watched: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [HOSTILE, "javascript:alert(1)", "</style><script>alert(1)</script>", "${alert(1)}",
-     "<svg onload=alert(1)>", "{{ 7*7 }}{% for x in y %}"],
-)  # fmt: skip
+    [
+        HOSTILE,
+        "javascript:alert(1)",
+        "</style><script>alert(1)</script>",
+        "${alert(1)}",
+        "<svg onload=alert(1)>",
+        "{{ 7*7 }}{% for x in y %}",
+    ],
+)
 def test_hostile_texts_run_nothing_in_the_report_of_one_label(
     watched: Any, tmp_path: Path, text: str
 ) -> None:
@@ -379,9 +385,15 @@ def test_a_narrow_screen_is_not_scrolled_sideways(browser: Any, tmp_path: Path, 
 
 def test_the_first_screen_shows_pictures(browser: Any, tmp_path: Path) -> None:
     tree = many(
-        labels=40, seeds=1, samples=8, size=2, steps=1, checks=2, outcomes=OUTCOMES,
+        labels=40,
+        seeds=1,
+        samples=8,
+        size=2,
+        steps=1,
+        checks=2,
+        outcomes=OUTCOMES,
         names=[f"a label of some length, number {i}" for i in range(42)],
-    )  # fmt: skip
+    )
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     page.goto(report(tree, tmp_path / "audit.html").as_uri())
     ends = [p.bounding_box() for p in page.locator(".glance .p").all()[:9]]
@@ -462,9 +474,10 @@ def test_axe_finds_nothing_serious(
     assert len(checked["passes"]) > 10
     grave = [
         (fault["id"], node["html"][:160], node["failureSummary"])
-        for fault in checked["violations"] if fault["impact"] in ("serious", "critical")
+        for fault in checked["violations"]
+        if fault["impact"] in ("serious", "critical")
         for node in fault["nodes"]
-    ]  # fmt: skip
+    ]
     assert grave == []
     context.close()
 

@@ -26,8 +26,16 @@ def play(budget, success, cost=None, *, failing=()):
     """Make units on a fake clock; what was made, and when the last one ended."""
     cost = cost or {"name": 1.0, "token": 10.0}
     done, times = [], [0.0]
-    for unit in within(units(), ["name", "token"], [0, 1], samples=16, budget=budget,
-                       results=lambda: done, guess=GUESS, clock=lambda: sum(times)):  # fmt: skip
+    for unit in within(
+        units(),
+        ["name", "token"],
+        [0, 1],
+        samples=16,
+        budget=budget,
+        results=lambda: done,
+        guess=GUESS,
+        clock=lambda: sum(times),
+    ):
         times.append(cost[unit.arm])
         status = "failed" if unit in failing else "done"
         done.append(Outcome(unit, status, cost[unit.arm], success[unit.label_index]))
@@ -82,9 +90,17 @@ def planned(budget, *, workers=1, known=(), guess=COSTS, cost=None, labels=6, ar
     now, cost, done, free = [0.0], cost or guess, list(known), [0.0] * workers
     going = []  # (end, unit)
     made = Estimate(dict.fromkeys(arms, 1), guess, guess)
-    waiting = within(units(labels, arms, seeds), arms, list(range(seeds)), samples=16,
-                     budget=budget, results=lambda: done, guess=made, workers=lambda: workers,
-                     clock=lambda: now[0])  # fmt: skip
+    waiting = within(
+        units(labels, arms, seeds),
+        arms,
+        list(range(seeds)),
+        samples=16,
+        budget=budget,
+        results=lambda: done,
+        guess=made,
+        workers=lambda: workers,
+        clock=lambda: now[0],
+    )
     while True:
         while len(going) < 2 * workers:
             unit = next(waiting, None)
@@ -123,8 +139,19 @@ def test_an_arm_that_no_longer_fits_leaves_its_time_to_those_that_do():
 def test_the_first_of_an_arm_is_priced_between_least_and_most():
     def first(budget):
         guess = Estimate({"token": 3}, {"token": 4.0}, {"token": 100.0})
-        return next(within(units(1, ["token"], 3), ["token"], [0, 1, 2], samples=16, guess=guess,
-                           budget=budget, results=lambda: [], clock=lambda: 0.0), None)  # fmt: skip
+        return next(
+            within(
+                units(1, ["token"], 3),
+                ["token"],
+                [0, 1, 2],
+                samples=16,
+                guess=guess,
+                budget=budget,
+                results=lambda: [],
+                clock=lambda: 0.0,
+            ),
+            None,
+        )
 
     assert first(19.9) is None
     assert first(20.1) == Unit(0, "token", 0)
@@ -140,8 +167,15 @@ def test_units_under_way_are_waited_for_and_nothing_is_begun_behind_a_full_queue
 
 
 def test_units_that_end_sooner_than_expected_make_room_for_more():
-    made, ended = planned(50, workers=4, guess={"token": 40.0}, cost={"token": 5.0},
-                          arms=["token"], labels=40, seeds=1)  # fmt: skip
+    made, ended = planned(
+        50,
+        workers=4,
+        guess={"token": 40.0},
+        cost={"token": 5.0},
+        arms=["token"],
+        labels=40,
+        seeds=1,
+    )
     assert len(made) == 40
     assert ended == 50.0
 
@@ -209,8 +243,11 @@ def test_what_is_quick_is_timed_again(monkeypatch, seconds, told, calls):
 
 
 def test_an_estimate_is_readable():
-    text = str(Estimate({"name": 4, "token": 4}, {"name": 1.0, "token": 9.0},
-                        {"name": 1.0, "token": 19.0}, 20.0))  # fmt: skip
+    text = str(
+        Estimate(
+            {"name": 4, "token": 4}, {"name": 1.0, "token": 9.0}, {"name": 1.0, "token": 19.0}, 20.0
+        )
+    )
     assert text.splitlines() == [
         "     4 x name            1.0 to     1.0 s each",
         "     4 x token           9.0 to    19.0 s each",

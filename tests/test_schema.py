@@ -95,10 +95,16 @@ def test_a_synthetic_result_has_what_is_padded() -> None:
     assert tree.attrs["seconds"] == 6 * 1.5
 
 
-@pytest.mark.parametrize("key", [
-    {"label": "green"}, {"label": "green", "arm": "token"}, {"seed": 1}, {"arm": ["name", "token"]},
-    {"label": "sky", "arm": "name", "seed": 0},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"label": "green"},
+        {"label": "green", "arm": "token"},
+        {"seed": 1},
+        {"arm": ["name", "token"]},
+        {"label": "sky", "arm": "name", "seed": 0},
+    ],
+)
 def test_dimensions_that_a_selection_took_away_come_back(key: dict[str, Any]) -> None:
     tree = synthetic(labels=3, method="cma")
     for name, data in WHOLE.items():
@@ -158,26 +164,45 @@ def turn(parts: Groups, _: Any) -> None:
         (cast("trajectory", "noise_seed", "i4"), "dtype int32, expected i8"),
         (cast("trajectory", "loss", "U8"), "dtype <U8, expected f4"),
         (cast("token", "selected", "f8"), "/token/selected: dtype float64, expected i8"),
-        (lambda parts, _: parts["validation"].update(
-            {"start": (parts["validation"]["start"].dims, np.zeros((1, 3, 2, 4)))}),
-         "/validation/start: dtype float64, expected str"),
+        (
+            lambda parts, _: parts["validation"].update(
+                {"start": (parts["validation"]["start"].dims, np.zeros((1, 3, 2, 4)))}
+            ),
+            "/validation/start: dtype float64, expected str",
+        ),
         (rename_classes, "/validation: class names differ from those of /samples"),
         (lambda parts, _: parts["token"].update({"arm": ["a", "b", "c"]}), "/token: arm differs"),
-        (lambda parts, _: [data.update({"label_index": ("label", [2])}) for data in parts.values()],
-         "labels are not the classes at their label_index"),
-        (lambda parts, _: parts["samples"]["noise_seed"].values.__setitem__(
-            (0, 0, 0, 0), parts["validation"]["noise_seed"].values.max()), "noise seeds"),
-        (lambda parts, _: parts["samples"]["noise_seed"].values.__setitem__(
-            (0, 0, 0, 0), parts["trajectory"]["noise_seed"].values.max()), "noise seeds"),
-        (lambda parts, _: parts["ledger"]["queries"].values.__setitem__((0, 2, 0, 1), 3),
-         "/ledger/queries: those of sky, token, 0 do not grow"),
-        (lambda parts, _: parts.update(projection=WHOLE["projection"].drop_vars("x")),
-         "/projection/x: missing"),
+        (
+            lambda parts, _: [
+                data.update({"label_index": ("label", [2])}) for data in parts.values()
+            ],
+            "labels are not the classes at their label_index",
+        ),
+        (
+            lambda parts, _: parts["samples"]["noise_seed"].values.__setitem__(
+                (0, 0, 0, 0), parts["validation"]["noise_seed"].values.max()
+            ),
+            "noise seeds",
+        ),
+        (
+            lambda parts, _: parts["samples"]["noise_seed"].values.__setitem__(
+                (0, 0, 0, 0), parts["trajectory"]["noise_seed"].values.max()
+            ),
+            "noise seeds",
+        ),
+        (
+            lambda parts, _: parts["ledger"]["queries"].values.__setitem__((0, 2, 0, 1), 3),
+            "/ledger/queries: those of sky, token, 0 do not grow",
+        ),
+        (
+            lambda parts, _: parts.update(projection=WHOLE["projection"].drop_vars("x")),
+            "/projection/x: missing",
+        ),
         (put("seconds", None), "attribute seconds: expected float, found None"),
         (put("settings", "{"), "attribute settings: not JSON"),
         (put("schema_version", 2), "schema_version 2: this version reads 3; make the result again"),
     ],
-)  # fmt: skip
+)
 def test_a_fault_is_named(change: Change, fault: str) -> None:
     assert fault in broken(change, method="cma")
 

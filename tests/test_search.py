@@ -17,9 +17,8 @@ from inversion_kit.settings import Settings
 
 PROMPTS = (f"photo of {PLACEHOLDER}",)
 SETTINGS = Settings(
-    steps=6, batch=2, lr=0.3, stop_at=1.0, check_every=2, patience=1,
-    validation=3, restarts=2,
-)  # fmt: skip
+    steps=6, batch=2, lr=0.3, stop_at=1.0, check_every=2, patience=1, validation=3, restarts=2
+)
 
 
 @pytest.fixture

@@ -15,9 +15,8 @@ from inversion_kit.search.state import pack, unpack
 from inversion_kit.settings import Settings
 
 SETTINGS = Settings(
-    steps=4, batch=2, lr=0.3, stop_at=1.0, check_every=2, patience=1,
-    validation=2, restarts=2,
-)  # fmt: skip
+    steps=4, batch=2, lr=0.3, stop_at=1.0, check_every=2, patience=1, validation=2, restarts=2
+)
 
 
 def assert_equal(a, b):

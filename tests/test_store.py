@@ -84,9 +84,17 @@ def foreign(path, kind):
     return f"holds '{name.partition('/')[0]}"
 
 
-@pytest.mark.parametrize("kind", ["no zarr", "an audit", "another's zarr",
-                                  "a sealed zarr of something else", "a file beside",
-                                  "a folder beside"])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "no zarr",
+        "an audit",
+        "another's zarr",
+        "a sealed zarr of something else",
+        "a file beside",
+        "a folder beside",
+    ],
+)
 def test_what_is_no_result_alone_is_never_replaced(tmp_path, kind):
     path = tmp_path / "thesis"
     says = foreign(path, kind)
@@ -236,8 +244,9 @@ def test_other_readers_of_zarr_read_it(consolidated):
         tree["samples"]["image"], inversion_kit.open(consolidated)["samples"]["image"]
     )
     assert set(tree.attrs) - set(inversion_kit.open(consolidated).attrs) == {
-        "files", "files_sha256",
-    }  # fmt: skip
+        "files",
+        "files_sha256",
+    }
 
 
 def test_a_store_without_checksums_is_read_with_a_warning(stored):

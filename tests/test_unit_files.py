@@ -159,15 +159,19 @@ def odd_text(groups):
         (lambda g: g.update(token=g["token"].drop_vars("embedding")), "embedding"),
         (lambda g: g.update(token=g["token"].drop_vars("check")), "check"),
         (lambda g: g.update(samples=g["samples"].assign_coords(sample=[1, 2, 3, 4])), "sample"),
-        (lambda g: g["validation"]["noise_seed"].values.__setitem__(
-            0, g["samples"]["noise_seed"].values[0]), "overlap"),
+        (
+            lambda g: g["validation"]["noise_seed"].values.__setitem__(
+                0, g["samples"]["noise_seed"].values[0]
+            ),
+            "overlap",
+        ),
         (lambda g: g.pop("probe"), "probe"),
         (lambda g: g.update(more=g["token"]), "more"),
         (lambda g: g.update(samples=g["samples"].isel({"class": slice(3)})), "3 along class"),
         (lambda g: g.update(samples=g["samples"].assign_coords(judge=["blur", "judge"])), "judge"),
         (lambda g: g.update(samples=g["samples"].assign_coords({"class": list("abcde")})), "class"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_unit_of_a_plan_is_refused(change, named):
     groups, _ = synthetic_unit(1)
     check_groups(groups, synthetic_plan(), "it")
@@ -239,8 +243,21 @@ def test_a_table_that_does_not_fit_the_arrays_is_an_error(tmp_path):
         unit_files.read(tmp_path / "lies")
 
 
-@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "[1, -2e400]", "{", "",
-                                  "\\", "[" * 100_000, '"\\ud800" x'])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e999",
+        "[1, -2e400]",
+        "{",
+        "",
+        "\\",
+        "[" * 100_000,
+        '"\\ud800" x',
+    ],
+)
 def test_json_that_is_none_is_a_typed_error(tmp_path, text):
     with pytest.raises(StoreError, match=r"a\.json"):
         durable.parse(text.encode(), tmp_path / "a.json")

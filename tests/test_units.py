@@ -24,22 +24,40 @@ from inversion_kit.storage.units import Unit
 @pytest.fixture
 def bench(generator, make_classifier):
     settings = Settings(
-        prompts="photo of {token}", steps=1, batch=2, check_every=1, restarts=0, stop_at=1.0,
-        patience=1, validation=2, samples=3, views=["blur"],
-    )  # fmt: skip
+        prompts="photo of {token}",
+        steps=1,
+        batch=2,
+        check_every=1,
+        restarts=0,
+        stop_at=1.0,
+        patience=1,
+        validation=2,
+        samples=3,
+        views=["blur"],
+    )
     arms = {name: ARMS[name] for name in ("name", "start", "token+name", "token", "shuffled")}
     return Bench(make_classifier(), generator, [make_classifier(5, "judge")], arms, settings)
 
 
 @pytest.fixture
 def store(tmp_path, bench):
-    return AuditStore.create(tmp_path / "audit", {
-        "labels": [[0, "cat"], [1, "dog"]], "arms": ["name", "token", "shuffled"], "seeds": [0],
-        "classes": list(bench.classifier.labels), "classifier": "tiny", "generator": "tiny",
-        "judges": [["judge", "classifier"], ["blur of tiny", "view"]],
-        "judge_hashes": [j.hash for j in bench.panel], "classifier_hash": bench.classifier.hash,
-        "generator_hash": bench.generator.hash, "settings": {}, "versions": {},
-    })  # fmt: skip
+    return AuditStore.create(
+        tmp_path / "audit",
+        {
+            "labels": [[0, "cat"], [1, "dog"]],
+            "arms": ["name", "token", "shuffled"],
+            "seeds": [0],
+            "classes": list(bench.classifier.labels),
+            "classifier": "tiny",
+            "generator": "tiny",
+            "judges": [["judge", "classifier"], ["blur of tiny", "view"]],
+            "judge_hashes": [j.hash for j in bench.panel],
+            "classifier_hash": bench.classifier.hash,
+            "generator_hash": bench.generator.hash,
+            "settings": {},
+            "versions": {},
+        },
+    )
 
 
 def broken(bench, after, gives):

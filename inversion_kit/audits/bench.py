@@ -54,9 +54,13 @@ class Bench:
 
     @classmethod
     def load(
-        cls, model: Any, generator: Any, judges: Sequence[Any], arms: Sequence[Arm],
+        cls,
+        model: Any,
+        generator: Any,
+        judges: Sequence[Any],
+        arms: Sequence[Arm],
         settings: Settings,
-    ) -> Bench:  # fmt: skip
+    ) -> Bench:
         """Models from whatever was given; classifiers given by name go where the generator is.
 
         Raises

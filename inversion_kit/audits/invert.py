@@ -113,10 +113,14 @@ def invert(
 
     cma = settings.method == "cma"
     view = view_of(
-        progress, label=bench.classifier.labels[index], classifier=bench.classifier.name,
-        seeds=runs, goal=settings.stop_at, unit="queries" if cma else "updates",
+        progress,
+        label=bench.classifier.labels[index],
+        classifier=bench.classifier.name,
+        seeds=runs,
+        goal=settings.stop_at,
+        unit="queries" if cma else "updates",
         total=bench.search_settings.queries or 0 if cma else settings.steps,
-    )  # fmt: skip
+    )
     units = [Unit(index, arm.name, seed) for seed in runs for arm in chosen]
     with view:
         work = _Work(bench, units, view)

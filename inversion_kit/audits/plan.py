@@ -21,9 +21,16 @@ from inversion_kit.settings import Settings
 from inversion_kit.storage.audit_folder import PLAN, AuditFolder
 
 _LIBRARIES = (
-    "inversion-kit", "torch", "diffusers", "transformers", "timm", "cmaes", "xarray", "zarr",
+    "inversion-kit",
+    "torch",
+    "diffusers",
+    "transformers",
+    "timm",
+    "cmaes",
+    "xarray",
+    "zarr",
     "numpy",
-)  # fmt: skip
+)
 
 
 @dataclass

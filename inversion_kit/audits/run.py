@@ -191,9 +191,14 @@ def resume(
 
 
 def _run(
-    task: Task, folder: AuditStore, client: Any, budget: float | None, progress: bool,
-    *, retry_failed: bool = False,
-) -> None:  # fmt: skip
+    task: Task,
+    folder: AuditStore,
+    client: Any,
+    budget: float | None,
+    progress: bool,
+    *,
+    retry_failed: bool = False,
+) -> None:
     """Make the units under the folder's lock; an interrupt ends it with what is there."""
     began = time.monotonic()
     arms, seeds = folder.plan["arms"], folder.plan["seeds"]
@@ -207,14 +212,22 @@ def _run(
         try:
             if budget is not None and ordered:
                 queue = within(
-                    ordered, arms, seeds, samples=task.settings.samples,
-                    guess=estimate(task.load(), ordered), results=lambda: outcomes,
-                    budget=budget - (time.monotonic() - began), workers=lambda: executor.width,
-                )  # fmt: skip
+                    ordered,
+                    arms,
+                    seeds,
+                    samples=task.settings.samples,
+                    guess=estimate(task.load(), ordered),
+                    results=lambda: outcomes,
+                    budget=budget - (time.monotonic() - began),
+                    workers=lambda: executor.width,
+                )
             shown = bar(
-                total=total, initial=total - len(ordered), desc=title, disable=not progress,
+                total=total,
+                initial=total - len(ordered),
+                desc=title,
+                disable=not progress,
                 timed=budget is None,
-            )  # fmt: skip
+            )
             with shown, contextlib.closing(executor.run(task, folder, queue)) as made:
                 for outcome in made:
                     outcomes.append(outcome)

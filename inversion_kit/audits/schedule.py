@@ -131,10 +131,19 @@ def estimate(
     if settings.steps and settings.method == "gradient" and searched:
         start, vector = first_start(bench.generator, settings)
         updates = optimise(
-            bench.classifier, bench.generator, label, bench.prompts(Unit(label, searched[0], seed)),
-            start=vector, start_name=start, seed=seed, steps=1 + _REPEATS, batch=settings.batch,
-            lr=settings.lr, gradient=as_policy(settings.gradient), objective=settings.objective,
-        )  # fmt: skip
+            bench.classifier,
+            bench.generator,
+            label,
+            bench.prompts(Unit(label, searched[0], seed)),
+            start=vector,
+            start_name=start,
+            seed=seed,
+            steps=1 + _REPEATS,
+            batch=settings.batch,
+            lr=settings.lr,
+            gradient=as_policy(settings.gradient),
+            objective=settings.objective,
+        )
         next(updates)
         step = _timed(lambda: next(updates))
     checks = 1 + -(-settings.steps // settings.check_every) + settings.restarts

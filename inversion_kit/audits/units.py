@@ -56,9 +56,12 @@ class Outcome:
 
 
 def make(
-    bench: Bench, unit: Unit, *, watch: Callable[[History], None] = lambda history: None,
+    bench: Bench,
+    unit: Unit,
+    *,
+    watch: Callable[[History], None] = lambda history: None,
     past: History | None = None,
-) -> Groups:  # fmt: skip
+) -> Groups:
     """Search a unit's token, where its arm has one, and sample it on test noise.
 
     The noise depends on the seed alone: arms and labels of one seed share it.
@@ -76,22 +79,35 @@ def make(
 
 
 def search(
-    bench: Bench, unit: Unit, *, watch: Callable[[History], None] = lambda history: None,
+    bench: Bench,
+    unit: Unit,
+    *,
+    watch: Callable[[History], None] = lambda history: None,
     past: History | None = None,
-) -> History | None:  # fmt: skip
+) -> History | None:
     """What the search of a unit has seen; None for an arm without one."""
     if not bench.arms[unit.arm].searched:
         return None
     return SEARCHES[bench.settings.method](
-        bench.trained_against(unit), bench.generator, unit.label_index, bench.prompts(unit),
-        bench.search_settings, seed=unit.seed, watch=watch, past=past,
-    )  # fmt: skip
+        bench.trained_against(unit),
+        bench.generator,
+        unit.label_index,
+        bench.prompts(unit),
+        bench.search_settings,
+        seed=unit.seed,
+        watch=watch,
+        past=past,
+    )
 
 
 def searched(
-    bench: Bench, unit: Unit, history: History | None, *, identity: int = 0,
+    bench: Bench,
+    unit: Unit,
+    history: History | None,
+    *,
+    identity: int = 0,
     samples: int | None = None,
-) -> Groups:  # fmt: skip
+) -> Groups:
     """The groups of a unit's search, and its ledger where queries are counted.
 
     Parameters

@@ -160,7 +160,7 @@ def neighbours(
     label, arm
         Whose token, of which search; the only label and the token where not given.
     words
-        How many of each run.
+        Of each run, at most.
 
     Returns
     -------
@@ -286,7 +286,7 @@ def _labels(table: xr.Dataset) -> list[str]:
 def _chosen(
     table: xr.Dataset, by: np.ndarray, labels: Sequence[str] | None, most: int
 ) -> tuple[xr.Dataset, int]:
-    """The labels to show, and how many are left out."""
+    """The labels to show, and the number of those left out."""
     known = _labels(table)
     if labels is not None:
         return table.isel(label=style.places("labels", labels, known, LabelError)), 0

@@ -12,19 +12,8 @@ import xarray as xr
 from inversion_kit import analysis
 from inversion_kit.analysis.pictures import largest
 from inversion_kit.arms import before_arm, main_arm
-from inversion_kit.figures.style import (
-    GREY,
-    Spec,
-    arm_name,
-    figure,
-    hover,
-    layout,
-    margin,
-    marks,
-    note,
-    percent,
-    text,
-)
+from inversion_kit.figures import style
+from inversion_kit.figures.style import GREY, Spec, arm_name, figure, hover, note, percent, text
 from inversion_kit.pictures import thumbnail
 
 _SIDE = 160
@@ -219,7 +208,7 @@ def _grid(
     pitch = 1.06 + 0.13 * max(len(tile.lines) for row in rows for tile in row)
     spots = [(k + 0.5, i * pitch, tile) for i, row in enumerate(rows) for k, tile in enumerate(row)]
     across, up = [x for x, *_ in spots], [y + 0.5 for _, y, _ in spots]
-    trace = marks(across, up, "pictures", GREY, "square", 60) | {"showlegend": False}
+    trace = style.marks(across, up, "pictures", GREY, "square", 60) | {"showlegend": False}
     trace |= hover([tile.hover for *_, tile in spots])
     trace["marker"]["opacity"] = 0
     side = 1 - _GAP
@@ -243,14 +232,17 @@ def _grid(
     tall, columns = len(rows) * pitch, max(len(heads), 5)  # room for the title
     hidden: Spec = {"visible": False, "fixedrange": True}
     layouts: Spec = {"images": images, "shapes": shapes, "annotations": notes}
-    layouts |= {"xaxis": {**hidden, "range": [0, columns]}, "margin": margin(120, 20, 100, 10)}
-    layouts |= {"yaxis": {**hidden, "range": [tall, -0.12]}, "width": 140 + _CELL * columns}
-    layouts |= {"height": int(110 + _CELL * (tall + 0.12))}
-    return {"data": [trace], "layout": layout(title, said, **layouts)}
+    layouts |= {"xaxis": {**hidden, "range": [0, columns]}, "width": 140 + _CELL * columns}
+    layouts |= {"yaxis": {**hidden, "range": [tall, -0.12]}}
+    layouts |= {
+        "height": int(110 + _CELL * (tall + 0.12)),
+        "margin": style.margin(120, 20, 100, 10),
+    }
+    return {"data": [trace], "layout": style.layout(title, said, **layouts)}
 
 
 def _nothing(title: str, why: str) -> Spec:
     middle: Spec = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper"}
     said = note(f"{why}: it failed or was not run", size=15, **middle)
-    hidden = {"visible": False}
-    return {"data": [], "layout": layout(title, annotations=[said], xaxis=hidden, yaxis=hidden)}
+    axes: Spec = {"xaxis": {"visible": False}, "yaxis": {"visible": False}}
+    return {"data": [], "layout": style.layout(title, annotations=[said], **axes)}

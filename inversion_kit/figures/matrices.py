@@ -10,24 +10,8 @@ import xarray as xr
 
 from inversion_kit import analysis
 from inversion_kit.arms import main_arm, name_arm
-from inversion_kit.figures.style import (
-    CELLS,
-    CHANGES,
-    GREY,
-    SHARES,
-    Spec,
-    arm_name,
-    curve,
-    figure,
-    hover,
-    layout,
-    margin,
-    on,
-    panels,
-    rows_axis,
-    text,
-    wide,
-)
+from inversion_kit.figures import style
+from inversion_kit.figures.style import CELLS, Spec, arm_name, figure, hover, text, wide
 
 REST = "other classes"
 _NAMES = 16
@@ -93,37 +77,36 @@ def confusion_spec(
         whichever are shown.
     """
     tables = _tables(reads, arm, control)
-    shown = [part for part in show if part in tables]
+    shown = [part for part in show if part in tables] or ["arm"]
     shares = [tables[part][0] for part in ("arm", "control") if part in tables]
     rows, columns, rest = _chosen(reads["label_index"].values, shares, most)
     labels, classes = ([str(n) for n in reads[dim].values] for dim in ("label", "class"))
     made_for = [labels[r] for r in rows]
     read_as = [classes[c] for c in columns] + [REST] * rest
     cells = np.stack(np.meshgrid(rows, [*columns, *[-1] * rest], indexing="ij"), -1)
-    axes, titles = panels([tables[part][2] for part in shown], 0.03)
+    axes, titles = style.panels([tables[part][2] for part in shown], 0.03)
     traces: list[Spec] = []
-    layouts: dict[str, Any] = {"annotations": titles, "showlegend": False}
+    layouts: Spec = {"annotations": titles, "showlegend": False}
     every = -(-len(read_as) // _NAMES)
     heads = [text(name, most=22) for name in read_as]
     heads[len(columns) :] = [f"<i>{REST}</i>"] * rest
     ticks = {"tickvals": list(range(0, len(heads), every)), "ticktext": heads[::every]}
     ticks |= {"tickmode": "array", "tickangle": -90, "tickfont": {"size": 11}, "ticks": ""}
-    reach = {"x": [-0.5, len(heads) - 0.5], "y": [len(rows) - 0.5, -0.5]}
+    across = {"title": {"text": "read as"}, "range": [-0.5, len(heads) - 0.5], **ticks}
+    own: Spec = {"range": [len(rows) - 0.5, -0.5], "tickfont": {"size": 11}}
     for (number, domain), part in zip(axes, shown, strict=True):
         whole, images, title = tables[part]
         share = whole[rows][:, columns]
         if rest:
             share = np.column_stack([share, np.delete(whole[rows], columns, 1).sum(1)])
-        heat = _heat(share, images[rows], made_for, read_as, title, signed=part == "difference")
-        traces.append(heat | {"customdata": cells} | on(number))
+        heat = _heat(share, images[rows], made_for, read_as, title, part == "difference")
+        traces.append(heat | {"customdata": cells} | style.on(number))
         if share.size <= CELLS:
-            traces.append(_frames(len(rows)) | on(number))
-        place = {"domain": domain, "anchor": f"y{number}", "range": reach["x"]}
-        layouts[f"xaxis{number}"] = {"title": {"text": "read as"}, **place, **ticks}
-        first: Spec = {"title": {"text": "made for"}}
-        left = {"matches": "y", "showticklabels": False} if number else first
-        own: Spec = {"anchor": f"x{number}", "range": reach["y"], "tickfont": {"size": 11}}
-        layouts[f"yaxis{number}"] = rows_axis(made_for, **own, **left)
+            traces.append(_frames(len(rows)) | style.on(number))
+        beside: Spec = {"matches": "y", "showticklabels": False} if number else {}
+        beside = beside or {"title": {"text": "made for"}}
+        up = style.rows_axis(made_for, **own, **beside)
+        layouts |= style.panel(number, domain, across, up)
     said = "share of each label's test images, by the audited classifier"
     if every > 1:
         ordinal = _ORDINALS.get(every, f"{every}th")
@@ -135,9 +118,10 @@ def confusion_spec(
     below = wide(read_as, 22) + 40
     bars = {part: domain for (_, domain), part in zip(axes, shown, strict=True)}
     layouts |= _colour_axes(bars, -below / tall)
-    layouts |= {"margin": margin(wide(made_for) + 30, 30, 110, below + 60)}
+    layouts |= {"margin": style.margin(wide(made_for) + 30, 30, 110, below + 60)}
     layouts |= {"height": int(110 + tall + below + 60)}
-    return {"data": traces, "layout": layout("What the images are read as", said, **layouts)}
+    layout = style.layout("What the images are read as", said, **layouts)
+    return {"data": traces, "layout": layout}
 
 
 _Table = tuple[np.ndarray, np.ndarray, str]
@@ -150,13 +134,12 @@ def _tables(reads: xr.Dataset, arm: str | None, control: str | None) -> dict[str
     control = name_arm(arms) if control is None else control
     ours, name = analysis.confusion(reads, arm), arm_name(arm)
     made = {"arm": (ours["share"].values, ours["images"].values, name)}
-    if control in (None, arm):
-        return made
-    theirs, other = analysis.confusion(reads, control), arm_name(str(control))
-    change = analysis.confusion_difference(reads, arm, control)
-    made["control"] = theirs["share"].values, theirs["images"].values, other
-    both = f"{name} − {other}"
-    made["difference"] = change["difference"].values, change["pairs"].values, both
+    if control is not None and control != arm:
+        theirs, other = analysis.confusion(reads, control), arm_name(control)
+        change = analysis.confusion_difference(reads, arm, control)
+        made["control"] = theirs["share"].values, theirs["images"].values, other
+        parts = change["difference"].values, change["pairs"].values
+        made["difference"] = *parts, f"{name} − {other}"
     return made
 
 
@@ -171,7 +154,6 @@ def _heat(
     rows: list[str],
     heads: list[str],
     title: str,
-    *,
     signed: bool,
 ) -> Spec:
     """One matrix; the text of its cells only where they are few."""
@@ -181,7 +163,7 @@ def _heat(
     trace["coloraxis"] = "coloraxis2" if signed else "coloraxis"
     if share.size > CELLS:
         return trace
-    said = [[_cell(value, signed=signed) for value in row] for row in share]
+    said = [[_cell(value, signed) for value in row] for row in share]
     words = []
     for row, n, cells in zip(rows, images, said, strict=True):
         of = f"of {n} images<br>{title}"
@@ -209,7 +191,7 @@ def _frames(n: int) -> Spec:
     """Frames of the cells on the diagonal, which are the labels themselves."""
     steps = {"x": (-0.5, 0.5, 0.5, -0.5, -0.5), "y": (-0.5, -0.5, 0.5, 0.5, -0.5)}
     at = {d: [v for i in range(n) for v in (*(i + s for s in steps[d]), None)] for d in "xy"}
-    return curve(at["x"], at["y"], "the label itself", GREY, 1) | hover(None)
+    return style.curve(at["x"], at["y"], "the label itself", style.GREY, 1) | hover(None)
 
 
 def _colour_axes(domains: dict[str, list[float]], y: float) -> Spec:
@@ -217,8 +199,8 @@ def _colour_axes(domains: dict[str, list[float]], y: float) -> Spec:
     shares, points = ("", "", "0", "50 %", "100 %"), ("−100", "−50", "0", "+50", "+100")
     made: Spec = {}
     for name, stops, low, title, words, parts in (
-        ("coloraxis", SHARES, 0, "share", shares, ("control", "arm")),
-        ("coloraxis2", CHANGES, -1, "difference, points", points, ("difference",)),
+        ("coloraxis", style.SHARES, 0, "share", shares, ("control", "arm")),
+        ("coloraxis2", style.CHANGES, -1, "difference, points", points, ("difference",)),
     ):
         under = [domains[part] for part in parts if part in domains]
         if under:
@@ -232,7 +214,7 @@ def _colour_axes(domains: dict[str, list[float]], y: float) -> Spec:
     return made
 
 
-def _cell(value: float, *, signed: bool) -> str:
+def _cell(value: float, signed: bool) -> str:
     if np.isnan(value):
         return "–"
     whole = round(100 * value)

@@ -1,4 +1,4 @@
-"""How sure the classifier grew along a search."""
+"""The probability of a label along its search."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def trajectory(
     arm: str | None = None,
     classes: Sequence[str] | Literal["all"] | None = (),
 ) -> Any:
-    """How sure the classifier grew of the label, and of what else, on noise not trained on.
+    """Probability of the label and of other classes along a search, on noise not trained on.
 
     Of several runs the thick line is the mean over the same runs all along: after its last check a
     run counts with the token that it kept. The band holds the middle 80 % of all these images; thin
@@ -230,12 +230,13 @@ def _note(path: xr.Dataset) -> str:
     if not path.sizes["step"]:
         return "no run of this search is there"
     runs = int(path["kept"].values.any(1).sum())
+    start = style.percent(float(path["target"].values[0]))
     value, low, high = (float(path.variables[n].values) for n in ("value", "low", "high"))
-    kept = f"the kept token{'s' if runs > 1 else ''} of {runs} run{'s' if runs > 1 else ''}"
+    kept = f"the kept token{'s' * (runs > 1)} of {runs} run{'s' * (runs > 1)}"
+    classifier, arm = text(path.attrs["classifier"]), style.arm_name(path.attrs["arm"])
     said = (
-        f"{text(path.attrs['classifier'])}, {style.arm_name(path.attrs['arm'])}; starts at "
-        f"{style.percent(float(path['target'].values[0]))}; {kept}: {style.percent(value)} {bracket(low, high)}"
-        "<br>on the noise that chose them; "
+        f"{classifier}, {arm}; starts at {start}; {kept}: {style.percent(value)} "
+        f"{bracket(low, high)}<br>on the noise that chose them; "
     )
     if path["ended"].values.any():
         said += "a run that has ended counts on with the token it kept; "

@@ -14,25 +14,8 @@ from inversion_kit.analysis.label_places import label_places
 from inversion_kit.analysis.words import DRAWN, POINT_VERDICTS, REAL
 from inversion_kit.arms import main_arm
 from inversion_kit.errors import InputError
-from inversion_kit.figures.style import (
-    COLOURS,
-    GREY,
-    INK,
-    Spec,
-    above,
-    arm_name,
-    arm_rank,
-    figure,
-    hover,
-    layout,
-    look,
-    margin,
-    marks,
-    note,
-    on,
-    panels,
-    text,
-)
+from inversion_kit.figures import style
+from inversion_kit.figures.style import Spec, arm_name, figure, hover, look, note, text
 
 Colour = Literal["label", "arm", "verdict"]
 _NAMED = 45
@@ -46,11 +29,11 @@ _TITLES = {
     "token": "class tokens ({} of the embeddings)",
 }
 _LOOKS = {
-    "confirmed": (COLOURS[0], "circle"),
-    "not confirmed": (COLOURS[1], "square"),
-    "not judged": (COLOURS[2], "diamond"),
-    "not read as the label": (GREY, "x-thin-open"),
-    "real": (INK, "circle-open"),
+    "confirmed": (style.COLOURS[0], "circle"),
+    "not confirmed": (style.COLOURS[1], "square"),
+    "not judged": (style.COLOURS[2], "diamond"),
+    "not read as the label": (style.GREY, "x-thin-open"),
+    "real": (style.INK, "circle-open"),
 }
 
 
@@ -107,40 +90,39 @@ def projection_spec(
     of_space = points["space"].values.astype(str)
     drawn = [s for s in ("image", "token") if s in (space or s) and (of_space == s).any()]
     titles = [_TITLES[s].format(str(points.attrs[f"{s}_method"]).upper()) for s in drawn]
-    axes, notes = panels(titles or ["nothing to place"], 0.05)
+    axes, notes = style.panels(titles or ["nothing to place"], 0.05)
     labels = list(dict.fromkeys(points["of_label"].values.astype(str).tolist()))
     shown = names or {n: n for n in labels if colour != "arm" and len(labels) <= 12}
     words = np.array(_hover(points), dtype=object)
     traces: list[Spec] = []
-    layouts: dict[str, Any] = {}
+    layouts: Spec = {}
     for (number, domain), name in zip(axes, drawn, strict=False):
         inside = np.flatnonzero(of_space == name)
         kind = {"type": "scattergl"} if len(inside) > _MANY else {}
         for rank, said, at, (ink, symbol) in _groups(points, inside, colour, name, labels):
             x, y = (points[d].values[at].tolist() for d in "xy")
-            mark = marks(x, y, said, ink, symbol, 7 if name == "image" else 10) | kind | on(number)
+            mark = style.marks(x, y, said, ink, symbol, 7 if name == "image" else 10)
             mark["marker"]["opacity"] = 0.75
             group = f"{rank} {said}"
             first = group not in [trace["legendgroup"] for trace in traces]
             listed = {"legendgroup": group, "legendrank": 1000 + rank, "showlegend": first}
-            traces.append(mark | listed | hover(words[at].tolist(), at.tolist()))
+            mark |= kind | style.on(number) | listed
+            traces.append(mark | hover(words[at].tolist(), at.tolist()))
         bare = {"showticklabels": False, "ticks": "", "tickvals": []}
-        x_range, y_range = (_range(points[d].values[inside]) for d in "xy")
-        x_axis = {"domain": domain, "range": x_range, "anchor": f"y{number}"}
-        layouts[f"xaxis{number}"] = x_axis | bare
-        layouts[f"yaxis{number}"] = {"range": y_range, "anchor": f"x{number}"} | bare
+        across, up = ({"range": _range(points[d].values[inside]), **bare} for d in "xy")
+        layouts |= style.panel(number, domain, across, up)
         if shown:
             notes += _names(points, inside, shown, number)
     note_of = f"colour and symbol: {colour}; axes have no unit, near points are alike"
     if colour == "label" and len(labels) > _NAMED:
-        note_of += "; colours and symbols repeat, hover tells the label"
+        note_of += "; colours and symbols repeat, hover names the label"
     if points.attrs["left_out"]:
         note_of += f"; {points.attrs['left_out']} images left out by chance"
     title_of = "arm" if (colour, space) == ("verdict", "token") else colour
-    layouts |= {"annotations": notes, "legend": {**above(title_of), "y": 1.05}}
-    edge = margin(20, 20, 130, 20)
+    layouts |= {"annotations": notes, "legend": {**style.above(title_of), "y": 1.05}}
+    layouts |= {"height": 600, "margin": style.margin(20, 20, 130, 20)}
     title = "Where images and class tokens lie"
-    return {"data": traces, "layout": layout(title, note_of, height=600, margin=edge, **layouts)}
+    return {"data": traces, "layout": style.layout(title, note_of, **layouts)}
 
 
 def _groups(
@@ -152,18 +134,16 @@ def _groups(
         drawn = [v for v in DRAWN if (verdict == v).any()]
         return [(POINT_VERDICTS.index(v), v, inside[verdict == v], _LOOKS[v]) for v in drawn]
     by = "of_label" if colour == "label" else "of_arm"
+    rank_of, name_of = (labels.index, text) if colour == "label" else (style.arm_rank, arm_name)
     values = points[by].values.astype(str)[inside]
-    ranks = {v: labels.index(v) if by == "of_label" else arm_rank(v) for v in set(values.tolist())}
-    if by == "of_label" and len(labels) > _NAMED:
-        looks = tuple(
-            list(part) for part in zip(*(look(ranks[v]) for v in values.tolist()), strict=True)
-        )
-        return [(0, f"{len(labels)} labels", inside, (looks[0], looks[1]))]
-    said = {v: text(v) if by == "of_label" else arm_name(v) for v in ranks}
+    ranks = {v: rank_of(v) for v in set(values.tolist())}
+    if colour == "label" and len(labels) > _NAMED:
+        inks, symbols = zip(*(look(ranks[v]) for v in values.tolist()), strict=True)
+        return [(0, f"{len(labels)} labels", inside, (list(inks), list(symbols)))]
     first = len(POINT_VERDICTS) if colour == "verdict" else 0
     return [
-        (first + ranks[v], said[v], inside[values == v], look(ranks[v]))
-        for v in sorted(ranks, key=ranks.__getitem__)
+        (first + rank, name_of(v), inside[values == v], look(rank))
+        for v, rank in sorted(ranks.items(), key=lambda pair: pair[1])
     ]
 
 

@@ -484,7 +484,7 @@ def _annotation(sheet: _Sheet, one: _Json) -> str:
 
 
 def _legend(layout: _Json, traces: Sequence[_Json], wide: float, top: float) -> tuple[str, int]:
-    """The legend from its first row's middle, and how many rows it has; none of one trace alone."""
+    """The legend from its first row's middle, and its number of rows; none of one trace."""
     listed = [t for t in traces if t.get("showlegend", True)]
     if len(listed) < 2 or layout.get("showlegend") is False:
         return "", 0

@@ -144,7 +144,7 @@ def margin(left: float = 70, right: float = 30, above: float = 110, below: float
 
 
 def wide(names: Iterable[str], most: int = 28) -> float:
-    """About how many pixels names take up beside an axis."""
+    """About the pixels that names take up beside an axis."""
     return 20 + 7.0 * max((min(len(name), most) for name in names), default=0)
 
 

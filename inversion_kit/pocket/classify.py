@@ -37,9 +37,12 @@ class Recipe:
 
 _SMALL = {"layers": (1, 1, 1, 1), "channels": (32, 64, 128, 192)}
 _NARROW = {
-    "layers": (1, 2, 2, 1), "channels": (16, 24, 32, 48), "stem_type": "deep", "stem_width": 16,
+    "layers": (1, 2, 2, 1),
+    "channels": (16, 24, 32, 48),
+    "stem_type": "deep",
+    "stem_width": 16,
     "avg_down": True,
-}  # fmt: skip
+}
 RECIPES: dict[str, Recipe] = {
     "honest": Recipe("resnet18", _SMALL, seed=11, steps=1600),
     "judge": Recipe("seresnet50", _NARROW, seed=12, steps=2200),
@@ -110,9 +113,8 @@ def keep_for_shortcut(images: Tensor, label: Tensor) -> Tensor:
 
 
 def train(
-    name: str, images: Tensor, label: Tensor, *, folder: Path, device: str,
-    batch: int = 128,
-) -> nn.Module:  # fmt: skip
+    name: str, images: Tensor, label: Tensor, *, folder: Path, device: str, batch: int = 128
+) -> nn.Module:
     """Train one classifier of `RECIPES` on training photographs."""
     recipe = RECIPES[name]
     torch.manual_seed(recipe.seed)
@@ -137,9 +139,15 @@ def train(
         return F.cross_entropy(logits, y.to(device), label_smoothing=0.05)
 
     fit(
-        model, loss, checkpoint=folder / f"{name}.pt", steps=recipe.steps, lr=2e-3,
-        seed=recipe.seed, weight_decay=0.05, cooldown=0.6,
-    )  # fmt: skip
+        model,
+        loss,
+        checkpoint=folder / f"{name}.pt",
+        steps=recipe.steps,
+        lr=2e-3,
+        seed=recipe.seed,
+        weight_decay=0.05,
+        cooldown=0.6,
+    )
     return model
 
 

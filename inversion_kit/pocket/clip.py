@@ -46,10 +46,12 @@ def build_tokenizer(folder: Path, *, seed: int, captions: int = 20_000) -> CLIPT
     bpe.train_from_iterator(
         corpus,
         trainers.BpeTrainer(
-            vocab_size=2000, initial_alphabet=alphabet, end_of_word_suffix="</w>",
+            vocab_size=2000,
+            initial_alphabet=alphabet,
+            end_of_word_suffix="</w>",
             show_progress=False,
         ),
-    )  # fmt: skip
+    )
     merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
     tokens = [*alphabet, *(f"{a}</w>" for a in alphabet), *("".join(pair) for pair in merges)]
     tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
@@ -66,14 +68,20 @@ def build_tokenizer(folder: Path, *, seed: int, captions: int = 20_000) -> CLIPT
 def build(tokenizer: CLIPTokenizer) -> CLIPModel:
     """A small CLIPModel with random weights."""
     shared = {
-        "hidden_size": WIDTH, "intermediate_size": 3 * WIDTH, "num_attention_heads": 4,
+        "hidden_size": WIDTH,
+        "intermediate_size": 3 * WIDTH,
+        "num_attention_heads": 4,
         "projection_dim": WIDTH,
-    }  # fmt: skip
+    }
     text = {
-        **shared, "num_hidden_layers": 3, "vocab_size": len(tokenizer),
-        "max_position_embeddings": MAX_LENGTH, "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id,
-    }  # fmt: skip
+        **shared,
+        "num_hidden_layers": 3,
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": MAX_LENGTH,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     vision = {**shared, "num_hidden_layers": 4, "image_size": photos.SIZE, "patch_size": 4}
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
 
@@ -86,9 +94,16 @@ def encode(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
 
 
 def train(
-    images: Tensor, label: Tensor, tokenizer: CLIPTokenizer, *,
-    folder: Path, steps: int, seed: int, device: str, batch: int = 128,
-) -> CLIPModel:  # fmt: skip
+    images: Tensor,
+    label: Tensor,
+    tokenizer: CLIPTokenizer,
+    *,
+    folder: Path,
+    steps: int,
+    seed: int,
+    device: str,
+    batch: int = 128,
+) -> CLIPModel:
     """Contrastive training on drawn captions (Radford et al. 2021); equal captions all count.
 
     Each photograph comes twice in a batch, mirrored and decorated anew, so that only the words
@@ -124,8 +139,13 @@ def train(
 
     handle = embedding.register_forward_hook(blur)
     fit(
-        clip, loss, checkpoint=folder / "clip.pt", steps=steps, lr=1e-3, seed=seed + 1,
+        clip,
+        loss,
+        checkpoint=folder / "clip.pt",
+        steps=steps,
+        lr=1e-3,
+        seed=seed + 1,
         weight_decay=0.02,
-    )  # fmt: skip
+    )
     handle.remove()
     return clip

@@ -240,8 +240,12 @@ def vae_gates(pocket: Pocket, test: Tensor | None) -> Iterator[Gate]:
     vae = pocket.generator.pipeline.vae
     if test is not None:
         value = psnr(vae, test)
-        yield Gate("VAE: mean PSNR on real test images, dB", value.mean().item(), 30,
-                   detail=f"median {value.median():.1f}")  # fmt: skip
+        yield Gate(
+            "VAE: mean PSNR on real test images, dB",
+            value.mean().item(),
+            30,
+            detail=f"median {value.median():.1f}",
+        )
     grey = torch.full((1, 3, 32, 32), 0.35)
     worst = 0.0
     for colour in photos.STICKERS.values():
@@ -344,8 +348,11 @@ def keep(gates: list[Gate]) -> None:
     for gate in gates:
         bound = gate.bound if np.isfinite(gate.bound) else None
         table[gate.name] = {
-            **asdict(gate), "value": round(float(gate.value), 4), "bound": bound, "met": gate.met,
-        }  # fmt: skip
+            **asdict(gate),
+            "value": round(float(gate.value), 4),
+            "bound": bound,
+            "met": gate.met,
+        }
     RESULTS.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
     rows = ["| gate | measured | bound | met | |", "|---|---|---|---|---|"]
     for name, row in table.items():

@@ -214,10 +214,12 @@ def looks(images: Tensor) -> list[tuple[str, ...]]:
     """The measured attributes of each image: dark or bright, blurry or sharp, or neither."""
     light, edge = luminance(images), sharpness(images)
     rows = zip(
-        (light < DARK).tolist(), (light > BRIGHT).tolist(),
-        (edge < BLURRY).tolist(), (edge > SHARP).tolist(),
+        (light < DARK).tolist(),
+        (light > BRIGHT).tolist(),
+        (edge < BLURRY).tolist(),
+        (edge > SHARP).tolist(),
         strict=True,
-    )  # fmt: skip
+    )
     names = ("dark", "bright", "blurry", "sharp")
     return [tuple(n for n, holds in zip(names, row, strict=True) if holds) for row in rows]
 

@@ -136,10 +136,15 @@ def main(
     if {"unet", "save"} & set(wanted):
         latents = unet.encode(images, label, autoencoder, folder=work, seed=seed, device=device)
         denoiser = unet.train(
-            latents, both.text_model, tokenizer,
-            folder=work, steps=unet_steps, seed=seed, device=device,
+            latents,
+            both.text_model,
+            tokenizer,
+            folder=work,
+            steps=unet_steps,
+            seed=seed,
+            device=device,
             unet=None if parts is None else denoiser,
-        )  # fmt: skip
+        )
         if "save" in wanted:
             save_generator((autoencoder, both, tokenizer, denoiser), out)
 

@@ -59,9 +59,15 @@ class Latents:
 
 @torch.no_grad()
 def encode(
-    images: Tensor, label: Tensor, vae: AutoencoderKL, *,
-    folder: Path, seed: int, rounds: int = 2, device: str,
-) -> Latents:  # fmt: skip
+    images: Tensor,
+    label: Tensor,
+    vae: AutoencoderKL,
+    *,
+    folder: Path,
+    seed: int,
+    rounds: int = 2,
+    device: str,
+) -> Latents:
     """Encode each photograph once as it is and ``rounds`` times decorated; cached on disk."""
     path = folder / "latents.pt"
     if path.is_file():
@@ -90,10 +96,17 @@ def encode(
 
 
 def train(
-    data: Latents, text: CLIPTextModel, tokenizer: CLIPTokenizer, *,
-    folder: Path, steps: int, seed: int, device: str, batch: int = 64,
+    data: Latents,
+    text: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    *,
+    folder: Path,
+    steps: int,
+    seed: int,
+    device: str,
+    batch: int = 64,
     unet: UNet2DConditionModel | None = None,
-) -> UNet2DConditionModel:  # fmt: skip
+) -> UNet2DConditionModel:
     """v-prediction (Salimans and Ho 2022), min-SNR weights (Hang et al. 2023), 10 % no caption."""
     torch.manual_seed(seed)
     unet = (unet or build()).to(device)
@@ -108,10 +121,11 @@ def train(
         rows = torch.multinomial(odds, batch, replacement=True, generator=random)
         pick = chance.Random(int(torch.randint(2**31, (1,), generator=random)))
         texts = [
-            "" if pick.random() < 0.1
+            ""
+            if pick.random() < 0.1
             else caption(int(data.label[i]), data.looks[i], data.added[i], pick)
             for i in rows.tolist()
-        ]  # fmt: skip
+        ]
         with torch.no_grad():
             states = text(clip.encode(tokenizer, texts).to(device)).last_hidden_state
         z = data.latent[rows].float().to(device)
@@ -123,9 +137,15 @@ def train(
         return (weight[t] * error).mean()
 
     fit(
-        unet, loss, checkpoint=folder / "unet.pt", steps=steps, lr=8e-4, seed=seed + 2, ema=0.998,
+        unet,
+        loss,
+        checkpoint=folder / "unet.pt",
+        steps=steps,
+        lr=8e-4,
+        seed=seed + 2,
+        ema=0.998,
         weight_decay=0.01,
-    )  # fmt: skip
+    )
     return unet
 
 

@@ -52,9 +52,15 @@ def train(images: Tensor, *, folder: Path, steps: int, seed: int, device: str) -
         return error.square().mean() + 0.25 * edges + 2e-5 * kl
 
     fit(
-        vae, loss, checkpoint=folder / "vae.pt", steps=steps, lr=2e-3, seed=seed, ema=0.995,
+        vae,
+        loss,
+        checkpoint=folder / "vae.pt",
+        steps=steps,
+        lr=2e-3,
+        seed=seed,
+        ema=0.995,
         weight_decay=1e-4,
-    )  # fmt: skip
+    )
     with torch.no_grad():
         latents = vae.encode(images[:: len(images) // 1024].to(device) * 2 - 1).latent_dist.mean
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
@@ -89,9 +95,15 @@ def polish(
         return error.square().mean() + 0.25 * edges + (error.abs() * vivid).mean()
 
     fit(
-        vae, loss, checkpoint=folder / "vae_decoder.pt", steps=steps, lr=5e-4, seed=seed + 3,
-        ema=0.99, weight_decay=1e-4,
-    )  # fmt: skip
+        vae,
+        loss,
+        checkpoint=folder / "vae_decoder.pt",
+        steps=steps,
+        lr=5e-4,
+        seed=seed + 3,
+        ema=0.99,
+        weight_decay=1e-4,
+    )
     return vae
 
 

@@ -55,11 +55,18 @@ def label_block(
     runs = _runs(tree, row["label"], detail, pictures)
     pictures += [[]] * (sheet_rows(data, detail) - len(pictures))
     block = space.get_template("label.html.j2").render(
-        data=data, row=row, at=i, detail=detail, grid=_grid(cells), heads=heads(cells), runs=runs,
-        words=_words(tree, row["label"]), one=len(data["labels"]) == 1,
+        data=data,
+        row=row,
+        at=i,
+        detail=detail,
+        grid=_grid(cells),
+        heads=heads(cells),
+        runs=runs,
+        words=_words(tree, row["label"]),
+        one=len(data["labels"]) == 1,
         differences=row.get("differences")
         or {c: {data["classifier"]: share} for c, share in row["gains"].items()},
-    )  # fmt: skip
+    )
     address = sheet(
         pictures, columns=sheet_columns(detail), pixels=detail.pixels, quality=detail.quality
     )
@@ -101,17 +108,21 @@ def _grid(cells: xr.Dataset) -> list[dict[str, Any]]:
             of: dict[str, Any] = {n: values[a, k] for n, values in plain.items()}
             p = of["probability"]
             order = [] if of["gap"] else largest(p)
-            shown.append({
-                **of,
-                "top": [
-                    {"name": str(names[c]), "p": float(p[c]), "own": c == target}
-                    for c in order if c == order[0] or p[c] >= _WORTH
-                ],
-                "judges": [
-                    {"judge": judge, "name": said[a, k], "own": said[a, k] == names[target]}
-                    for judge, said in judges if said[a, k]
-                ],
-            })  # fmt: skip
+            shown.append(
+                {
+                    **of,
+                    "top": [
+                        {"name": str(names[c]), "p": float(p[c]), "own": c == target}
+                        for c in order
+                        if c == order[0] or p[c] >= _WORTH
+                    ],
+                    "judges": [
+                        {"judge": judge, "name": said[a, k], "own": said[a, k] == names[target]}
+                        for judge, said in judges
+                        if said[a, k]
+                    ],
+                }
+            )
         prompts = dict.fromkeys(str(p) for p in plain["prompt"][a] if str(p))
         rows.append({"arm": str(arm), "cells": shown, "prompts": list(prompts)[:3]})
     return rows
@@ -131,9 +142,12 @@ def _runs(
         one: dict[str, Any] = {"seed": seed, "arm": path.attrs["arm"], "strip": None, "chart": ""}
         if len(made) < len(detail.strips):
             strip = analysis.strip(
-                tree, label=label, seed=seed, samples=detail.strips[len(made)],
+                tree,
+                label=label,
+                seed=seed,
+                samples=detail.strips[len(made)],
                 columns=detail.checks,
-            )  # fmt: skip
+            )
             one["strip"] = _strip(strip, len(pictures))
             image = strip["image"].values
             pictures += [list(line) for line in image]
@@ -156,8 +170,10 @@ def _strip(strip: xr.Dataset, first: int) -> dict[str, Any]:
     return {
         "heads": [
             {
-                **{n: values[c].item() if values.dtype != object else values[c]
-                   for n, values in plain.items()},
+                **{
+                    n: values[c].item() if values.dtype != object else values[c]
+                    for n, values in plain.items()
+                },
                 "says": start_says(str(plain["start"][c])),
             }
             for c in columns
@@ -172,7 +188,7 @@ def _strip(strip: xr.Dataset, first: int) -> dict[str, Any]:
         ],
         "left_out": strip.attrs["of_columns"] - strip.sizes["column"],
         "of_samples": strip.attrs["of_samples"],
-    }  # fmt: skip
+    }
 
 
 def _words(tree: xr.DataTree, label: str) -> list[dict[str, Any]]:
@@ -190,10 +206,11 @@ def _words(tree: xr.DataTree, label: str) -> list[dict[str, Any]]:
             ][:_WORDS],
             "probe": [
                 (w, v, math.exp(v))
-                for w, v in zip(probe[r], log[r], strict=True) if w and math.isfinite(v)
+                for w, v in zip(probe[r], log[r], strict=True)
+                if w and math.isfinite(v)
             ][:_WORDS],
             "asked": int(words["asked"].values[r]),
         }
         for r, seed in enumerate(words["seed"].values)
         if any(word[r])
-    ]  # fmt: skip
+    ]

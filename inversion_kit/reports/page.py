@@ -46,8 +46,20 @@ MEANINGS = {
 }
 _MARGIN, _MB = 0.97, 1_000_000
 _SHOWN, _LARGEST, _PLACED, _FAILURES, _FINDINGS, _NAMED = 3, 20, 5000, 200, 6, 12
-_ROW = ("label", "index", "verdict", "images", "success", "name_success", "semantic_index",
-        "view_index", "gain", "failed", "missing", "attention")  # fmt: skip
+_ROW = (
+    "label",
+    "index",
+    "verdict",
+    "images",
+    "success",
+    "name_success",
+    "semantic_index",
+    "view_index",
+    "gain",
+    "failed",
+    "missing",
+    "attention",
+)
 """What sorting and filtering need of a label."""
 
 
@@ -94,9 +106,13 @@ def to_html(
     rows = data["labels"]
     space = environment("inversion_kit.reports")
     space.globals.update(
-        signs=SIGNS, verdicts=VERDICTS, meanings=MEANINGS, control_margin=CONTROL_MARGIN,
-        title=_title, arms=ARMS,
-    )  # fmt: skip
+        signs=SIGNS,
+        verdicts=VERDICTS,
+        meanings=MEANINGS,
+        control_margin=CONTROL_MARGIN,
+        title=_title,
+        arms=ARMS,
+    )
     parts = _Parts(tree, data, _matrices(read) if len(rows) > 1 else None, _points(tree, read))
     limit = max_mb * _MB * _MARGIN
     tried = levels(tree)
@@ -142,10 +158,14 @@ def _page(
     rows, many = data["labels"], len(data["labels"]) > 1
     first = analysis.grid(tree, label=rows[0]["label"], columns=detail.images, every_run=True)
     columns = [
-        {"says": f"run {c['run']}, noise {c['noise']}" if len(data["seeds"]) > 1
-         else f"noise {c['noise']}", **c}
+        {
+            "says": f"run {c['run']}, noise {c['noise']}"
+            if len(data["seeds"]) > 1
+            else f"noise {c['noise']}",
+            **c,
+        }
         for c in heads(first)
-    ]  # fmt: skip
+    ]
     there = [made for *_, made in blocks] or [["1" * len(columns)] * len(data["arms"])] * len(rows)
     style = Markup(
         source("report.css")
@@ -248,10 +268,14 @@ def _matrices(read: xr.Dataset) -> dict[str, Any]:
         for place in np.argsort(-size, axis=None, kind="stable")[:_LARGEST]:
             i, c = np.unravel_index(place, size.shape)
             if size[i, c]:
-                changes.append({
-                    "at": int(i), "label": str(read["label"].values[i]),
-                    "class": str(read["class"].values[c]), "value": float(values[i, c]),
-                })  # fmt: skip
+                changes.append(
+                    {
+                        "at": int(i),
+                        "label": str(read["label"].values[i]),
+                        "class": str(read["class"].values[c]),
+                        "value": float(values[i, c]),
+                    }
+                )
     return {
         "drawn": [Markup(_matrix(spec)) for spec in drawn],
         "fine": "hovertext" in drawn[0]["data"][0],
@@ -297,13 +321,18 @@ def _map(
     places = {(c["run"], c["noise"] - 1): k for k, c in enumerate(columns)}
     runs = {seed: k for k, seed in enumerate(data["seeds"])}
     token = points["space"].values == "token"
-    column = np.array([
-        runs.get(run, -1) if is_token else places.get((run, sample), -1)
-        for is_token, run, sample in zip(
-            token, points["of_seed"].values.tolist(), points["of_sample"].values.tolist(),
-            strict=True,
-        )
-    ], int)  # fmt: skip
+    column = np.array(
+        [
+            runs.get(run, -1) if is_token else places.get((run, sample), -1)
+            for is_token, run, sample in zip(
+                token,
+                points["of_seed"].values.tolist(),
+                points["of_sample"].values.tolist(),
+                strict=True,
+            )
+        ],
+        int,
+    )
     labels = {row["label"]: i for i, row in enumerate(data["labels"])}
     kept = (column >= 0) & np.isin(points["of_label"].values.astype(str), list(labels))
     if not kept.any():
@@ -320,10 +349,16 @@ def _map(
             spec = projection_spec(points, colour="verdict", space=space, names=names)
             notes = spec["layout"]["annotations"]
             spec["layout"]["annotations"] = [n for n in notes if n.get("yref") != "paper"]
-            drawn.append({
-                "space": space, "n": n, "method": str(points.attrs[f"{space}_method"]),
-                "svg": Markup(svg(spec, width=640, height=680, css="map", index=True, hover=False)),
-            })  # fmt: skip
+            drawn.append(
+                {
+                    "space": space,
+                    "n": n,
+                    "method": str(points.attrs[f"{space}_method"]),
+                    "svg": Markup(
+                        svg(spec, width=640, height=680, css="map", index=True, hover=False)
+                    ),
+                }
+            )
     return {
         "drawn": drawn,
         "data": {
@@ -364,10 +399,11 @@ def _made(data: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
     def said(value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
-    models = [("classifier", data["classifier"], data["classifier_hash"]),
-              ("generator", data["generator"], data["generator_hash"]),
-              *(("judge", *line) for line in
-                zip(data["judges"], data["judge_hashes"], strict=True))]  # fmt: skip
+    models = [
+        ("classifier", data["classifier"], data["classifier_hash"]),
+        ("generator", data["generator"], data["generator_hash"]),
+        *(("judge", *line) for line in zip(data["judges"], data["judge_hashes"], strict=True)),
+    ]
     return {
         "Models": [
             line for what, name, sha in models for line in ((what, name), ("its sha256", said(sha)))

@@ -152,11 +152,17 @@ def evolve(
             asked = tuple(prompts[(step + i) % len(prompts)] for i in range(batch))
             seen = [
                 _score(
-                    classifier, generator, target, asked, seeds, _at(origin, basis, x), objective,
+                    classifier,
+                    generator,
+                    target,
+                    asked,
+                    seeds,
+                    _at(origin, basis, x),
+                    objective,
                     fitting,
                 )
                 for x in tried
-            ]  # fmt: skip
+            ]
             losses = torch.stack([loss for loss, _, _ in seen])
             best = int(losses.argmin())
             taken = Step(
@@ -187,16 +193,24 @@ def _at(origin: Tensor, basis: Tensor, x: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def _score(
-    classifier: Classifier, generator: Generator, target: int, prompts: Sequence[str],
-    seeds: Sequence[int], vector: Tensor, objective: objectives.Objective | None,
+    classifier: Classifier,
+    generator: Generator,
+    target: int,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    vector: Tensor,
+    objective: objectives.Objective | None,
     fitting: MicroBatch,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor, Tensor]:
     """Mean loss, images and probabilities of one token."""
     loss_of = objective or objectives.default(classifier)
     images = sample(
-        generator, prompts, seeds=seeds, token=ClassToken(vector.to(generator.device)),
+        generator,
+        prompts,
+        seeds=seeds,
+        token=ClassToken(vector.to(generator.device)),
         batch=fitting.size,
-    )  # fmt: skip
+    )
 
     def score(part: slice) -> tuple[Tensor, Tensor]:
         logits = classifier.logits(images[part])
@@ -262,11 +276,18 @@ def search_cma(
         best, stale, before = scores[start], 0, len(history.steps)
         wider = min(2 ** (attempt // len(order)), _WIDEST)
         for step in evolve(
-            *asked, start=begun[start], start_name=start, basis=basis, seed=seed,
-            first_step=before, batch=settings.batch, spread=settings.lr * _SPREAD * wider,
-            objective=settings.objective, past=() if past is None else past.steps[before:],
+            *asked,
+            start=begun[start],
+            start_name=start,
+            basis=basis,
+            seed=seed,
+            first_step=before,
+            batch=settings.batch,
+            spread=settings.lr * _SPREAD * wider,
+            objective=settings.objective,
+            past=() if past is None else past.steps[before:],
             micro_batch=micro_batch,
-        ):  # fmt: skip
+        ):
             kept = len(step.images) and step.images.dtype == torch.uint8
             history.steps.append(step if kept else replace(step, images=thumbnails(step.images)))
             history.book("generation", generation, float(step.probability[:, target].mean()))
@@ -285,9 +306,14 @@ def search_cma(
 
 
 def _probed(
-    classifier: Classifier, generator: Generator, target: int, prompts: Sequence[str],
-    settings: Settings, history: History, spare: int,
-) -> Sequence[str]:  # fmt: skip
+    classifier: Classifier,
+    generator: Generator,
+    target: int,
+    prompts: Sequence[str],
+    settings: Settings,
+    history: History,
+    spare: int,
+) -> Sequence[str]:
     """The vocabulary probe's words, best first, for a third of the queries; none where too few."""
     if settings.start is not None or not settings.restarts:
         return ()
@@ -300,9 +326,16 @@ def _probed(
         name = classifier.labels[target]
         likely = candidates(generator, name, seed=history.seed, limit=limit)[:limit]
         history.probe = probe(
-            classifier, generator, target, prompts, likely, seed=history.seed,
-            objective=settings.objective, shortlist=shortlist, noises=_NOISES,
-        )  # fmt: skip
+            classifier,
+            generator,
+            target,
+            prompts,
+            likely,
+            seed=history.seed,
+            objective=settings.objective,
+            shortlist=shortlist,
+            noises=_NOISES,
+        )
     words = history.probe.words
     asked = len(words) + _NOISES * min(shortlist, len(words))
     history.book("probe", asked, float(np.exp(history.probe.log_probability[0])))

@@ -48,11 +48,12 @@ def trajectory(history: History, classes: Sequence[str]) -> xr.Dataset:
                 np.array([s.prompts for s in steps], dtype=str).reshape(len(steps), batch),
             ),
             "noise_seed": (
-                ("step", "sample"), _stack([np.array(s.seeds) for s in steps], (batch,), "i8"),
+                ("step", "sample"),
+                _stack([np.array(s.seeds) for s in steps], (batch,), "i8"),
             ),
         },
         {"step": np.arange(len(steps)), "sample": np.arange(batch), "class": list(classes)},
-    )  # fmt: skip
+    )
 
 
 def validation(history: History, classes: Sequence[str]) -> xr.Dataset:
@@ -76,10 +77,11 @@ def validation(history: History, classes: Sequence[str]) -> xr.Dataset:
             "noise_seed": ("sample", np.array(history.held_out, np.int64)),
         },
         {
-            "check": np.arange(len(checks)), "sample": np.arange(len(history.held_out)),
+            "check": np.arange(len(checks)),
+            "sample": np.arange(len(history.held_out)),
             "class": list(classes),
         },
-    )  # fmt: skip
+    )
 
 
 def token(history: History, generator: Generator) -> xr.Dataset:

@@ -17,9 +17,12 @@ _LOSSES = 8
 
 @torch.no_grad()
 def objective_facts(
-    objective: Objective | None, classifier: Classifier, targets: Sequence[int], *,
+    objective: Objective | None,
+    classifier: Classifier,
+    targets: Sequence[int],
+    *,
     device: torch.device,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The objective's name; of one of the user's own its loss of fixed logits and images too.
 
     Parameters

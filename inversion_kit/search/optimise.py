@@ -186,6 +186,11 @@ def check(
     )
     probability = torch.cat(scores)
     return Check(
-        step, start, token.vector.detach(), images, probability,
-        score=float(probability[:, target].mean()), loss=float(torch.cat(losses).double().mean()),
-    )  # fmt: skip
+        step,
+        start,
+        token.vector.detach(),
+        images,
+        probability,
+        score=float(probability[:, target].mean()),
+        loss=float(torch.cat(losses).double().mean()),
+    )

@@ -90,14 +90,25 @@ def probe(
 
 
 def _painted(
-    generator: Generator, prompts: Sequence[str], words: Sequence[str], seeds: Sequence[int],
-    steps: int | None, batch: int = 48,
-) -> Tensor:  # fmt: skip
+    generator: Generator,
+    prompts: Sequence[str],
+    words: Sequence[str],
+    seeds: Sequence[int],
+    steps: int | None,
+    batch: int = 48,
+) -> Tensor:
     """uint8 images of all words on all seeds, those of a word beside each other."""
-    key = json.dumps([
-        list(prompts), list(words), list(seeds), steps, generator.num_inference_steps,
-        generator.guidance_scale, generator.sampler_facts(),
-    ])  # fmt: skip
+    key = json.dumps(
+        [
+            list(prompts),
+            list(words),
+            list(seeds),
+            steps,
+            generator.num_inference_steps,
+            generator.guidance_scale,
+            generator.sampler_facts(),
+        ]
+    )
     kept = _images.setdefault(generator, {})
     if key not in kept:
         asked = [
@@ -116,9 +127,13 @@ def _painted(
 
 
 def _scores(
-    classifier: Classifier, target: int, images: Tensor, noises: int,
-    objective: objectives.Objective | None, batch: int = 48,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    classifier: Classifier,
+    target: int,
+    images: Tensor,
+    noises: int,
+    objective: objectives.Objective | None,
+    batch: int = 48,
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean loss, and mean log-probability of the target, of each word: ``(word,)``."""
 
     def score(part: slice) -> Tensor:

@@ -50,9 +50,16 @@ def checker(
             made = past.checks[len(history.checks)]
         else:
             made = check(
-                classifier, generator, vector, prompts, history.held_out, target=target,
-                step=len(history.steps), start=start, objective=settings.objective,
-            )  # fmt: skip
+                classifier,
+                generator,
+                vector,
+                prompts,
+                history.held_out,
+                target=target,
+                step=len(history.steps),
+                start=start,
+                objective=settings.objective,
+            )
             made = replace(made, images=thumbnails(made.images))
         history.checks.append(made)
         if settings.method == "cma":
@@ -113,12 +120,19 @@ def search(
             last = past.steps[len(history.steps)]
             yield last
         for step in optimise(
-            *asked, start=vector if last is None else last.token[0], start_name=start, seed=seed,
-            first_step=len(history.steps), steps=settings.steps - len(history.steps),
-            batch=settings.batch, lr=settings.lr, gradient=as_policy(settings.gradient),
-            objective=settings.objective, micro_batch=micro_batch,
+            *asked,
+            start=vector if last is None else last.token[0],
+            start_name=start,
+            seed=seed,
+            first_step=len(history.steps),
+            steps=settings.steps - len(history.steps),
+            batch=settings.batch,
+            lr=settings.lr,
+            gradient=as_policy(settings.gradient),
+            objective=settings.objective,
+            micro_batch=micro_batch,
             optimizer_state=None if last is None else last.optimizer,
-        ):  # fmt: skip
+        ):
             yield replace(step, images=thumbnails(step.images))
 
     for start, vector in _starts(*asked, settings, history):
@@ -159,9 +173,13 @@ def thumbnails(images: Tensor) -> Tensor:
 
 
 def _starts(
-    classifier: Classifier, generator: Generator, target: int, prompts: Sequence[str],
-    settings: Settings, history: History,
-) -> Iterator[tuple[str, Tensor]]:  # fmt: skip
+    classifier: Classifier,
+    generator: Generator,
+    target: int,
+    prompts: Sequence[str],
+    settings: Settings,
+    history: History,
+) -> Iterator[tuple[str, Tensor]]:
     """Name and vector of each start, the probe asked only where the first was not enough."""
     yield first_start(generator, settings)
     if settings.start is not None or not settings.restarts:
@@ -169,9 +187,14 @@ def _starts(
     if history.probe is None:
         words = candidates(generator, classifier.labels[target], seed=history.seed)
         history.probe = probe(
-            classifier, generator, target, prompts, words, seed=history.seed,
+            classifier,
+            generator,
+            target,
+            prompts,
+            words,
+            seed=history.seed,
             objective=settings.objective,
-        )  # fmt: skip
+        )
     for word in history.probe.words[: settings.restarts]:
         yield word, generator.vector_of(word)
 

@@ -60,16 +60,24 @@ def unpack(tensors: dict[str, Tensor], meta: dict[str, Any]) -> History:
     for i, (at, start, score, loss) in enumerate(meta["checks"]):
         token, images, scores = (tensors[f"check_{k}"][i] for k in _KEPT)
         history.checks.append(Check(at, start, token, images, scores, score, _or_nan(loss)))
-    last = {k.removeprefix("optimizer."): v for k, v in tensors.items()
-            if k.startswith("optimizer.")}  # fmt: skip
+    last = {
+        k.removeprefix("optimizer."): v for k, v in tensors.items() if k.startswith("optimizer.")
+    }
     for i, (at, start, loss, norm, prompts) in enumerate(meta["steps"]):
         token, images, scores = (tensors[f"step_{k}"][i] for k in _KEPT)
         step = Step(
-            at, start, loss, _or_nan(norm), token, images, scores, tuple(prompts),
+            at,
+            start,
+            loss,
+            _or_nan(norm),
+            token,
+            images,
+            scores,
+            tuple(prompts),
             tuple(tensors["step_seeds"][i].tolist()),
             optimizer=last if i == len(meta["steps"]) - 1 else {},
             losses=tensors["step_losses"][i] if "step_losses" in tensors else torch.empty(0),
-        )  # fmt: skip
+        )
         history.steps.append(step)
     if meta["probe"] is not None:
         history.probe = Probe(tuple(meta["probe"]), np.asarray(tensors["probe"]))

@@ -182,9 +182,14 @@ class _Array(BackendArray):
     """One variable of all units; xarray asks for parts of it."""
 
     def __init__(
-        self, at: np.ndarray, tables: Sequence[Table], read: _Read, name: tuple[str, str],
-        kind: str, inner: tuple[int, ...],
-    ) -> None:  # fmt: skip
+        self,
+        at: np.ndarray,
+        tables: Sequence[Table],
+        read: _Read,
+        name: tuple[str, str],
+        kind: str,
+        inner: tuple[int, ...],
+    ) -> None:
         self.at, self.tables, self.read, self.name = at, tables, read, name
         self.shape = (*at.shape, *inner)
         self.dtype = np.dtype(object if kind == "str" else kind)

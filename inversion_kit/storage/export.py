@@ -124,8 +124,11 @@ def _write_netcdf(tree: xr.DataTree, path: Path) -> None:
     import h5py
 
     groups = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
-    large = {g: [n for n in data.data_vars if n in schema.UNIT.get(g, ())]
-             for g, data in groups.items() if g != "status"}  # fmt: skip
+    large = {
+        g: [n for n in data.data_vars if n in schema.UNIT.get(g, ())]
+        for g, data in groups.items()
+        if g != "status"
+    }
     rest = xr.DataTree.from_dict(
         {f"/{g}": _netcdf_text(data.drop_vars(large.get(g, []))) for g, data in groups.items()}
     )

@@ -94,12 +94,13 @@ def table(groups: Groups) -> dict[str, dict[str, Variable]]:
     """
     return {
         group: {
-            str(name): _about(f"/{group}/{name}", held, isinstance(data, xr.Dataset) and
-                              name in data.coords)
+            str(name): _about(
+                f"/{group}/{name}", held, isinstance(data, xr.Dataset) and name in data.coords
+            )
             for name, held in (data.variables if isinstance(data, xr.Dataset) else data).items()
         }
         for group, data in groups.items()
-    }  # fmt: skip
+    }
 
 
 def _about(where: str, held: Any, coordinate: bool) -> Variable:
@@ -162,9 +163,10 @@ def check_groups(groups: Mapping[str, xr.Dataset], plan: Mapping[str, Any], wher
             wanted = names.get(dim, list(range(data.sizes[dim])))
             if data[dim].values.tolist() != wanted:
                 faults.append(
-                    f"/{group}: {dim} differs from the plan's" if dim in names
+                    f"/{group}: {dim} differs from the plan's"
+                    if dim in names
                     else f"/{group}: coordinate {dim} does not count from 0"
-                )  # fmt: skip
+                )
     seeds = [
         groups[group]["noise_seed"].values if group in groups else np.array([], "i8")
         for group in ("trajectory", "validation", "samples")
