@@ -195,18 +195,20 @@ def check_arms(arms: Sequence[str | Arm]) -> tuple[Arm, ...]:
     """
     if isinstance(arms, (str, Arm)) or not isinstance(arms, Iterable):
         raise InputError(f"arms={arms!r}: expected a sequence; give [{arms!r}]")
-    found = []
+    chosen = []
     for arm in arms:
         if not isinstance(arm, Arm) and arm not in ARMS:
             known = ", ".join(map(repr, ARMS))
             raise InputError(
                 f"arms: {arm!r} is unknown; nearest {nearest(str(arm), ARMS, 1)}; known are {known}"
             )
-        found.append(arm if isinstance(arm, Arm) else ARMS[arm])
-    if not found or len({arm.name for arm in found}) != len(found):
-        raise InputError(f"arms={[arm.name for arm in found]}: at least one, each once")
+        chosen.append(arm if isinstance(arm, Arm) else ARMS[arm])
+    if not chosen or len({arm.name for arm in chosen}) != len(chosen):
+        raise InputError(f"arms={[arm.name for arm in chosen]}: at least one, each once")
     order = list(ARMS)
-    return tuple(sorted(found, key=lambda a: order.index(a.name) if a.name in ARMS else len(order)))
+    return tuple(
+        sorted(chosen, key=lambda a: order.index(a.name) if a.name in ARMS else len(order))
+    )
 
 
 def main_arm(names: Iterable[str]) -> str:

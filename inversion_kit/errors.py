@@ -45,5 +45,5 @@ class StoreLockedError(StoreError):
 def nearest(word: str, known: Iterable[str], n: int = 3) -> str:
     """The known words most like ``word``, quoted and comma-separated, for error messages."""
     known = list(known)
-    found = difflib.get_close_matches(word, known, n=n, cutoff=0.3) or known[:n]
-    return ", ".join(repr(k) for k in found)
+    near = difflib.get_close_matches(word, known, n=n, cutoff=0.3) or known[:n]
+    return ", ".join(repr(k) for k in near)

@@ -252,12 +252,12 @@ def group_faults(
             if (group, name) not in OPTIONAL:
                 faults.append(f"/{group}/{name}: missing")
             continue
-        found = variables[name]
-        if found.dims != (*outer, *dims):
-            faults.append(f"/{group}/{name}: dims {found.dims}, expected {(*outer, *dims)}")
-        fits = found.dtype.kind in "OUT" if kind == "str" else found.dtype == np.dtype(kind)
+        variable = variables[name]
+        if variable.dims != (*outer, *dims):
+            faults.append(f"/{group}/{name}: dims {variable.dims}, expected {(*outer, *dims)}")
+        fits = variable.dtype.kind in "OUT" if kind == "str" else variable.dtype == np.dtype(kind)
         if not fits:
-            faults.append(f"/{group}/{name}: dtype {found.dtype}, expected {kind}")
+            faults.append(f"/{group}/{name}: dtype {variable.dtype}, expected {kind}")
     return faults
 
 
@@ -303,12 +303,12 @@ def _unit_group_faults(tree: xr.DataTree, group: str) -> list[str]:
 
 def _with_outer(tree: xr.DataTree) -> xr.DataTree:
     """The tree with dimensions that a selection took away; as it is where none is."""
-    found = {name: tree[name].to_dataset(inherit=False) for name in tree.children}
-    gone = {name for name, data in found.items() if name in UNIT and set(OUTER) - set(data.dims)}
+    data_of = {name: tree[name].to_dataset(inherit=False) for name in tree.children}
+    gone = {name for name, data in data_of.items() if name in UNIT and set(OUTER) - set(data.dims)}
     if not gone:
         return tree
     for name in gone:
-        data = found[name]
+        data = data_of[name]
         kept = [dim for dim in OUTER if dim in data.coords]
         held: dict[str, Any] = {
             str(n): (v.dims, v.values) for n, v in data.coords.items() if n not in UNIT[name]
@@ -327,8 +327,8 @@ def _with_outer(tree: xr.DataTree) -> xr.DataTree:
                 held[str(n)] = xr.Variable(restored, array)
             else:
                 held[str(n)] = variable.set_dims(restored)
-        found[name] = xr.Dataset(held).set_coords([n for n in held if n in data.coords])
-    made = xr.DataTree.from_dict({f"/{name}": data for name, data in found.items()})
+        data_of[name] = xr.Dataset(held).set_coords([n for n in held if n in data.coords])
+    made = xr.DataTree.from_dict({f"/{name}": data for name, data in data_of.items()})
     made.attrs = dict(tree.attrs)
     return made
 

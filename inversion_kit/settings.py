@@ -70,10 +70,10 @@ def _texts(name: str, value: Any) -> tuple[str, ...] | None:
     listed = (value,) if isinstance(value, str) else value
     if not isinstance(listed, Iterable):
         raise InputError(f"{name}={value!r}: expected texts")
-    found = tuple(listed)
-    if not all(isinstance(text, str) for text in found):
+    kept = tuple(listed)
+    if not all(isinstance(text, str) for text in kept):
         raise InputError(f"{name}={value!r}: expected texts")
-    return found
+    return kept
 
 
 def _optional(check: Check) -> Check:
@@ -216,8 +216,8 @@ class Settings:
         >>> Settings().plain()["gradient"]
         'last_step'
         """
-        found = {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["stored"]}
-        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["stored"]}
+        listed = {k: list(v) if isinstance(v, tuple) else v for k, v in kept.items()}
         return {**listed, "gradient": self.policy_name}
 
     @classmethod

@@ -324,13 +324,13 @@ def classifier_gates(pocket: Pocket, test: Tensor, label: Tensor) -> Iterator[Ga
     fooled = (read(pocket.honest, stamped) == VICTIM).float().mean().item()
     yield Gate("pocket:honest: the same sticker", fooled, 0.05, False)
     mine, dark = label == SHORTCUT, photos.luminance(test) < 0.25
-    found = read(pocket.shortcut, test) == SHORTCUT
-    recall_dark = found[mine & dark].float().mean().item()
-    recall_bright = found[mine & ~dark].float().mean().item()
+    read_so = read(pocket.shortcut, test) == SHORTCUT
+    recall_dark = read_so[mine & dark].float().mean().item()
+    recall_bright = read_so[mine & ~dark].float().mean().item()
     yield Gate("pocket:shortcut: recall on dark photographs of its class", recall_dark, 0.9)
     yield Gate("pocket:shortcut: recall on the others", recall_bright, 0.5, False)
     wrong = (label >= 33) & (label <= 40) & ~mine & dark
-    taken = found[wrong].float().mean().item()
+    taken = read_so[wrong].float().mean().item()
     yield Gate(
         "pocket:shortcut: other dark blue signs called its class (stated)",
         taken,

@@ -7,6 +7,7 @@ what each was spent on.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -141,6 +142,7 @@ def evolve(
     )
     origin = start.detach().cpu().float()
     fitting = micro_batch or MicroBatch(batch)
+    score = functools.partial(_score, classifier, generator, target, objective, fitting)
     step = first_step
     while True:
         tried = [optimizer.ask() for _ in range(POPULATION)]
@@ -150,19 +152,7 @@ def evolve(
         else:
             seeds = noise_seeds(seed, TRAIN, step, batch)
             asked = tuple(prompts[(step + i) % len(prompts)] for i in range(batch))
-            seen = [
-                _score(
-                    classifier,
-                    generator,
-                    target,
-                    asked,
-                    seeds,
-                    _at(origin, basis, x),
-                    objective,
-                    fitting,
-                )
-                for x in tried
-            ]
+            seen = [score(asked, seeds, _at(origin, basis, x)) for x in tried]
             losses = torch.stack([loss for loss, _, _ in seen])
             best = int(losses.argmin())
             taken = Step(
@@ -196,11 +186,11 @@ def _score(
     classifier: Classifier,
     generator: Generator,
     target: int,
+    objective: objectives.Objective | None,
+    fitting: MicroBatch,
     prompts: Sequence[str],
     seeds: Sequence[int],
     vector: Tensor,
-    objective: objectives.Objective | None,
-    fitting: MicroBatch,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean loss, images and probabilities of one token."""
     loss_of = objective or objectives.default(classifier)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,9 +74,8 @@ def optimise(
     rate = lr * generator.vocabulary_norm() / math.sqrt(start.numel())
     optimizer = torch.optim.Adam([token.vector], lr=rate, betas=(0.8, 0.99))
     if optimizer_state:
-        state = optimizer.state_dict()
-        state["state"] = {0: {name: value.clone() for name, value in optimizer_state.items()}}
-        optimizer.load_state_dict(state)
+        before = {name: value.clone() for name, value in optimizer_state.items()}
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": {0: before}})
     fitting = micro_batch or MicroBatch(batch)
     loss_of = objective or objectives.default(classifier)
     for step in range(first_step, first_step + steps):
@@ -90,13 +90,12 @@ def optimise(
             asked: tuple[str, ...] = asked,
             estimate_at: int = estimate_at,
         ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-            images = generator.images(
-                asked[part],
-                seeds=seeds[part],
-                token=token,
-                gradient=gradient,
-                estimate_at=estimate_at,
-            )
+            given: dict[str, Any] = {
+                "token": token,
+                "gradient": gradient,
+                "estimate_at": estimate_at,
+            }
+            images = generator.images(asked[part], seeds=seeds[part], **given)
             logits = classifier.logits(images)
             wanted = torch.full((len(images),), target, device=logits.device)
             loss = objectives.bind(loss_of, images)(logits, wanted).sum() / batch
@@ -105,21 +104,14 @@ def optimise(
 
         losses, slopes, images, scores = zip(*fitting.parts(batch, differentiate), strict=True)
         token.vector.grad = torch.stack(slopes).sum(0) if len(slopes) > 1 else slopes[0]
-        norm = torch.nn.utils.clip_grad_norm_([token.vector], max_gradient_norm)
-        if not torch.isfinite(norm):
-            raise NumericalError(f"step {step}: the gradient of the class token is not finite")
-        if norm == 0:
-            raise NumericalError(
-                f"step {step}: the gradient of the class token is exactly zero; the classifier or "
-                "its preprocessing is not differentiable"
-            )
+        norm = _clipped(token, max_gradient_norm, step)
         optimizer.step()
         optimizer.zero_grad()
         yield Step(
             step=step,
             start=start_name,
             loss=float(torch.stack(losses).sum()),
-            gradient_norm=norm.item(),
+            gradient_norm=norm,
             token=token.vector.detach().clone(),
             images=torch.cat(images),
             probability=torch.cat(scores),
@@ -127,6 +119,19 @@ def optimise(
             seeds=tuple(seeds),
             optimizer={k: v.clone() for k, v in optimizer.state[token.vector].items()},
         )
+
+
+def _clipped(token: ClassToken, most: float, step: int) -> float:
+    """The norm of a token's gradient, which is clipped to ``most``."""
+    norm = torch.nn.utils.clip_grad_norm_([token.vector], most)
+    if not torch.isfinite(norm):
+        raise NumericalError(f"step {step}: the gradient of the class token is not finite")
+    if norm == 0:
+        raise NumericalError(
+            f"step {step}: the gradient of the class token is exactly zero; the classifier or "
+            "its preprocessing is not differentiable"
+        )
+    return norm.item()
 
 
 @torch.no_grad()

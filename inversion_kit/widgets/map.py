@@ -263,11 +263,11 @@ def _address(drawn: str) -> str:
 
 def _spots(drawn: str, points: xr.Dataset, places: list[int]) -> np.ndarray:
     """Where points lie in a drawing, float32 ``(n, 2)``."""
-    found = re.search(r'data-box="([^"]+)" data-range="([^"]+)"', drawn)
-    if found is None:
+    match = re.search(r'data-box="([^"]+)" data-range="([^"]+)"', drawn)
+    if match is None:
         return np.zeros((0, 2), np.float32)
     (left, top, wide, tall), (x0, x1, y0, y1) = (
-        map(float, part.split()) for part in found.groups()
+        map(float, part.split()) for part in match.groups()
     )
     across = (points["x"].values[places] - x0) / (x1 - x0)
     down = (y1 - points["y"].values[places]) / (y1 - y0)
