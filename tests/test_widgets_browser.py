@@ -286,6 +286,7 @@ def test_the_slider_and_play_move_image_strip_bars_and_line_together(notebook: A
     page.locator(".ik-view .widget-play button").first.click()
     eventually(page, lambda: state()[:3] == last[:3], True)
     eventually(page, lambda: state()[3] > first[3], True)
+    page.wait_for_timeout(2000)  # Play ends with the tick after the last frame
     page.locator(".ik-frames .frame").nth(2).click()
     eventually(page, lambda: first[3] < state()[3] < last[3], True)
     whens = page.locator(".ik-frames .frame .when").all_inner_texts()
