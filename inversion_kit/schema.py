@@ -25,8 +25,8 @@ group          own dims                     variables
                                             "samples"), step, queries so far, score, best check
 /status                                     status: "done", "failed", "stopped" (searched, without
                                             final images) or "missing"; reason; seconds
-/projection    point                        only where it was made (`inversion_kit.analysis.project`
-                                            with ``store``): where images and tokens lie
+/projection    point                        only where `inversion_kit.analysis.projected` made it:
+                                            where images and tokens lie
 /findings      finding                      only where they were looked for: what the classifier has
                                             tied to a class
 =============  ===========================  =======================================================

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import typer
 from torch import nn
 
 import inversion_kit
@@ -15,6 +16,7 @@ from inversion_kit.audits.invert import invert
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.classifiers.preprocess import Preprocess
+from inversion_kit.cli import app
 from inversion_kit.errors import InputError, LabelError, NumericalError
 from inversion_kit.generators.convert import as_generator
 from inversion_kit.progress import VIEWS
@@ -314,7 +316,7 @@ def test_an_unknown_view_names_those_there_are(classifier, generator):
         invert(classifier, "dog", generator=generator, **{**SMALL, "progress": "x"})
 
 
-def test_one_line_adds_a_setting_everywhere(monkeypatch, tmp_path):
+def test_one_line_adds_a_setting_everywhere(classifier, generator):
     """A field is seen by both calls, the command line, the plan, a result and its code."""
     names = {field.name for field in dataclasses.fields(Settings)}
     for call in (inversion_kit.invert, inversion_kit.audit):
@@ -323,6 +325,12 @@ def test_one_line_adds_a_setting_everywhere(monkeypatch, tmp_path):
         assert all(taken[f.name].default == f.default for f in dataclasses.fields(Settings))
         assert all(f"    {name}\n" in call.__doc__ for name in names)
     assert set(documentation()) == names
+    stored = {field.name for field in dataclasses.fields(Settings) if field.metadata["stored"]}
+    for command in ("invert", "audit"):
+        options = {one.name for one in typer.main.get_command(app).commands[command].params}
+        assert stored <= options
+    tree = invert(classifier, "dog", generator=generator, **{**SMALL, "steps": 0, "restarts": 0})
+    assert stored <= set(json.loads(tree.attrs["settings"]))
     added = dataclasses.make_dataclass(
         "Settings", [("extra", int, _setting(3, _whole(1)))], bases=(Settings,), frozen=True
     )
