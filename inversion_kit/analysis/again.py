@@ -39,7 +39,10 @@ def code(tree: xr.DataTree) -> str:
         **Settings.read(settings).changed(),
         **({} if one else {"store": "again"}),
     }
-    asked = [repr(sources["model"]), repr(labels[0] if one else None if every else labels)]
+    model, wordings = repr(sources["model"]), sources.get("wordings")
+    if wordings:
+        model = f"ik.as_classifier({model}, wordings={wordings!r})"
+    asked = [model, repr(labels[0] if one else None if every else labels)]
     lines = [*asked, *(f"{name}={value!r}" for name, value in options.items())]
     body = "".join(f"    {line},\n" for line in lines)
     return f"import inversion_kit as ik\n\ntree = ik.{'invert' if one else 'audit'}(\n{body})\n"

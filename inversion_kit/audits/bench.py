@@ -136,7 +136,7 @@ class Bench:
 
     def prompts(self, unit: Unit) -> list[str]:
         """A unit's prompts, the placeholder in them."""
-        name = self.classifier.labels[unit.label_index]
+        name = self.classifier.wordings[unit.label_index]
         templates = self.arms[unit.arm].prompts(self.settings.prompts)
         return [fill(template, name=name) for template in templates]
 
@@ -151,7 +151,10 @@ class Bench:
         label, arm = self.classifier.labels[unit.label_index], self.arms[unit.arm]
         templates = arm.prompts(self.settings.prompts)
         where = f"label {label!r:.60}, arm {unit.arm!r}"
-        advice = "give the class another name, as_classifier(model, labels=[...]), or leave it out"
+        advice = (
+            f"give it another wording, as_classifier(model, wordings={{{unit.label_index}: ...}}), "
+            "or leave it out"
+        )
         for template, prompt in zip(templates, self.prompts(unit), strict=True):
             marks = sum(prompt.count(mark) for mark in {PLACEHOLDER, self.generator.spelling})
             if marks != (arm.token != "none"):

@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from inversion_kit.settings import Settings
 from inversion_kit.storage.audit_folder import PLAN, AuditFolder
 
 _LIBRARIES = (
+from inversion_kit.wordings import wordings_of
     "inversion-kit",
     "torch",
     "diffusers",
@@ -47,6 +48,8 @@ class Task:
         Equal tasks have equal keys: a worker loads the models of a key once.
     """
 
+    wordings
+        What prompts say for some classes of a model that is given by name, by their names.
     model: Any
     generator: Any
     judges: Sequence[Any]
@@ -55,6 +58,7 @@ class Task:
     key: str = ""
     _bench: Bench | None = field(default=None, repr=False)
 
+    wordings: Mapping[str, str] | None = None
     def __post_init__(self) -> None:
         if isinstance(self.judges, str) or not isinstance(self.judges, Iterable):
             raise InputError(
@@ -65,6 +69,11 @@ class Task:
 
     def load(self) -> Bench:
         """The loaded models; the same ones when asked again."""
+    @property
+    def asked(self) -> Any:
+        """The model with its wordings, where they were given beside its name."""
+        return as_classifier(self.model, wordings=self.wordings) if self.wordings else self.model
+
         if self._bench is None:
             self._bench = Bench.load(
                 self.model, self.generator, self.judges, self.arms, self.settings
@@ -75,11 +84,9 @@ class Task:
     @property
     def named(self) -> bool:
         """Whether every model stands by its name, and the objective is the default one."""
-        sources = [self.model, *self.judges]
-        sources += [] if self.generator is None else [self.generator]
-        return self.settings.objective is None and all(
-            isinstance(one, (str, os.PathLike)) for one in sources
-        )
+        named = [_source(one) for one in (self.model, *self.judges)]
+        generator = self.generator is None or isinstance(self.generator, (str, os.PathLike))
+        return self.settings.objective is None and generator and None not in named
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_bench": None}
@@ -129,6 +136,13 @@ def plan_of(task: Task, indices: Sequence[int], seeds: Sequence[int]) -> dict[st
             "sources": sources(task),
             **objective_facts(
                 bench.settings.objective, classifier, indices, device=generator.device
+            "wordings": {
+                label: wording
+                for label, wording in (
+                    (classifier.labels[i], classifier.wordings[i]) for i in indices
+                )
+                if label != wording
+            },
             ),
             "preprocess": classifier.preprocess_facts(),
             "preprocess_parity": classifier.parity_facts(),
@@ -184,7 +198,10 @@ def task_of(folder: AuditFolder) -> Task:
             raise TypeError("generator must be text, judges a list")
         arms = check_arms([_arm(stored["arms"][name]) for name in folder.plan["arms"]])
         settings = check_settings(Settings.read(stored), len(arms))
-        return Task(model, generator, judges, arms, settings)
+        wordings = names.get("wordings")
+        if wordings is not None and not all(isinstance(w, str) for w in dict(wordings).values()):
+            raise TypeError("wordings must be text")
+        return Task(model, generator, judges, arms, settings, wordings=wordings)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InputError) as error:
         raise StoreError(
             f"path={str(folder.path / PLAN)!r}: its settings are not those of an audit: {error!r}"
@@ -197,14 +214,31 @@ def sources(task: Task) -> dict[str, Any] | None:
         return None
     generator = None if task.generator is None else str(task.generator)
     return {
-        "model": str(task.model),
+        "model": _source(task.model),
+    classifier = task.load().classifier
+    usual = wordings_of(classifier.labels)
+    given = {
+        label: said
+        for label, said, known in zip(classifier.labels, classifier.wordings, usual, strict=True)
+        if said != known
+    }
         "generator": generator,
-        "judges": [str(judge) for judge in task.judges],
+        "judges": [_source(judge) for judge in task.judges],
+        **({"wordings": given} if given else {}),
     }
 
 
 def versions() -> dict[str, str]:
     """Versions of the libraries that a result depends on."""
+def _source(model: Any) -> str | None:
+    """The name of a model that has one."""
+    return (
+        model.source
+        if isinstance(model, Classifier)
+        else (os.fspath(model) if isinstance(model, (str, os.PathLike)) else None)
+    )
+
+
     return {name: _version(name) for name in _LIBRARIES}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import time
 import warnings
@@ -19,6 +20,7 @@ from inversion_kit.audits.plan import Task, key_of, plan_of, same_plan, task_of
 from inversion_kit.audits.schedule import Estimate, clock, estimate, in_order, seconds_of, within
 from inversion_kit.audits.units import Outcome, stored
 from inversion_kit.progress import bar
+from inversion_kit.paths import folder_to_write
 from inversion_kit.search.checks import check_settings
 from inversion_kit.seeds import check_seeds
 from inversion_kit.settings import Settings, takes_settings
@@ -41,7 +43,7 @@ def audit(
     judges: Sequence[Any] = (),
     arms: Sequence[str | Arm] = AUDITED,
     seeds: int | Sequence[int] = 3,
-    store: str | Path | None = None,
+    store: str | os.PathLike[str] | None = None,
     client: Any = None,
     budget: float | str | None = None,
     dry_run: bool = False,
@@ -113,6 +115,7 @@ def audit(
     """
     limit, runs, chosen = seconds_of(budget), check_seeds(seeds), check_arms(arms)
     for arm in chosen:
+    place = None if store is None else folder_to_write(store, argument="store")
         arm.prompts(settings.prompts)
     task = Task(model, generator, judges, chosen, check_settings(settings, len(chosen)))
     bench = task.load()
@@ -122,21 +125,21 @@ def audit(
     task.key = key_of(plan)
     if dry_run:
         units = [Unit(i, arm.name, s) for i in indices for arm in chosen for s in runs]
-        if store is not None and (Path(store) / PLAN).is_file():
-            units = AuditStore.create(store, plan).missing()  # it is there: nothing is written
+        if place is not None and (place / PLAN).is_file():
+            units = AuditStore.create(place, plan).missing()  # it is there: nothing is written
         return estimate(bench, units, budget=limit)
-    if store is None:
+    if place is None:
         with tempfile.TemporaryDirectory(prefix="inversion-kit-") as temporary:
             folder = AuditStore.create(Path(temporary) / "audit", plan)
             _run(task, folder, client, limit, progress)
             return open_result(folder.path).load()
-    folder = AuditStore.create(store, plan)
+    folder = AuditStore.create(place, plan)
     _run(task, folder, client, limit, progress)
     return open_result(folder.path)
 
 
 def resume(
-    path: str | Path,
+    path: str | os.PathLike[str],
     *,
     retry_failed: bool = False,
     repair: bool = False,

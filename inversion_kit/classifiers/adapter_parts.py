@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,31 +28,6 @@ class Options:
     def named(self, name: str) -> str:
         """The name asked for, or else ``name``."""
         return self.name or name
-
-
-def names_of(labels: Any) -> tuple[str, ...]:
-    """Label names in the order of the outputs; those of a mapping (id2label) by its indices."""
-    if isinstance(labels, Mapping):
-        by_index = {str(index): str(name) for index, name in labels.items()}
-        order = [str(i) for i in range(len(by_index))]
-        if sorted(by_index) != sorted(order):
-            raise InputError(
-                f"labels: a mapping with the keys {', '.join(map(repr, list(labels)[:3]))}, ...; "
-                f"expected 0 to {len(labels) - 1}, each with its name, or a list of names in the "
-                "order of the outputs; of a label2id give sorted(label2id, key=label2id.get)"
-            )
-        labels = [by_index[i] for i in order]
-    if isinstance(labels, (str, bytes)) or not isinstance(labels, Iterable):
-        raise InputError(f"labels={labels!r}: expected a list of names, one a class")
-    if isinstance(labels, (set, frozenset)):
-        raise InputError(
-            f"labels: a {type(labels).__name__} has no order; give a list of names in the order of "
-            "the outputs"
-        )
-    names = tuple(str(label) for label in labels)
-    if not names:
-        raise InputError("labels: there are none; expected a list of names, one a class")
-    return names
 
 
 def unchanged(images: Tensor) -> Tensor:
@@ -170,7 +146,8 @@ def numbered(wide: int | None) -> list[str]:
 
 def distinct(names: Sequence[str]) -> list[str]:
     """Names that differ: where a list has one twice, the index is added."""
-    return [f"{n} ({i})" if names.count(n) > 1 else n for i, n in enumerate(names)]
+    times = Counter(names)
+    return [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
 
 
 def head_input(model: Any, wide: int | None) -> Callable[[Tensor], Tensor] | None:

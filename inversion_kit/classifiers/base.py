@@ -16,11 +16,15 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from inversion_kit.classifiers.adapter_parts import names_of
+from inversion_kit.classifiers.adapter_parts import first_line
+from inversion_kit.classifiers.functions import Function, OtherWeights
+from inversion_kit.classifiers.label_names import names_of
+from inversion_kit.classifiers.modules import copy_of, freeze, input_like
 from inversion_kit.classifiers.preprocess import Preprocess, parity, whole_bytes
-from inversion_kit.errors import InputError, LabelError, NumericalError, nearest
-from inversion_kit.hashing import hash_module
+from inversion_kit.errors import InputError, InversionError, LabelError, NumericalError, nearest
+from inversion_kit.hashing import hash_module, state_of
 from inversion_kit.plain import plain
+from inversion_kit.wordings import wordings_of
 
 HEADS = ("softmax", "sigmoid", "binary", "probability")
 """What a model's output means: logits of one label per image, of independent labels, one logit of
@@ -42,7 +46,8 @@ class Classifier:
     preprocess
         From RGB float ``(n, 3, y, x)`` in [0, 1], any size, to the model's input.
     labels
-        Name of each class, in the order of the outputs, or a mapping from index to name.
+        Name of each class, in the order of the outputs, or a mapping from index to name, see
+        `inversion_kit.classifiers.label_names.names_of`.
     name
         What results call this classifier.
     features
@@ -58,13 +63,19 @@ class Classifier:
     Raises
     ------
     InputError
-        ``head`` is unknown, or the number of labels does not fit it.
-    LabelError
-        Two classes have one name.
+        ``head`` is unknown, or the labels are no names or do not fit it.
 
     Notes
     -----
-    The model is put in eval mode and its parameters stop asking for gradients.
+    The model is put in eval mode and its parameters stop asking for gradients; networks that a
+    function calls are so only while it is asked.
+
+    Attributes
+    ----------
+    wordings
+        What prompts say for each class, see `inversion_kit.wordings`.
+    source
+        The name that `as_classifier` was given, where that and the wordings say all.
 
     Examples
     --------
@@ -95,15 +106,10 @@ class Classifier:
         self.name = name
         self.head = head
         self.differentiable = differentiable
+        self.wordings = tuple(wordings_of(self.labels))
+        self.source: str | None = None
         self._features = features
         self._official = official
-        if len(set(self.labels)) != len(self.labels):
-            twice = next(a for a in self.labels if self.labels.count(a) > 1)
-            where = [i for i, label in enumerate(self.labels) if label == twice]
-            raise LabelError(
-                f"labels: {twice!r} names more than one class; names must differ, as do "
-                f"{f'{twice} ({where[0]})'!r} and {f'{twice} ({where[1]})'!r}"
-            )
         if head == "binary" and len(self.labels) != 2:
             raise InputError(f"labels: {len(self.labels)} names for one logit; give no and yes")
         if head in ("softmax", "probability") and len(self.labels) == 1:
@@ -150,7 +156,19 @@ class Classifier:
         return out
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Probabilities ``(n, class)`` of logits: a softmax, or for multi-label a sigmoid each."""
+        """Probabilities ``(n, class)`` of logits: a softmax, or for multi-label a sigmoid each.
+
+        Raises
+        ------
+        InputError
+            They are no logits ``(n, class)`` of this classifier, but images for example.
+        """
+        if not isinstance(logits, Tensor) or logits.shape[1:] != (len(self.labels),):
+            came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise InputError(
+                f"logits: {came}; expected (n, {len(self.labels)}), what logits(images) gives; of "
+                "images call classifier.probability(classifier.logits(images))"
+            )
         return logits.sigmoid() if self.head == "sigmoid" else logits.softmax(1)
 
     @property
@@ -173,10 +191,11 @@ class Classifier:
                 "uint8 (n, y, x, 3) give images.permute(0, 3, 1, 2) / 255"
             )
         weight = self._weight()
-        if weight is None:
-            return self.preprocess(whole_bytes(images))
-        images = self.preprocess(whole_bytes(images.to(weight.device)))
-        return images.to(weight.dtype) if weight.is_floating_point() else images
+        place = images.device if weight is None else weight.device
+        seen = self.preprocess(whole_bytes(images.to(place)).contiguous())
+        if weight is not None and weight.is_floating_point():
+            seen = seen.to(weight.dtype)
+        return seen.contiguous() if isinstance(seen, Tensor) else seen
 
     def _weight(self) -> Tensor | None:
         """A weight whose device and dtype the model's input must have; None where any will do."""
@@ -331,13 +350,13 @@ class Classifier:
         """
         if self.model.state_dict():
             return hash_module(self.model)
-        images = torch.rand(IDENTITY, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-        with torch.no_grad():
-            answers = self.probability(self.logits(F.interpolate(images, (32, 32)))).cpu()
         what = self.model.function if isinstance(self.model, Function) else self.model
         called = getattr(what, "__qualname__", type(what).__qualname__)
         digest = hashlib.sha256("\n".join([called, self.head, *self.labels]).encode())
-        digest.update((answers.double() * 1000).round().to(torch.int64).numpy().tobytes())
+        answers = self.probability(self.answers).double()
+        digest.update((answers * 1000).round().to(torch.int64).numpy().tobytes())
+        if state_of(self.model):
+            digest.update(hash_module(self.model).encode())
         return digest.hexdigest()
 
     def copied(self) -> Classifier:

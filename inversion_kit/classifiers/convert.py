@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
-from inversion_kit.classifiers.adapter_parts import Options, is_from, names_of
+from inversion_kit.classifiers.adapter_parts import Options, is_from
 from inversion_kit.classifiers.adapters import from_module, from_name
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.black_box import from_black_box
 from inversion_kit.classifiers.ensemble import Ensemble
 from inversion_kit.classifiers.transformers_adapter import from_transformers
+from inversion_kit.classifiers.label_names import names_of, text_of
 from inversion_kit.errors import InputError
 
+from inversion_kit.paths import name_or_path
 
 def as_classifier(
     model: Any,
@@ -29,6 +32,7 @@ def as_classifier(
     template: str = "a photo of a {}",
     revision: str | None = None,
 ) -> Classifier:
+    wordings: Sequence[str] | Mapping[int, str] | Mapping[str, str] | None = None,
     """Make a `Classifier` of what the user has; a Classifier passes through.
 
     Parameters
@@ -64,11 +68,15 @@ def as_classifier(
     revision
         Branch, tag or commit of a hub id.
 
+    wordings
+        What prompts say for a class: a text for each, or a mapping from some names or indices. By
+        default the first wording of its name, see `inversion_kit.wordings.wordings_of`. A note on
+        the sense of the word may follow: ``{"crane (134)": "crane, a large wading bird"}``.
     Raises
     ------
     InputError
         ``model`` is of no known kind, carries no preprocessing and none is given, or does not
-        give one score per label.
+        give one score per label; or ``labels`` or ``wordings`` are not as they must be.
     ClassifierUnavailableError
         Weights could not be loaded, most often for want of a network.
 
@@ -80,27 +88,41 @@ def as_classifier(
     Classifier('pocket:honest + pocket:judge', 43 labels)
     """
     if isinstance(model, Classifier):
-        if preprocess is not None or labels is not None or head is not None or black_box:
+    names = None if labels is None else names_of(labels)
+    options = Options(preprocess, names, name, head, template, revision)
+    made = _made(model, options, black_box=black_box)
+    if isinstance(model, (str, os.PathLike)) and not black_box and options == Options():
+        made.source = os.fspath(model)
+    if wordings is not None:
+        made = copy.copy(made)
+        made.wordings = _worded(made, wordings)
+    return made
+
+
+def _made(model: Any, options: Options, *, black_box: bool) -> Classifier:
+    """The classifier, with the usual wordings of its names."""
+        if black_box or (options.preprocess, options.labels, options.head) != (None, None, None):
             raise InputError(
                 f"model: {model!r} is a Classifier already and keeps its own preprocess, labels "
                 "and head; give them where it is made"
             )
-        if name is None:
+        if options.name is None:
             return model
         renamed = copy.copy(model)
-        renamed.name = name
+        renamed.name, renamed.source = options.name, None
         return renamed
-    names = None if labels is None else names_of(labels)
-    options = Options(preprocess, names, name, head, template, revision)
     if black_box:
         return from_black_box(model, options)
     if isinstance(model, (list, tuple)):
-        given: dict[str, Any] = {"preprocess": preprocess, "labels": names, "head": head}
-        given |= {"template": template, "revision": revision}
-        members = [m if isinstance(m, Classifier) else as_classifier(m, **given) for m in model]
-        return Ensemble(members, name=name)
-    if isinstance(model, (str, Path)):
-        return from_name(str(model), options)
+        own = replace(options, name=None)
+        members = [
+            m if isinstance(m, Classifier) else _made(m, own, black_box=False) for m in model
+        ]
+        return Ensemble(members, name=options.name)
+    if isinstance(model, (str, os.PathLike)):
+        return from_name(name_or_path(model, "model"), options)
+    if isinstance(model, torch.export.ExportedProgram):
+        model = model.module()
     if isinstance(model, nn.Module) and is_from(model, "transformers"):
         return from_transformers(model, options)
     if not callable(model):
@@ -108,10 +130,37 @@ def as_classifier(
             f"model={model!r}: expected an nn.Module, 'pocket:honest' (or judge, backdoored, "
             "shortcut), 'timm/<name>', 'torchvision/<name>', a hub id or a local folder"
         )
-    if preprocess is None and not isinstance(model, nn.Module):
+    if options.preprocess is None and not isinstance(model, nn.Module):
         raise InputError(
             f"model={model!r}: a function does not say how images are prepared for it; give "
             "as_classifier(function, preprocess=Preprocess(size=...)), or labels=[...] and "
             "black_box=True if it takes uint8 images and gives no gradient"
         )
     return from_module(model, options)
+
+
+def _worded(classifier: Classifier, wordings: Any) -> tuple[str, ...]:
+    """What prompts say for each class where some wordings are given."""
+    said = list(classifier.wordings)
+    if isinstance(wordings, Mapping):
+        given = [(classifier.index(label), text) for label, text in wordings.items()]
+    elif isinstance(wordings, Iterable) and not isinstance(wordings, (str, bytes, set, frozenset)):
+        given = list(enumerate(wordings))
+        if len(given) != len(said):
+            raise InputError(
+                f"wordings: {len(given)} for {len(said)} classes; give one each, or a mapping from "
+                "the names of some"
+            )
+    else:
+        raise InputError(
+            f"wordings={wordings!r:.60}: expected a text a class, or a mapping from names or "
+            "indices, for example {'crane (134)': 'crane, a large wading bird'}"
+        )
+    for index, text in given:
+        said[index] = text_of(text) or ""
+        if not said[index]:
+            raise InputError(
+                f"wordings: {text!r:.60} for {classifier.labels[index]!r}; expected text, for "
+                "example 'tiger cat'"
+            )
+    return tuple(said)

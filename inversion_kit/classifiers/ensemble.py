@@ -64,6 +64,7 @@ class Ensemble(Classifier):
 
     def _weight(self) -> None:
         """Each member puts images where its own weights are."""
+        self.wordings = first.wordings
 
     def preprocess_facts(self) -> dict[str, Any]:
         """Its head and the facts of each member, as plain JSON."""

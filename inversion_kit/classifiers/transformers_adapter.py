@@ -19,6 +19,8 @@ from inversion_kit.classifiers.adapter_parts import (
     unprepared,
     width_of,
 )
+from inversion_kit.classifiers.label_names import names_of
+from inversion_kit.classifiers.modules import inner_of, to_eval
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.preprocess_readers import as_preprocess
 from inversion_kit.errors import InputError
@@ -91,12 +93,12 @@ def from_transformers(model: Any, options: Options) -> Classifier:
     wide = width_of(wrapped, prepare)
     labels = options.labels
     if labels is None:
-        names = {int(i): str(n) for i, n in model.config.id2label.items()}
-        in_order = [names[i] for i in sorted(names)]
-        labels = distinct(in_order) if sorted(names) == list(range(wide)) else numbered(wide)
-    several = getattr(model.config, "problem_type", None) == "multi_label_classification"
+        names = says.config.id2label
+        fits = sorted(map(int, names)) == list(range(wide))
+        labels = names_of(names) if fits else numbered(wide)
+    several = getattr(says.config, "problem_type", None) == "multi_label_classification"
     head, labels = head_of(options.head or ("sigmoid" if several else None), labels, wide)
-    name, features = options.named(called), head_input(wrapped, wide)
+    name, features = options.named(called), head_input(wrapped, wide) if says is model else None
     return Classifier(
         wrapped, prepare, labels, name=name, head=head, features=features, official=official
     )

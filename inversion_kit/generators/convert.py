@@ -11,6 +11,7 @@ from inversion_kit.generators.base import Generator
 from inversion_kit.generators.loading import load_pipeline
 
 POCKET = Path(__file__).parents[1] / "pocket" / "weights" / "generator"
+from inversion_kit.paths import name_or_path
 """The folder of the generator that this library ships."""
 DEFAULT_HUB_ID = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 """The default generator: Stable Diffusion 1.5, the family of the paper's experiments, under the
@@ -71,13 +72,13 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
         if sampling:
             raise InputError(f"{', '.join(sampling)}: this Generator has its own; make another one")
         return generator
-    source = DEFAULT_HUB_ID if generator is None else generator
+    source = DEFAULT_HUB_ID if generator is None else name_or_path(generator, "generator")
     place: str | os.PathLike[str] = source
-    if isinstance(source, str) and source == "pocket":
+    if isinstance(generator, str) and source == "pocket":
         place = POCKET
         sampling = {"num_inference_steps": 6, "guidance_scale": 3.0, **sampling}
         loading["device"] = loading.get("device") or "cpu"  # it is small
-    made = Generator(load_pipeline(place, **loading), name=str(source), **sampling)
+    made = Generator(load_pipeline(place, **loading), name=source, **sampling)
     made.loaded_with = {key: loading.get(key) for key in ("revision", "variant")}
     made.loaded_with["dtype"] = str(loading.get("dtype", "float32")).removeprefix("torch.")
     return made

@@ -83,7 +83,7 @@ def generate(
     seed = check_whole("seed", seed, 0)
     if isinstance(token, xr.DataTree):
         chosen = selected_token(token, label=label, arm=arm, run_seed=run_seed)
-        vector, name = chosen.vector, chosen.label
+        vector, name = chosen.vector, _wording(token, chosen.label)
         made = _own(token) if generator is None else as_generator(generator)
     else:
         if (label, arm, run_seed) != (None, None, None):
@@ -107,8 +107,11 @@ def generate(
             )
     filled = fill(template, name=name)
     made.check_prompt(filled)
-    noise = noise_seeds(seed, FREE, 0, n)
-    images = sample(made, [filled] * n, seeds=noise, token=ClassToken(vector), batch=batch)
+    noise, placed = noise_seeds(seed, FREE, 0, n), ClassToken(vector)
+    if made.call:  # what is in it may not fit each number of images
+        sizes = {min(batch, n), n % batch} - {0}
+        rehearse_call(made, [filled], token=placed, sizes=sorted(sizes))
+    images = sample(made, [filled] * n, seeds=noise, token=placed, batch=batch)
     pixels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(image) for image in pixels]
 
@@ -117,6 +120,12 @@ def _own(tree: xr.DataTree) -> Generator:
     """The generator that a result was made with."""
     name, settings = str(tree.attrs["generator"]), json.loads(tree.attrs["settings"])
     source, facts = settings.get("generator_source"), settings.get("sampler")
+def _wording(tree: xr.DataTree, label: str) -> str:
+    """What the prompts of a result say for a label."""
+    kept = json.loads(tree.attrs["settings"]).get("wordings")
+    return str(kept.get(label, label)) if isinstance(kept, dict) else label
+
+
     if source is None or facts is None:
         raise InputError(
             f"generator: this result was made with a pipeline object ({name}); give it again: "

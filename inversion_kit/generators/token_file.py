@@ -18,6 +18,7 @@ from inversion_kit.arms import main_arm
 from inversion_kit.errors import InputError, LabelError, StoreError, nearest
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import Part, join, split
+from inversion_kit.paths import file_to_write, local_path
 
 KEY = "emb_params"
 """The one key of a Stable Diffusion 1 and 2 embedding file, as diffusers, A1111 and ComfyUI read
@@ -146,9 +147,7 @@ def save_token(
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    target = Path(path)
-    if target.suffix != ".safetensors":
-        raise InputError(f"path={str(target)!r}: must end in .safetensors")
+    target = file_to_write(path, ".safetensors")
     chosen = selected_token(tree, label=label, arm=arm, run_seed=run_seed)
     if generator is not None and generator.hash != tree.attrs["generator_hash"]:
         raise InputError(
@@ -176,7 +175,7 @@ def load_token(path: str | os.PathLike[str], *, generator: Generator | None = No
     Parameters
     ----------
     path
-        A safetensors file with one vector, or with one per text encoder.
+        A safetensors file with one vector, under any key, or with one per text encoder.
     generator
         Where the token is to be used; needed for a file of several text encoders that another
         tool wrote.
@@ -202,7 +201,7 @@ def load_token(path: str | os.PathLike[str], *, generator: Generator | None = No
     """
     from safetensors import SafetensorError, safe_open
 
-    source = Path(path)
+    source = local_path(path)
     name = f"path={str(source)!r}"
     try:
         if source.stat().st_size > _LIMIT:
@@ -212,7 +211,9 @@ def load_token(path: str | os.PathLike[str], *, generator: Generator | None = No
         if first.startswith(_PICKLES) and not first.endswith(b"{"):
             raise StoreError(
                 f"{name} is not a readable token file: it is a pickle, which can run code and "
-                "is never opened; ask for the safetensors version"
+                "is never opened; ask for the safetensors version, or convert it where you trust "
+                "it: safetensors.torch.save_file(torch.load(path, weights_only=True), "
+                "'token.safetensors')"
             )
         with safe_open(source, "pt") as file:
             data = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -224,12 +225,15 @@ def load_token(path: str | os.PathLike[str], *, generator: Generator | None = No
     holds = ", ".join(f"{key} {tuple(tensor.shape)}" for key, tensor in data.items()) or "nothing"
     layout = _layout(generator, kept, name)
     if layout is None:
-        if set(data) != {KEY}:
+        if len(data) != 1:
             raise StoreError(
-                f"{name}: expected one tensor {KEY!r} of (1, embed), it holds {holds}; for a token "
-                "of several text encoders give generator="
+                f"{name}: expected one tensor of (1, embed), it holds {holds}; for a token of "
+                "several text encoders give generator="
             )
-        layout = [Part(KEY, data[KEY].shape[-1] if data[KEY].ndim else 0)]
+        (only,) = data.values()
+        layout = [Part(KEY, only.shape[-1] if only.ndim else 0)]
+    if len(layout) == len(data) == 1:  # diffusers calls it as the token, others as they like
+        data = {layout[0].key: only for only in data.values()}
     wanted = {part.key: (1, part.width) for part in layout}
     data = {key: t[None] if (1, *t.shape) == wanted.get(key) else t for key, t in data.items()}
     if {key: tuple(tensor.shape) for key, tensor in data.items()} != wanted:

@@ -10,12 +10,16 @@ from typing import Any
 import xarray as xr
 
 from inversion_kit.errors import InputError, StoreError
+from inversion_kit.paths import file_to_write
 from inversion_kit.reports.page import to_html
 from inversion_kit.storage.store import open as open_result
 
 
 def report(
-    result: xr.DataTree | str | os.PathLike[str], path: str | Path, *, max_mb: float = 25.0
+    result: xr.DataTree | str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    max_mb: float = 25.0,
 ) -> Path:
     """Write the report of a result as one HTML file and return its path.
 
@@ -50,7 +54,7 @@ def report(
 
 def write_report(
     result: xr.DataTree | str | os.PathLike[str],
-    path: str | Path,
+    path: str | os.PathLike[str],
     data: dict[str, Any] | None = None,
     *,
     read: xr.Dataset | None = None,
@@ -77,12 +81,12 @@ def write_report(
     >>> write_report(tree, path, analysis.numbers(tree)).name
     'sky.html'
     """
-    path = _checked(path, ".html")
+    target = file_to_write(path, ".html")
     tree = result if isinstance(result, xr.DataTree) else open_result(result)
-    return _written(path, to_html(tree, data, read=read, max_mb=max_mb))
+    return _written(target, to_html(tree, data, read=read, max_mb=max_mb))
 
 
-def write_json(data: dict[str, Any], path: str | Path) -> Path:
+def write_json(data: dict[str, Any], path: str | os.PathLike[str]) -> Path:
     """Write the numbers of a report, what `inversion_kit.analysis.numbers` gave, as a JSON file.
 
     Examples
@@ -94,26 +98,18 @@ def write_json(data: dict[str, Any], path: str | Path) -> Path:
     >>> write_json(data, Path(tempfile.mkdtemp()) / "audit.json").name
     'audit.json'
     """
-    path = _checked(path, ".json")
-    return _written(path, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False))
-
-
-def _checked(path: str | Path, ending: str) -> Path:
-    path = Path(path)
-    if path.suffix.lower() != ending:
-        raise InputError(
-            f"path={str(path)!r}: must end in {ending}, such as {path.stem + ending!r}"
-        )
-    if not path.parent.is_dir():
-        raise StoreError(
-            f"path={str(path)!r}: the folder {str(path.parent)!r} does not exist; create it first"
-        )
-    return path
+    target = file_to_write(path, ".json")
+    return _written(target, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False))
 
 
 def _written(path: Path, text: str) -> Path:
     try:
         path.write_text(text, encoding="utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"result: it holds {error.object[error.start : error.end]!r}, which UTF-8 cannot hold "
+            "(a lone surrogate); change the name or attribute that has it"
+        ) from error
     except OSError as error:
         raise StoreError(f"path={str(path)!r}: cannot be written ({error})") from error
     return path

@@ -313,7 +313,7 @@ def _probed(
         return ()
     if history.probe is None:
         limit = min(_MOST_PROBED, most - shortlist * _NOISES)
-        name = classifier.labels[target]
+        name = classifier.wordings[target]
         likely = candidates(generator, name, seed=history.seed, limit=limit)[:limit]
         history.probe = probe(
             classifier,

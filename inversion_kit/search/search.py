@@ -185,7 +185,7 @@ def _starts(
     if settings.start is not None or not settings.restarts:
         return
     if history.probe is None:
-        words = candidates(generator, classifier.labels[target], seed=history.seed)
+        words = candidates(generator, classifier.wordings[target], seed=history.seed)
         history.probe = probe(
             classifier,
             generator,

@@ -30,6 +30,7 @@ import xarray as xr
 
 from inversion_kit import schema
 from inversion_kit.errors import InputError, SchemaError, StoreError
+from inversion_kit.paths import local_path
 from inversion_kit.storage import durable, unit_files
 from inversion_kit.storage.audit_plan import check_plan
 from inversion_kit.storage.units import Unit, check_groups
@@ -90,7 +91,7 @@ class AuditFolder:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = local_path(path)
         file = self.path / PLAN
         if not os.path.isfile(file):
             raise StoreError(f"path={str(self.path)!r}: no audit there (no {PLAN})")

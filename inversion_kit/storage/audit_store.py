@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from inversion_kit import schema
 from inversion_kit.errors import InputError, SchemaError, StoreError, StoreLockedError
+from inversion_kit.paths import folder_to_write
 from inversion_kit.storage import checkpoints, durable, unit_files
 from inversion_kit.storage.audit_folder import (
     DAMAGED,
@@ -83,7 +84,7 @@ class AuditStore(AuditFolder):
         StoreError
             It cannot be written.
         """
-        root = Path(path)
+        root = folder_to_write(path)
         wanted = check_plan(dict(plan))
         durable.encode("plan", wanted)
         if clash := set(wanted) & set(_STAMPS):
@@ -102,8 +103,6 @@ class AuditStore(AuditFolder):
                     (root / name).mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise durable.trouble(root, error) from error
-            except ValueError as error:
-                raise InputError(f"path={str(root)!r}: no name of a folder ({error})") from error
             with _locked(root):
                 if not (root / PLAN).exists():
                     durable.write_file(root / PLAN, durable.dump(stamped | wanted))

@@ -50,7 +50,8 @@ def consolidate(path: str | os.PathLike[str], target: str | os.PathLike[str]) ->
     >>> consolidate(store.path, tempfile.mkdtemp() + "/audit.zarr").name
     'audit.zarr'
     """
-    return store.save(open_audit(path), target)
+    place = store.free_place(target)
+    return store.save(open_audit(path), place)
 
 
 def to_netcdf(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
@@ -74,13 +75,14 @@ def to_netcdf(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> P
         The result cannot be read, or the file cannot be written.
     """
     _need("h5netcdf")
+    place = store.free_place(target)
     tree = store.open(path)
 
     def fill(part: Path) -> None:
         _write_netcdf(tree, part)
         end_with_digest(part)
 
-    return store.write_new(Path(target), fill)
+    return store.write_new(place, fill)
 
 
 def export_images(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
@@ -107,8 +109,9 @@ def export_images(path: str | os.PathLike[str], folder: str | os.PathLike[str]) 
         The result cannot be read, or the images cannot be written.
     """
     _need("pyarrow.parquet")
+    place = store.free_place(folder)
     tree = store.open(path)
-    return store.write_new(Path(folder), lambda part: _write_images(tree, part))
+    return store.write_new(place, lambda part: _write_images(tree, part))
 
 
 def _need(module: str) -> None:

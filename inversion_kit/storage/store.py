@@ -17,6 +17,7 @@ from xarray.core import indexing
 
 from inversion_kit import schema
 from inversion_kit.errors import InputError, InversionError, StoreError
+from inversion_kit.paths import local_path, place_to_write
 from inversion_kit.storage import durable
 from inversion_kit.storage.assemble import open_audit
 from inversion_kit.storage.audit_folder import PLAN
@@ -79,13 +80,14 @@ def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = F
     >>> save(synthetic(), tempfile.mkdtemp() + "/run.zarr").name
     'run.zarr'
     """
+    target = free_place(path, overwrite=overwrite)
     tree = schema.validate(tree)
 
     def fill(part: Path) -> None:
         _write_zarr(tree, part)
         seal(part)
 
-    return write_new(Path(path), fill, overwrite=overwrite)
+    return write_new(target, fill, overwrite=overwrite)
 
 
 def open(path: str | os.PathLike[str]) -> xr.DataTree:
@@ -105,7 +107,7 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
     SchemaError
         What is there is not a valid result, or one of another version.
     """
-    source = Path(path)
+    source = local_path(path)
     if os.path.isfile(source / PLAN):
         return open_audit(source)
     try:
@@ -137,6 +139,21 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         raise StoreError(f"path={str(source)!r} cannot be read: {error}") from error
 
 
+def free_place(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """The place of a result that is to be written: before any work is done for it.
+
+    Raises
+    ------
+    InputError
+        It is no path of this machine, something is there, or what is there is not replaced.
+    StoreError
+        Nothing can be written there.
+    """
+    target = place_to_write(path)
+    _check_free(target, overwrite)
+    return target
+
+
 def write_new(target: Path, fill: Callable[[Path], None], *, overwrite: bool = False) -> Path:
     """Let ``fill`` write a file or folder under a temporary name and make that visible.
 
@@ -146,20 +163,12 @@ def write_new(target: Path, fill: Callable[[Path], None], *, overwrite: bool = F
         Something is at ``target`` already; with ``overwrite`` only where it is no result that
         `save` wrote, or holds anything else.
     """
-
-    def check() -> None:
-        if not os.path.lexists(target):
-            return
-        if not overwrite:
-            raise InputError(f"path={str(target)!r} exists; give another or overwrite=True")
-        _check_replaceable(target)
-
-    check()
+    _check_free(target, overwrite)
     part, old = durable.part_of(target), durable.part_of(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fill(part)
-        check()
+        _check_free(target, overwrite)
         if target.exists():
             os.rename(target, old)
         os.rename(part, target)
@@ -183,6 +192,14 @@ def blocks(variable: xr.Variable) -> Iterator[tuple[slice, ...]]:
         yield tuple(
             slice(i * b, min((i + 1) * b, n)) for i, b, n in zip(at, outer, shape, strict=True)
         )
+
+
+def _check_free(target: Path, overwrite: bool) -> None:
+    if not os.path.lexists(target):
+        return
+    if not overwrite:
+        raise InputError(f"path={str(target)!r} exists; give another or overwrite=True")
+    _check_replaceable(target)
 
 
 def _check_replaceable(target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -15,30 +16,67 @@ from torch import Tensor
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.doctor.diagnosis import Check
 from inversion_kit.errors import InputError
+from inversion_kit.paths import local_path
+from inversion_kit.pictures import read_image
+
+_WHITE = {torch.uint8: 255, torch.uint16: 65535, torch.bool: 1}
+"""What white is in images of whole numbers whose kind says it."""
 
 
 def read_folder(folder: str | PathLike[str]) -> tuple[list[Path], list[str] | None]:
     """Image files of a folder at any depth, sorted, and the class of each.
 
-    Where every image lies one folder deep, those folders are the classes, called by the label
-    names or all by the class indices; else there are no classes.
+    Where most images lie one folder deep, those folders are the classes, called by the label
+    names or all by the class indices; else there are no classes. What is hidden (``.DS_Store``,
+    ``._a.png``) is passed by.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, or no image in it.
+
+    Warns
+    -----
+    RuntimeWarning
+        Images lie elsewhere than most: which are left out, or that there are no classes.
     """
-    root = Path(folder)
+    root = local_path(folder, "images")
     if not root.is_dir():
         raise InputError(f"images={str(folder)!r}: no such folder")
     kinds = Image.registered_extensions()
-    files = sorted(f for f in root.rglob("*") if f.is_file() and f.suffix.lower() in kinds)
+    files = [
+        file
+        for file in sorted(root.rglob("*"))
+        if file.suffix.lower() in kinds and file.is_file() and not _hidden(file, root)
+    ]
     if not files:
         raise InputError(f"images={str(folder)!r}: there are no images in it")
-    labelled = all(file.parent.parent == root for file in files)
-    return files, [file.parent.name for file in files] if labelled else None
+    deep = [file for file in files if file.parent.parent == root]
+    others = [file for file in files if file.parent.parent != root]
+    if len(deep) > len(others):
+        if others:
+            _warn(root, others, "are in no folder of a class, and are left out")
+        return deep, [file.parent.name for file in deep]
+    if deep:
+        _warn(root, deep, "are in folders, and most are not: no image has a class")
+    return files, None
+
+
+def _hidden(file: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(root).parts)
+
+
+def _warn(root: Path, files: list[Path], what: str) -> None:
+    named = ", ".join(str(file.relative_to(root)) for file in files[:3])
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    warnings.warn(f"images={str(root)!r}: {named}{more} {what}", RuntimeWarning, stacklevel=3)
 
 
 def as_images(images: Any, most: int) -> tuple[list[Tensor], list[Check], int]:
     """Float ``(3, y, x)`` in [0, 1], at most ``most``; the check of their range; their number."""
     if images is None:
         return [], [], 0
-    if isinstance(images, (str, Path, Image.Image)) or not isinstance(images, Iterable):
+    if isinstance(images, (str, bytes, PathLike, Image.Image)) or not isinstance(images, Iterable):
         raise InputError(
             f"images={type(images).__name__}: expected several; give a list of paths, PIL images "
             "or arrays"
@@ -65,14 +103,10 @@ def _evenly(count: int, most: int) -> list[int]:
 
 
 def _as_image(one: Any) -> Tensor:
-    if isinstance(one, (str, Path)):
-        try:
-            with Image.open(one) as file:
-                one = file.convert("RGB")
-        except OSError as error:
-            raise InputError(f"images: {str(one)!r} is no image that can be read") from error
+    if isinstance(one, (str, bytes, PathLike)):
+        one = read_image(local_path(one, "images"), "images")
     if isinstance(one, Image.Image):
-        one = np.array(one.convert("RGB"))
+        one = np.array(read_image(one, "images"))
     if isinstance(one, (tuple, list)) and len(one) == 2:
         raise InputError(
             "images: one is a pair; give images=[image for image, _ in pairs] and "
@@ -90,7 +124,9 @@ def _as_image(one: Any) -> Tensor:
         raise InputError(
             f"images: one has the shape {tuple(image.shape)}; expected (3, y, x) or (y, x, 3)"
         )
-    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
+    if image.is_complex():
+        raise InputError("images: one holds complex numbers; expected levels or values in [0, 1]")
+    return image.float() / _WHITE.get(image.dtype, 1)
 
 
 def truth_of(classifier: Classifier, labels: Any, count: int, most: int) -> Tensor:
