@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ from inversion_kit.analysis import intervals
 QUERIES = 4000
 SAMPLES = 32
 SHARE, ENOUGH, LABELS = 0.8, 6, 8
+Rows = dict[str, dict[str, Any]]
+"""Label to what its token gave."""
 
 
 def box_of(classifier: ik.Classifier, *, top: bool) -> ik.Classifier:
@@ -44,7 +46,7 @@ def box_of(classifier: ik.Classifier, *, top: bool) -> ik.Classifier:
     return ik.as_classifier(answer, black_box=True, labels=classifier.labels, name=name)
 
 
-def rows_of(tree: xr.DataTree) -> dict[str, dict[str, object]]:
+def rows_of(tree: xr.DataTree) -> Rows:
     """Label to what its first seed's token gave, of the labels that are done."""
     rows = {}
     for label in tree["samples"]["label"].values[:LABELS]:
@@ -53,7 +55,7 @@ def rows_of(tree: xr.DataTree) -> dict[str, dict[str, object]]:
             continue
         one = tree["samples"].to_dataset().sel(at)
         starts = tree["validation"]["start"].sel(at).values
-        row: dict[str, object] = {
+        row: dict[str, Any] = {
             "from": str(starts[int(tree["token"]["selected"].sel(at))]),
             "steps": int(tree["trajectory"]["loss"].sel(at).notnull().sum()),
         }
@@ -82,27 +84,40 @@ def main(
     folders = {method: store / method for method in asked}
     folders["gradient"] = gradient or folders["gradient"]
     for method, (classifier, search) in asked.items():
-        if only not in ("", method) or (method == "gradient" and gradient):
-            continue
-        ik.audit(
-            classifier,
-            list(range(LABELS)),
-            generator="pocket",
-            judges=["pocket:judge"],
-            arms=["token"],
-            views=[],
-            seeds=1,
-            samples=SAMPLES,
-            store=folders[method],
-            restarts=restarts,
-            **search,
-        )
+        if only in ("", method) and not (method == "gradient" and gradient):
+            audit_of(classifier, folders[method], restarts=restarts, **search)
     trees = {
         m: ik.open(folder) for m, folder in folders.items() if (folder / "audit.json").exists()
     }
     if len({tree.attrs["generator_hash"] for tree in trees.values()}) > 1:
         raise typer.BadParameter("the audits are of different generators; begin in a new folder")
     rows = {method: rows_of(tree) for method, tree in trees.items()}
+    print_labels(rows)
+    for method, there in rows.items():
+        print_target(method, there, rows["gradient"])
+        queries = json.loads(trees[method].attrs["settings"])["queries"]
+        if queries and rows["gradient"].keys() & there.keys():
+            print(f"queries: at most {queries} a label")
+
+
+def audit_of(classifier: ik.Classifier, folder: Path, **settings: object) -> None:
+    """Search the labels by one method, or go on with it."""
+    ik.audit(
+        classifier,
+        list(range(LABELS)),
+        generator="pocket",
+        judges=["pocket:judge"],
+        arms=["token"],
+        views=[],
+        seeds=1,
+        samples=SAMPLES,
+        store=folder,
+        **settings,
+    )
+
+
+def print_labels(rows: dict[str, Rows]) -> None:
+    """A row a label and method."""
     print("| label | method | success | judge | kept start | updates or generations |")
     print("|---" * 6 + "|")
     for label in rows["gradient"]:
@@ -113,21 +128,20 @@ def main(
                     f"| {label} | {method} | {said(row['success'])} | {said(row['judge'])} "
                     f"| {row['from']} | {row['steps']} |"
                 )
-    for method, there in rows.items():
-        both = [label for label in rows["gradient"] if label in there]
-        if not both:
-            continue
-        ours, theirs = (
-            np.array([r[label]["success"][0] for label in both]) for r in (there, rows["gradient"])
-        )
-        judged = np.mean([there[label]["judge"][0] for label in both])
-        print(
-            f"\n{method}: mean success {ours.mean():.0%}, judge {judged:.0%}; at least {SHARE:.0%} "
-            f"of the gradient's on {(ours >= SHARE * theirs).sum()} of {len(both)} labels "
-            f"(target: {ENOUGH} of {LABELS})"
-        )
-        if queries := json.loads(trees[method].attrs["settings"])["queries"]:
-            print(f"queries: at most {queries} a label")
+
+
+def print_target(method: str, there: Rows, gradient: Rows) -> None:
+    """How often a method comes near the gradient, over the labels that both have."""
+    both = [label for label in gradient if label in there]
+    if not both:
+        return
+    ours, theirs = (np.array([r[label]["success"][0] for label in both]) for r in (there, gradient))
+    judged = np.mean([there[label]["judge"][0] for label in both])
+    print(
+        f"\n{method}: mean success {ours.mean():.0%}, judge {judged:.0%}; at least {SHARE:.0%} "
+        f"of the gradient's on {(ours >= SHARE * theirs).sum()} of {len(both)} labels "
+        f"(target: {ENOUGH} of {LABELS})"
+    )
 
 
 def said(share: list[float]) -> str:

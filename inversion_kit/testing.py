@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,16 +117,7 @@ def synthetic(
         "classes": (classes, 2),
         "size": (size, 2),
     }
-    for name, (value, low) in least.items():
-        if value < low:
-            raise InputError(f"{name}={value}: must be at least {low}")
-    for word in outcomes:
-        if word not in OUTCOMES:
-            raise InputError(f"outcome {word!r}: must be one of {OUTCOMES}")
-    n = max(classes, labels + 2)
-    listed = list(names or [*COLOURS, *(f"colour {i}" for i in range(n))][:n])
-    if len(set(listed)) != len(listed) or len(listed) < labels + 2:
-        raise InputError(f"names: must be {labels + 2} different ones for labels={labels}")
+    listed = _checked(least, outcomes, names)
     plan = synthetic_plan(
         range(1, labels + 1),
         classes=listed,
@@ -143,24 +134,53 @@ def synthetic(
         for state, units in ends.items()
         for label, arm, one in units
     }
+    lengths = steps, checks, samples, size, 8
     made: dict[Unit, Any] = {}
     states: dict[Unit, State] = {}
-    lengths = steps, checks, samples, size, 8
-    for arm, one, low in itertools.product(arms, plan["seeds"], range(1, labels + 1, _BLOCK)):
-        indices = range(low, min(low + _BLOCK, labels + 1))
-        tokens = [outcomes[(i - 1) % len(outcomes)] for i in indices]
-        block = _Made(indices, tokens, arm, one, listed, plan["judges"], lengths, seed)
-        for index, groups in zip(indices, block.units(method), strict=True):
-            unit = Unit(index, arm, one)
-            state = chosen.get(unit, "done")
-            if state == "missing":
-                continue
-            states[unit] = state, "NumericalError: made up" * (state == "failed"), 1.5
-            if state == "stopped":
-                del groups["samples"]
-            if state != "failed":
-                made[unit] = groups
+    for unit, groups in _units_of(plan, outcomes, lengths, seed):
+        state = chosen.get(unit, "done")
+        if state == "missing":
+            continue
+        states[unit] = state, "NumericalError: made up" * (state == "failed"), 1.5
+        if state == "stopped":
+            del groups["samples"]
+        if state != "failed":
+            made[unit] = groups
     return assemble(plan, made, states)
+
+
+def _checked(
+    least: Mapping[str, tuple[int, int]], outcomes: Sequence[str], names: Sequence[str] | None
+) -> list[str]:
+    """The class names, once lengths (each with the least that it may be) and outcomes are right."""
+    for name, (value, low) in least.items():
+        if value < low:
+            raise InputError(f"{name}={value}: must be at least {low}")
+    for word in outcomes:
+        if word not in OUTCOMES:
+            raise InputError(f"outcome {word!r}: must be one of {OUTCOMES}")
+    labels = least["labels"][0]
+    n = max(least["classes"][0], labels + 2)
+    listed = list(names or [*COLOURS, *(f"colour {i}" for i in range(n))][:n])
+    if len(set(listed)) != len(listed) or len(listed) < labels + 2:
+        raise InputError(f"names: must be {labels + 2} different ones for labels={labels}")
+    return listed
+
+
+def _units_of(
+    plan: Mapping[str, Any], outcomes: Sequence[str], lengths: Sequence[int], variant: int
+) -> Iterator[tuple[Unit, dict[str, dict[Any, Any]]]]:
+    """Every unit of a plan and its groups, an arm and a block of labels at a time."""
+    indices = [index for index, _ in plan["labels"]]
+    method = plan["settings"]["method"]
+    for arm, seed, low in itertools.product(
+        plan["arms"], plan["seeds"], range(0, len(indices), _BLOCK)
+    ):
+        block = indices[low : low + _BLOCK]
+        tokens = [outcomes[(index - 1) % len(outcomes)] for index in block]
+        made = _Made(block, tokens, arm, seed, plan["classes"], plan["judges"], lengths, variant)
+        for index, groups in zip(block, made.units(method), strict=True):
+            yield Unit(index, arm, seed), groups
 
 
 def synthetic_unit(

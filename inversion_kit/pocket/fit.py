@@ -48,18 +48,6 @@ def fit(
         module.load_state_dict(state["module"])
         optimizer.load_state_dict(state["optimizer"])
         average, first = state["average"], state["step"]
-
-    def save(step: int) -> None:
-        state = {
-            "module": module.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "average": average,
-            "step": step,
-        }
-        part = checkpoint.with_suffix(".part")
-        torch.save(state, part)
-        os.replace(part, checkpoint)
-
     module.train()
     smooth: float | None = None
     bar = trange(first, steps, initial=first, total=steps, desc=checkpoint.stem, mininterval=5)
@@ -67,13 +55,7 @@ def fit(
         left = (steps - step) / max(1, cooldown * steps)
         for group in optimizer.param_groups:
             group["lr"] = lr * min(1.0, (step + 1) / warmup, left)
-        random = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        with (
-            sdpa_kernel(SDPBackend.MATH),
-            torch.autocast(device.type, torch.bfloat16),
-        ):
-            value = loss(random)
-        value.backward()
+        value = _differentiated(loss, seed * 1_000_003 + step, device)
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -84,11 +66,44 @@ def fit(
             smooth = value.item() if smooth is None else 0.9 * smooth + 0.1 * value.item()
             bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
         if (step + 1) % save_every == 0:
-            save(step + 1)
+            _save(checkpoint, module, optimizer, average, step + 1)
     if first < steps:
-        save(steps)
+        _save(checkpoint, module, optimizer, average, steps)
     if ema:
         with torch.no_grad():
             for p, a in zip(trained, average, strict=True):
                 p.copy_(a)
     return module.eval().requires_grad_(False)
+
+
+def _differentiated(
+    loss: Callable[[torch.Generator], Tensor], seed: int, device: torch.device
+) -> Tensor:
+    """The loss of one step, whose gradient the weights then hold."""
+    random = torch.Generator().manual_seed(seed)
+    with (
+        sdpa_kernel(SDPBackend.MATH),
+        torch.autocast(device.type, torch.bfloat16),
+    ):
+        value = loss(random)
+    value.backward()
+    return value
+
+
+def _save(
+    checkpoint: Path,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: list[Tensor],
+    step: int,
+) -> None:
+    """Keep the state after a step; a checkpoint is whole or the one before it."""
+    state = {
+        "module": module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "average": average,
+        "step": step,
+    }
+    part = checkpoint.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, checkpoint)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -234,24 +234,16 @@ def search_cma(
     held_out = noise_seeds(seed, VALIDATE, 0, settings.validation)
     history = History(seed, held_out, probe=None if past is None else past.probe)
     asked = (classifier, generator, target, prompts)
-    generation = POPULATION * settings.batch
+    budget = _Budget(settings, history)
     checked = checker(*asked, settings, history, past=past, watch=watch)
     micro_batch = MicroBatch(settings.batch, of=classifier, doing="queries")
-
-    def left() -> int:
-        return (settings.queries or 0) - history.spent
-
-    def enough() -> bool:
-        """Whether the search ends before another generation and the check after it."""
-        return len(history.steps) >= settings.steps or left() < generation + settings.validation
-
     first, vector = first_start(generator, settings)
     begun, scores = {first: vector}, {first: checked(vector, first)}
     if scores[first] >= settings.goal or settings.steps == 0:
         return history
-    words = _probed(*asked, settings, history, left() - generation - settings.validation)
+    words = _probed(*asked, settings, history, budget.left - budget.round)
     for word in words[: settings.restarts]:
-        if left() < settings.validation + generation:
+        if budget.left < budget.round:
             break
         begun[word] = generator.vector_of(word)
         scores[word] = checked(begun[word], word)
@@ -260,12 +252,11 @@ def search_cma(
     basis = directions(generator, words[:_WORDS])
     order = sorted(begun, key=lambda name: -scores[name])
     for attempt in itertools.count():
-        if enough():
+        if budget.over():
             break
-        start = order[attempt % len(order)]
-        best, stale, before = scores[start], 0, len(history.steps)
+        start, before = order[attempt % len(order)], len(history.steps)
         wider = min(2 ** (attempt // len(order)), _WIDEST)
-        for step in evolve(
+        steps = evolve(
             *asked,
             start=begun[start],
             start_name=start,
@@ -277,22 +268,64 @@ def search_cma(
             objective=settings.objective,
             past=() if past is None else past.steps[before:],
             micro_batch=micro_batch,
-        ):
-            kept = len(step.images) and step.images.dtype == torch.uint8
-            history.steps.append(step if kept else replace(step, images=thumbnails(step.images)))
-            history.book("generation", generation, float(step.probability[:, target].mean()))
-            watch(history)
-            if enough() or (len(history.steps) - before) % settings.check_every == 0:
-                score = checked(step.token[0], start)
-                if score >= settings.goal:
-                    return history
-                stale = 0 if score > best + IMPROVED else stale + 1
-                best = max(best, score)
-            if enough():
-                return history
-            if stale >= settings.patience:
-                break
+        )
+        if _follow(steps, target, budget, scores[start], checked, watch):
+            break
     return history
+
+
+@dataclass(frozen=True)
+class _Budget:
+    """What a search may still spend."""
+
+    settings: Settings
+    history: History
+
+    @property
+    def generation(self) -> int:
+        """Queries of a generation."""
+        return POPULATION * self.settings.batch
+
+    @property
+    def round(self) -> int:
+        """Queries of a generation and the check after it."""
+        return self.generation + self.settings.validation
+
+    @property
+    def left(self) -> int:
+        return (self.settings.queries or 0) - self.history.spent
+
+    def over(self) -> bool:
+        """Whether the search ends before another generation and the check after it."""
+        return len(self.history.steps) >= self.settings.steps or self.left < self.round
+
+
+def _follow(
+    steps: Iterable[Step],
+    target: int,
+    budget: _Budget,
+    best: float,
+    checked: Callable[[Tensor, str], float],
+    watch: Watch,
+) -> bool:
+    """Take a start's generations until its checks no longer improve; whether the goal is met."""
+    settings, history = budget.settings, budget.history
+    before, stale = len(history.steps), 0
+    for step in steps:
+        kept = len(step.images) and step.images.dtype == torch.uint8
+        history.steps.append(step if kept else replace(step, images=thumbnails(step.images)))
+        hit = float(step.probability[:, target].mean())
+        history.book("generation", budget.generation, hit)
+        watch(history)
+        if budget.over() or (len(history.steps) - before) % settings.check_every == 0:
+            score = checked(step.token[0], step.start)
+            if score >= settings.goal:
+                return True
+            stale = 0 if score > best + IMPROVED else stale + 1
+            best = max(best, score)
+        if budget.over() or stale >= settings.patience:
+            break
+    return False
 
 
 def _probed(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from inversion_kit.search.history import Check, Step
 from inversion_kit.seeds import TRAIN, noise_seeds
 
 
+@torch.inference_mode(False)  # gradients come with it, whatever the caller has set
 def optimise(
     classifier: Classifier,
     generator: Generator,
@@ -81,27 +82,9 @@ def optimise(
     for step in range(first_step, first_step + steps):
         seeds = noise_seeds(seed, TRAIN, step, batch)
         asked = tuple(prompts[(step + i) % len(prompts)] for i in range(batch))
-        late = generator.num_inference_steps // 2
-        estimate_at = late + seeds[0] % (generator.num_inference_steps - late)
-
-        def differentiate(
-            part: slice,
-            seeds: list[int] = seeds,
-            asked: tuple[str, ...] = asked,
-            estimate_at: int = estimate_at,
-        ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-            given: dict[str, Any] = {
-                "token": token,
-                "gradient": gradient,
-                "estimate_at": estimate_at,
-            }
-            images = generator.images(asked[part], seeds=seeds[part], **given)
-            logits = classifier.logits(images)
-            wanted = torch.full((len(images),), target, device=logits.device)
-            loss = objectives.bind(loss_of, images)(logits, wanted).sum() / batch
-            (slope,) = torch.autograd.grad(loss, token.vector)
-            return loss.detach(), slope, images.detach(), classifier.probability(logits.detach())
-
+        differentiate = functools.partial(
+            _differentiate, classifier, generator, target, loss_of, token, gradient, asked, seeds
+        )
         losses, slopes, images, scores = zip(*fitting.parts(batch, differentiate), strict=True)
         token.vector.grad = torch.stack(slopes).sum(0) if len(slopes) > 1 else slopes[0]
         norm = _clipped(token, max_gradient_norm, step)
@@ -119,6 +102,33 @@ def optimise(
             seeds=tuple(seeds),
             optimizer={k: v.clone() for k, v in optimizer.state[token.vector].items()},
         )
+
+
+def _differentiate(
+    classifier: Classifier,
+    generator: Generator,
+    target: int,
+    loss_of: objectives.Objective,
+    token: ClassToken,
+    gradient: GradientPolicy,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    part: slice,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A part of a batch: its share of the mean loss, the slope of that, images, probabilities."""
+    late = generator.num_inference_steps // 2
+    images = generator.images(
+        prompts[part],
+        seeds=seeds[part],
+        token=token,
+        gradient=gradient,
+        estimate_at=late + seeds[0] % (generator.num_inference_steps - late),
+    )
+    logits = classifier.logits(images)
+    wanted = torch.full((len(images),), target, device=logits.device)
+    loss = objectives.bind(loss_of, images)(logits, wanted).sum() / len(seeds)
+    (slope,) = torch.autograd.grad(loss, token.vector)
+    return loss.detach(), slope, images.detach(), classifier.probability(logits.detach())
 
 
 def _clipped(token: ClassToken, most: float, step: int) -> float:
