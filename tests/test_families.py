@@ -16,6 +16,7 @@ from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken, split
 from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.gradients import FULL, LAST_STEP, LATE_STEP, NONE, last_k
+from inversion_kit.generators.rehearsal import rehearse_call
 
 STEPS = 3
 PLAIN = {"num_inference_steps": STEPS, "guidance_scale": 3.0}
@@ -234,3 +235,18 @@ def test_a_pipeline_of_two_text_encoders_is_inverted(tokenizer, classifier):
     assert tree["token"].sizes["embed"] == 24
     assert set(WORDS) <= set(tree["token"]["nearest_word"].values.ravel())
     assert generator.fresh_hash() == tree.attrs["generator_hash"]
+
+
+def test_a_rehearsal_is_the_call_in_small(family, tokenizer):
+    generator = make(family, tokenizer)
+    token, before = learn(generator)
+    calls = []
+    handle = generator.denoiser.register_forward_pre_hook(lambda *_: calls.append(1))
+    policies = [NONE, LAST_STEP, FULL]
+    for policy in policies:
+        like = rehearse_call(generator, [ASKED], token=token, gradient=policy, sizes=[2])
+        assert like.shape == (2, *before.shape[1:])
+        assert like.shape[2:] == generator.size
+    handle.remove()
+    assert len(calls) <= 2 * len(policies)  # some ask twice a step
+    assert torch.equal(learn(generator)[1], before)

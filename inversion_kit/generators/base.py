@@ -19,6 +19,7 @@ from inversion_kit.errors import InputError, NumericalError
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken, Part, split
 from inversion_kit.generators.gradients import NONE, GradientPolicy
 from inversion_kit.generators.loading import call_of, check_pipeline, check_whole, denoiser_of
+from inversion_kit.generators.locks import alone_with
 from inversion_kit.generators.sampling import (
     differentiated,
     parameters,
@@ -67,6 +68,8 @@ class Generator:
     -----
     The pipeline's networks are put in eval mode and stop asking for gradients of their weights.
 
+    Threads may share it: one samples at a time, the others wait.
+
     Examples
     --------
     >>> from inversion_kit.generators.convert import as_generator
@@ -77,6 +80,7 @@ class Generator:
     loaded_with: dict[str, Any] | None = None
     """Revision, variant and dtype that a folder or hub id was loaded with."""
 
+    @torch.inference_mode(False)  # what it copies serves a gradient later
     def __init__(
         self,
         pipeline: Any,
@@ -144,6 +148,17 @@ class Generator:
         return next(self.denoiser.parameters()).dtype
 
     @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the images in pixels; None where only an image can tell."""
+        config: Any = self.denoiser.config
+        side = getattr(self.pipeline, "default_sample_size", None) or config.get("sample_size")
+        sides = side if isinstance(side, (list, tuple)) else (side, side)
+        scale = getattr(self.pipeline, "vae_scale_factor", 8)
+        height = self.call.get("height") or (sides[0] and sides[0] * scale)
+        width = self.call.get("width") or (sides[1] and sides[1] * scale)
+        return (int(height), int(width)) if height and width else None
+
+    @property
     def source(self) -> dict[str, Any] | None:
         """The settings with which `as_generator` loads it again by its name, sampling aside.
 
@@ -181,7 +196,9 @@ class Generator:
         """
         if len(self.encoders) == 1:
             return self.encoders[0].embedding
-        return word_table(self.encoders, self.layout).to(self.device)
+        layout = self.layout
+        with self._alone():
+            return word_table(self.encoders, layout).to(self.device)
 
     @functools.cached_property
     def hash(self) -> str:
@@ -201,7 +218,8 @@ class Generator:
     def vector_of(self, word: str) -> Tensor:
         """The embedding ``(embed,)`` of a word; the mean over its tokens where it has several."""
         pairs = zip(self.encoders, self.layout, strict=True)
-        return torch.cat([encoder.vector_of(word) / part.scale for encoder, part in pairs])
+        with self._alone():
+            return torch.cat([encoder.vector_of(word) / part.scale for encoder, part in pairs])
 
     def _words(self) -> Tensor:
         """The embeddings of all whole words, float32 ``(word, embed)``."""
@@ -217,8 +235,13 @@ class Generator:
 
     def check_prompt(self, prompt: str) -> None:
         """Raise `InputError` where the prompt is longer than a text encoder reads."""
-        for encoder in self.encoders:
-            encoder.check(prompt.replace(PLACEHOLDER, self.spelling))
+        with self._alone():
+            for encoder in self.encoders:
+                encoder.check(prompt.replace(PLACEHOLDER, self.spelling))
+
+    def _alone(self) -> contextlib.AbstractContextManager[None]:
+        """While open, no other thread uses the tokenizers, networks and scheduler."""
+        return alone_with(*(encoder.model for encoder in self.encoders), self.denoiser)
 
     def check_gradient(self, gradient: GradientPolicy) -> None:
         """Raise `InputError` where the pipeline cannot give such a gradient."""
@@ -233,6 +256,7 @@ class Generator:
             "pipeline, or method='cma', a search without a gradient"
         )
 
+    @torch.inference_mode(False)  # the policy alone says whether there is a gradient
     def images(
         self,
         prompts: Sequence[str],
@@ -242,6 +266,7 @@ class Generator:
         gradient: GradientPolicy = NONE,
         estimate_at: int | None = None,
         num_inference_steps: int | None = None,
+        only_first_step: bool = False,
     ) -> Tensor:
         """Sample one image per prompt.
 
@@ -260,6 +285,9 @@ class Generator:
             For a policy with ``estimate``: the denoising step (0 is the first) to stop at.
         num_inference_steps
             Fewer or more steps than the generator's own, for quick images.
+        only_first_step
+            Stop after the first denoising step: a rehearsal of all else. The images are noise, and
+            they need not be finite.
 
         Returns
         -------
@@ -300,11 +328,19 @@ class Generator:
                     )
 
         with contextlib.ExitStack() as stack:
+            stack.enter_context(self._alone())
             stack.enter_context(torch.set_grad_enabled(gradient.last != 0))
             if token is not None:
                 rows += self._place(token, stack)
             stack.enter_context(
-                differentiated(self.pipeline, self.denoiser, gradient, estimate_at, encoded)
+                differentiated(
+                    self.pipeline,
+                    self.denoiser,
+                    gradient,
+                    estimate_at,
+                    encoded,
+                    only_first=only_first_step,
+                )
             )
             given = {key: value for key, value in arguments.items() if key in self._arguments}
             for key, value in self.call.items():  # a negative prompt is wanted for each
@@ -320,7 +356,7 @@ class Generator:
         if holding and gradient.last != 0 and not image.requires_grad:
             raise self._no_gradient(gradient)
         image = image.to(torch.promote_types(image.dtype, torch.float32)) / 2 + 0.5
-        if not torch.isfinite(image).all():
+        if not only_first_step and not torch.isfinite(image).all():
             raise NumericalError(f"generator {self.name!r} gave images that are not finite")
         return image + (image.clamp(0, 1) - image).detach()
 

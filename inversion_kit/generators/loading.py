@@ -32,6 +32,7 @@ _BESIDE = ("clean_caption", "use_resolution_binning")
 _GIVE = "give a text-to-image pipeline such as StableDiffusionPipeline"
 
 
+@torch.inference_mode(False)  # the weights serve a gradient later
 def load_pipeline(
     source: str | os.PathLike[str],
     *,
@@ -155,15 +156,15 @@ def check_device(device: torch.device | str) -> torch.device:
     return place
 
 
+@torch.inference_mode(False)  # gradients come with it
 def check_dtype(dtype: torch.dtype, device: torch.device) -> None:
     """Raise `InputError` where a device does not run a dtype: small layers, there and back."""
     try:
-        with torch.enable_grad():
-            image = torch.ones(1, 2, 4, 4, device=device, dtype=dtype, requires_grad=True)
-            weight = torch.ones(2, 2, 3, 3, device=device, dtype=dtype)
-            out = F.group_norm(F.conv2d(image, weight, padding=1), 1).flatten(2)
-            out = F.layer_norm(F.scaled_dot_product_attention(out, out, out), out.shape[-1:])
-            F.gelu(out @ out.mT).softmax(-1).sum().backward()
+        image = torch.ones(1, 2, 4, 4, device=device, dtype=dtype, requires_grad=True)
+        weight = torch.ones(2, 2, 3, 3, device=device, dtype=dtype)
+        out = F.group_norm(F.conv2d(image, weight, padding=1), 1).flatten(2)
+        out = F.layer_norm(F.scaled_dot_product_attention(out, out, out), out.shape[-1:])
+        F.gelu(out @ out.mT).softmax(-1).sum().backward()
     except (RuntimeError, NotImplementedError) as error:
         raise InputError(
             f"dtype={str(dtype).removeprefix('torch.')!r} does not run on {str(device)!r} "

@@ -13,6 +13,17 @@ from inversion_kit.errors import NumericalError
 _T = TypeVar("_T")
 
 
+def is_full(error: Exception) -> bool:
+    """Whether an error says that memory ran out, of a device or of the machine.
+
+    Examples
+    --------
+    >>> is_full(torch.OutOfMemoryError()), is_full(RuntimeError("shapes do not match"))
+    (True, False)
+    """
+    return isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
+
+
 class MicroBatch:
     """The largest number of images at once that has fitted so far, beginning with ``size``.
 
@@ -44,8 +55,7 @@ class MicroBatch:
             except NumericalError:
                 raise
             except RuntimeError as error:
-                full = isinstance(error, torch.OutOfMemoryError) or should_reduce_batch_size(error)
-                if not full or part.stop - part.start == 1:
+                if not is_full(error) or part.stop - part.start == 1:
                     raise
             else:
                 at = part.stop

@@ -58,11 +58,14 @@ def differentiated(
     policy: GradientPolicy,
     estimate_at: int | None,
     encoded: Callable[[], None],
+    *,
+    only_first: bool = False,
 ) -> Iterator[None]:
     """Switch the gradient on and off between denoising steps, around the pipeline's call.
 
     The scheduler counts the steps, and is as it was afterwards. ``encoded`` is called once, when
     the prompts are encoded and nothing is denoised yet; ``estimate_at`` is by default the last.
+    With ``only_first`` the pipeline stops after the first step and decodes what is there.
     """
     scheduler = pipeline.scheduler
     step, set_timesteps = scheduler.step, scheduler.set_timesteps
@@ -71,6 +74,8 @@ def differentiated(
     timesteps: Any = None
 
     def first() -> int:
+        if only_first:
+            return 0
         calls = len(scheduler.timesteps)  # some schedules make more calls than steps
         if policy.estimate:
             return calls - 1 if estimate_at is None else min(estimate_at, calls - 1)
@@ -90,7 +95,7 @@ def differentiated(
     def shorten(*rest: Any, **named: Any) -> None:
         nonlocal timesteps
         set_timesteps(*rest, **named)
-        timesteps = scheduler.timesteps  # the pipeline sees those up to the estimate alone
+        timesteps = scheduler.timesteps  # the pipeline sees those up to the last one wanted
         scheduler.timesteps = timesteps[: first() + 1]
 
     @functools.wraps(step)
@@ -107,7 +112,7 @@ def differentiated(
     handle = denoiser.register_forward_pre_hook(switch)
     if policy.last != 0:
         scheduler.step = count
-    if policy.estimate:
+    if policy.estimate or only_first:
         scheduler.set_timesteps = shorten
     try:
         yield

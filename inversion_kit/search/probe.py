@@ -7,6 +7,7 @@ needs no gradient. Its images depend on the generator alone and are kept for the
 from __future__ import annotations
 
 import json
+import threading
 import weakref
 from collections.abc import Sequence
 
@@ -27,6 +28,8 @@ _MOST = 2**26
 """Bytes of images kept of a generator; those used last stay, one set always."""
 _images: weakref.WeakKeyDictionary[Generator, dict[str, Tensor]] = weakref.WeakKeyDictionary()
 """Images of a generator by all that makes them: results are the same with them and without."""
+_cache = threading.Lock()
+"""Held while they are looked up or kept: threads may share a generator."""
 
 
 @torch.no_grad()
@@ -109,8 +112,9 @@ def _painted(
             generator.sampler_facts(),
         ]
     )
-    kept = _images.setdefault(generator, {})
-    if key not in kept:
+    with _cache:
+        images = _images.setdefault(generator, {}).pop(key, None)
+    if images is None:
         asked = [
             prompts[i % len(prompts)].replace(PLACEHOLDER, word)
             for word in words
@@ -119,10 +123,12 @@ def _painted(
         images = sample(
             generator, asked, seeds=[*seeds] * len(words), batch=batch, num_inference_steps=steps
         )
-        kept[key] = images.mul(255).round().to(torch.uint8)
-    kept[key] = images = kept.pop(key)  # the one used last stands last
-    while len(kept) > 1 and sum(one.numel() for one in kept.values()) > _MOST:
-        del kept[next(iter(kept))]
+        images = images.mul(255).round().to(torch.uint8)
+    with _cache:
+        kept = _images[generator]
+        kept[key] = images  # the one used last stands last
+        while len(kept) > 1 and sum(one.numel() for one in kept.values()) > _MOST:
+            del kept[next(iter(kept))]
     return images
 
 

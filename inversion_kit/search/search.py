@@ -71,6 +71,7 @@ def checker(
     return checked
 
 
+@torch.inference_mode(False)  # gradients come with it, whatever the caller has set
 def search(
     classifier: Classifier,
     generator: Generator,
