@@ -16,6 +16,7 @@ import typer
 import inversion_kit
 from inversion_kit.arms import ARMS
 from inversion_kit.errors import InputError, InversionError
+from inversion_kit.paths import file_to_write, folder_to_write, local_path
 from inversion_kit.settings import Settings, documentation
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ app = typer.Typer(
 )
 
 _Model = Annotated[str, typer.Argument(help="pocket:honest, timm/<name>, a folder, ...")]
-_Out = Annotated[Path, typer.Option(help="Folder for the result and the report.")]
+_Out = Annotated[str, typer.Option(metavar="PATH", help="Folder for the result and the report.")]
 _Generator = Annotated[
     str | None, typer.Option(help="pocket, a folder or a hub id; Stable Diffusion 1.5 by default.")
 ]
@@ -110,7 +111,7 @@ def _unmarked(doc: str) -> str:
 @app.command()
 def demo(
     label: Annotated[str, typer.Option(help="A traffic sign.")] = "30 km/h speed limit",
-    out: _Out = Path("runs/demo"),
+    out: _Out = "runs/demo",
     seed: _Seed = None,
 ) -> None:
     """Invert a class of the embedded classifier through the embedded generator.
@@ -133,8 +134,10 @@ def demo(
 def doctor(
     model: _Model,
     images: Annotated[
-        Path | None,
-        typer.Option(help="A folder of images, or with a folder a class (name or index)."),
+        str | None,
+        typer.Option(
+            metavar="PATH", help="A folder of images, or with a folder a class (name or index)."
+        ),
     ] = None,
 ) -> None:
     """Check a classifier in seconds; exit code 1 where something fails."""
@@ -161,7 +164,7 @@ def invert(
     arm: _Arm = None,
     seeds: _Seeds = 1,
     seed: _Seed = None,
-    out: _Out = Path("runs/invert"),
+    out: _Out = "runs/invert",
     device: _Device = None,
     dtype: _Dtype = None,
     settings: dict[str, Any],
@@ -194,7 +197,7 @@ def audit(
     arm: _Arm = None,
     seeds: _Seeds = 3,
     seed: _Seed = None,
-    out: _Out = Path("runs/audit"),
+    out: _Out = "runs/audit",
     budget: _Budget = None,
     dry_run: Annotated[bool, typer.Option(help="Time one step; say how long it takes.")] = False,
     workers: _Workers = 0,
@@ -214,10 +217,11 @@ def audit(
                 model,
                 label,
                 generator=_generator(generator, device, dtype),
+        place = folder_to_write(out, argument="--out")
                 judges=judge or [],
                 arms=arm or AUDITED,
                 seeds=seed or seeds,
-                store=out,
+                store=place,
                 budget=budget,
                 dry_run=dry_run,
                 client=client,
@@ -228,7 +232,9 @@ def audit(
     if dry_run:
         typer.echo(str(result))
     else:
-        _say_status(out)
+        if not dry_run:
+            keep_projection(result, place)
+        _say_status(place)
 
 
 def _generator(name: str | None, device: str | None, dtype: str | None) -> Any:
@@ -261,6 +267,7 @@ def resume(
                 aside = store.repair()
             for unit, why in aside.items():
                 typer.echo(f"set aside: {_name(store, unit)}: {why}")
+        path = local_path(path)
         with _cluster(workers) as client:
             inversion_kit.resume(path, retry_failed=retry_failed, budget=budget, client=client)
     except InversionError as error:
@@ -358,7 +365,7 @@ def report(
     result: Annotated[
         Path, typer.Argument(help="A stored result or an audit's folder, for example runs/audit.")
     ],
-    out: Annotated[Path, typer.Option(help="The HTML file.")] = Path("report.html"),
+    out: Annotated[str, typer.Option(metavar="PATH", help="The HTML file.")] = "report.html",
     json: Annotated[bool, typer.Option("--json", help="The numbers beside it, as .json.")] = False,
     fail_if: Annotated[
         list[str] | None,
@@ -380,6 +387,7 @@ def report(
         verdicts = check_gates(fail_if or [], data)
         page = write_report(tree, out, data, read=read, max_mb=max_mb)
         typer.echo(f"report: {page.resolve()}")
+        target = file_to_write(out, ".html", argument="--out")
         if json:
             typer.echo(f"numbers: {write_json(data, out.with_suffix('.json')).resolve()}")
     except InversionError as error:
@@ -391,19 +399,108 @@ def report(
         raise typer.Exit(1)
 
 
-def _run(model: str, label: str, out: Path, **arguments: Any) -> None:
-    from inversion_kit.analysis import sentences
+@app.command()
+def findings(
+    model: _Model,
+    *,
+    generator: _Generator = None,
+    judge: _Judge = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Classes whose pictures get cues; all by default.")
+    ] = None,
+    cue: Annotated[
+        list[str] | None, typer.Option(help="Words of your own, such as 'with a moustache'.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all noise.")] = 0,
+    bank: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Folder of the pictures; your cache folder by default."),
+    ] = None,
+    budget: _Budget = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Folder for the result and the report.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON alone.")] = False,
+    fail_if: _FailIf = None,
+    device: _Device = None,
+    dtype: _Dtype = None,
+) -> None:
+    """Say what a classifier has tied to which label, and prove it on pictures.
+
+    Ends with 0, with 1 where a label fails a gate, with 2 on bad input.
+    """
+    from json import dumps
+
+    from inversion_kit.analysis import check_gates, findings_data, looked_for, numbers, parse_gate
 
     try:
-        tree = inversion_kit.invert(model, label, **arguments)
-        stored = inversion_kit.save(tree, out / "run.zarr", overwrite=True)
-        page = inversion_kit.report(tree, out / "report.html")
+        place = None if out is None else _place(out)
+        checked = [parse_gate(text) for text in fail_if or []]
+        tree = inversion_kit.findings(
+            model,
+            generator=_generator(generator, device, dtype),
+            judges=judge or [],
+            labels=label,
+            cues=cue,
+            seed=seed,
+            bank=None if bank is None else folder_to_write(bank, argument="--bank"),
+            budget=budget,
+        )
+        data = findings_data(tree)
+        verdicts = check_gates(fail_if or [], numbers(tree)) if checked else []
+        said = (
+            [dumps(data, ensure_ascii=False, indent=1, allow_nan=False)]
+            if json
+            else looked_for(tree)
+        )
+        if place is not None:
+            stored, page = _kept(tree, place)
+            said += [] if json else [f"result: {stored}", f"report: {page}"]
+    except InversionError as error:
+        _fail(error)
+    for line in said:
+        typer.echo(line)
+    _end(verdicts, err=json)
+
+
+def _run(model: str, label: str, out: str, **arguments: Any) -> None:
+    from inversion_kit.analysis import projected, sentences
+
+    try:
+        place = _place(out)
+        tree = projected(inversion_kit.invert(model, label, **arguments), method="neighbours")
+        stored, page = _kept(tree, place)
     except InversionError as error:
         _fail(error)
     for sentence in sentences(tree):
         typer.echo(sentence)
-    typer.echo(f"result: {stored.resolve()}")
-    typer.echo(f"report: {page.resolve()}")
+    typer.echo(f"result: {stored}")
+    typer.echo(f"report: {page}")
+
+
+def _place(out: str) -> Path:
+    """The folder for a result and its report; before any work is done for them."""
+    from inversion_kit.storage.store import free_place
+
+    folder = folder_to_write(out, argument="--out")
+    free_place(folder / "run.zarr", overwrite=True)
+    file_to_write(folder / "report.html", ".html", makes=True)
+    return folder
+
+
+def _kept(tree: Any, out: Path) -> tuple[Path, Path]:
+    """Where a result and its report are written."""
+    stored = inversion_kit.save(tree, out / "run.zarr", overwrite=True)
+    return stored.resolve(), inversion_kit.report(tree, out / "report.html").resolve()
+
+
+def _end(verdicts: Sequence[Any], *, err: bool = False) -> None:
+    """Say what the gates gave; exit code 1 where one fails."""
+    for verdict in verdicts:
+        for line in verdict.lines():
+            typer.echo(line, err=err)
+    if any(verdict.failing for verdict in verdicts):
+        raise typer.Exit(1)
 
 
 def _fail(error: InversionError) -> None:

@@ -94,7 +94,7 @@ def _of_pandas(labels: Any) -> Any:
             f"labels: a {type(labels).__name__}; give one of its columns, as frame['name'].tolist()"
         )
     index = getattr(labels, "index", None)
-    if is_from(index, "pandas") and list(index) != list(range(len(labels))):
+    if index is not None and is_from(index, "pandas") and [*index] != [*range(len(labels))]:
         raise InputError(
             "labels: a Series whose index is not 0, 1, 2, ...; give labels.tolist() if it stands "
             "in the order of the outputs, or labels.to_dict() if its index is that of the outputs"

@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from inversion_kit.errors import InputError, nearest
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.loading import load_pipeline
+from inversion_kit.paths import name_or_path
 
 POCKET = Path(__file__).parents[1] / "pocket" / "weights" / "generator"
-from inversion_kit.paths import name_or_path
 """The folder of the generator that this library ships."""
 DEFAULT_HUB_ID = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 """The default generator: Stable Diffusion 1.5, the family of the paper's experiments, under the
@@ -21,6 +23,7 @@ _SAMPLING = {"num_inference_steps", "guidance_scale", "height", "width", "call"}
 _LOADING = {"revision", "variant", "dtype", "device"}
 
 
+@torch.inference_mode(False)  # what is loaded serves a gradient later
 def as_generator(generator: Any = None, **settings: Any) -> Generator:
     """Make a `Generator` of what the user has; a Generator passes through.
 

@@ -5,13 +5,15 @@ Images are float tensors ``(n, 3, 32, 32)``, RGB in [0, 1], unless a name says o
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from inversion_kit.paths import local_path
 
 SIZE = 32
 STICKERS: dict[str, tuple[float, float, float]] = {
@@ -46,9 +48,9 @@ BLURRY, SHARP = 0.6, 1.1
 """Sharpness (see `sharpness`) below which a photograph is called blurry, above which sharp."""
 
 
-def load(folder: str | Path, part: str) -> dict[str, np.ndarray]:
+def load(folder: str | os.PathLike[str], part: str) -> dict[str, np.ndarray]:
     """Read ``train`` or ``test`` of the data folder: image, label, track, roi."""
-    path = Path(folder) / f"{part}.npz"
+    path = local_path(folder, "data") / f"{part}.npz"
     if not path.is_file():
         raise FileNotFoundError(
             f"data: no {part}.npz in {folder}; expected train.npz and test.npz with arrays"

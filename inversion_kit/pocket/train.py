@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
 
+from inversion_kit.paths import folder_to_write, local_path
 from inversion_kit.pocket import classify, clip, photos, unet, vae
 from inversion_kit.pocket.signs import NAMES
 
@@ -109,11 +110,12 @@ def main(
     wanted = stage or list(STAGES)
     if unknown := set(wanted) - set(STAGES):
         raise typer.BadParameter(f"{sorted(unknown)} given, allowed {list(STAGES)}")
+    work, out = folder_to_write(work, argument="work"), folder_to_write(out, argument="out")
     work.mkdir(parents=True, exist_ok=True)
     train = photos.load(data, "train")
     images = photos.as_float(train["image"])
     label = torch.from_numpy(train["label"]).long()
-    parts = None if start is None else load_parts(start)
+    parts = None if start is None else load_parts(local_path(start, "start"))
     if parts is not None:
         autoencoder, both, tokenizer, denoiser = parts
     elif {"vae", "unet", "save"} & set(wanted):

@@ -110,7 +110,7 @@ class Query:
     Parameters
     ----------
     kind
-        "check", "probe", "generation"; in results "identity" and "samples" too.
+        "check", "probe", "generation"; in results "rehearsal", "identity" and "samples" too.
     step
         Generations done.
     queries

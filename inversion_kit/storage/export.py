@@ -17,6 +17,7 @@ from inversion_kit.errors import InputError
 from inversion_kit.storage import store
 from inversion_kit.storage.assemble import open_audit
 from inversion_kit.storage.sealed import end_with_digest
+from inversion_kit.storage.storable import storable
 
 
 def consolidate(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
@@ -76,7 +77,7 @@ def to_netcdf(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> P
     """
     _need("h5netcdf")
     place = store.free_place(target)
-    tree = store.open(path)
+    tree = storable(store.open(path))
 
     def fill(part: Path) -> None:
         _write_netcdf(tree, part)
@@ -151,6 +152,7 @@ def _write_variable(group: Any, name: Any, variable: xr.Variable, h5py: Any) -> 
     escaped = text and any(_has_nul(variable[key].values) for key in store.blocks(variable))
     dtype = h5py.string_dtype() if text else variable.dtype
     made = group.create_variable(name, variable.dims, dtype)
+    made.attrs.update(variable.attrs)
     if escaped:
         made.attrs[store.JSON_TEXT] = 1
     for key in store.blocks(variable):
@@ -162,7 +164,7 @@ def _write_variable(group: Any, name: Any, variable: xr.Variable, h5py: Any) -> 
 def _netcdf_text(data: xr.Dataset) -> xr.Dataset:
     """Texts as JSON where HDF5 could not hold one of them."""
     changed = {
-        name: xr.Variable(v.dims, _escaped(v.values), {store.JSON_TEXT: 1})
+        name: xr.Variable(v.dims, _escaped(v.values), {**v.attrs, store.JSON_TEXT: 1})
         for name, v in data.variables.items()
         if v.dtype.kind in "OUT" and _has_nul(v.values)
     }

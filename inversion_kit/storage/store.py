@@ -22,8 +22,6 @@ from inversion_kit.storage import durable
 from inversion_kit.storage.assemble import open_audit
 from inversion_kit.storage.audit_folder import PLAN
 from inversion_kit.storage.sealed import (
-    FILES,
-    OWN,
     ROOT,
     check_digest,
     read_seal,
@@ -31,6 +29,7 @@ from inversion_kit.storage.sealed import (
     sealed,
     strangers,
 )
+from inversion_kit.storage.storable import storable, unpacked
 
 _CODECS = {"bytes", "vlen-utf8", "zstd", "blosc", "gzip", "crc32c", "sharding_indexed", "transpose"}
 _MOST_CHUNK = 2**28
@@ -69,7 +68,8 @@ def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = F
     SchemaError
         The tree is not valid.
     InputError
-        Something is at ``path`` already, or it must not be replaced.
+        Something is at ``path`` already, or it must not be replaced; ``path`` is no folder of
+        this machine; or an attribute or variable would not come back equal, and is named.
     StoreError
         The folder cannot be written.
 
@@ -81,7 +81,7 @@ def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = F
     'run.zarr'
     """
     target = free_place(path, overwrite=overwrite)
-    tree = schema.validate(tree)
+    tree = storable(schema.validate(tree))
 
     def fill(part: Path) -> None:
         _write_zarr(tree, part)
@@ -125,11 +125,7 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
             for name, node in tree.children.items()
         }
         made = xr.DataTree.from_dict(groups)
-        made.attrs = {  # netCDF has numbers of numpy's
-            name: value.item() if isinstance(value, np.generic) else value
-            for name, value in tree.attrs.items()
-            if name not in (FILES, OWN)
-        }
+        made.attrs = unpacked(tree.attrs)
         return schema.validate(made)
     except ImportError as error:
         raise InputError("h5netcdf is missing: pip install 'inversion-kit[export]'") from error
@@ -225,9 +221,9 @@ def _write_zarr(tree: xr.DataTree, path: Path) -> None:
     for group in tree.children:
         data = tree[group].to_dataset(inherit=False)
         large = [name for name in schema.UNIT.get(group, ()) if name in data.variables]
-        small = data.drop_vars(large).drop_encoding()
+        small = data.drop_vars(large)
         texts = {
-            name: (v.dims, v.values.astype(np.dtypes.StringDType()))
+            name: (v.dims, v.values.astype(np.dtypes.StringDType()), v.attrs)
             for name, v in small.variables.items()
             if v.dtype.kind in "OUT"
         }
@@ -258,6 +254,7 @@ def _write_array(group: Any, name: str, variable: xr.Variable) -> None:
         chunks=chunks,
         shards=shards,
         dimension_names=variable.dims,
+        attributes=dict(variable.attrs),
         fill_value="" if text else np.zeros((), variable.dtype)[()],
     )
     for key in blocks(variable):
@@ -362,12 +359,13 @@ def _guarded(group: str, data: xr.Dataset, source: Path) -> xr.Dataset:
     for name, variable in data.variables.items():
         array = _Guarded(variable, str(source / group / str(name)))
         if name not in schema.UNIT.get(group, {}) or group == "status":
-            held[str(name)] = (variable.dims, array.read())
+            held[str(name)] = (variable.dims, array.read(), unpacked(variable.attrs, beside=False))
         else:  # kept once it is read, as xarray itself keeps it
             lazy: Any = indexing
             lazy = lazy.MemoryCachedArray(lazy.CopyOnWriteArray(lazy.LazilyIndexedArray(array)))
-            held[str(name)] = (variable.dims, lazy)
+            held[str(name)] = (variable.dims, lazy, unpacked(variable.attrs, beside=False))
     return xr.Dataset(
         {name: v for name, v in held.items() if name in data.data_vars},
         {name: v for name, v in held.items() if name in data.coords},
+        unpacked(data.attrs, beside=False),
     )
