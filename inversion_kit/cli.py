@@ -1,4 +1,4 @@
-"""The command line: ``inversion-kit demo | doctor | invert | audit | resume | status | report``."""
+"""The command line: ``inversion-kit demo | doctor | invert | audit | findings | resume | ...``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import inspect
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
@@ -51,6 +51,10 @@ _Workers = Annotated[
 _Device = Annotated[
     str | None,
     typer.Option(help="Where the networks go; the accelerator by default, pocket to the CPU."),
+]
+_FailIf = Annotated[
+    list[str] | None,
+    typer.Option(help="For CI: exit code 1 where a label has, say, semantic_index<0.5."),
 ]
 _Dtype = Annotated[str | None, typer.Option(help="Of the generator: float32, float16 or bfloat16.")]
 
@@ -144,7 +148,7 @@ def doctor(
     from inversion_kit.classifiers.doctor import read_folder
 
     try:
-        pictures, labels = read_folder(images) if images else (None, None)
+        pictures, labels = (None, None) if images is None else read_folder(images)
         diagnosis = inversion_kit.doctor(model, pictures, labels)
     except InversionError as error:
         _fail(error)
@@ -209,15 +213,16 @@ def audit(
 
     Ends with 0 where every unit is done, 1 where some failed or are missing, 2 on bad input.
     """
+    from inversion_kit.analysis import keep_projection
     from inversion_kit.audits.run import AUDITED
 
     try:
+        place = folder_to_write(out, argument="--out")
         with _cluster(workers) as client:
             result = inversion_kit.audit(
                 model,
                 label,
                 generator=_generator(generator, device, dtype),
-        place = folder_to_write(out, argument="--out")
                 judges=judge or [],
                 arms=arm or AUDITED,
                 seeds=seed or seeds,
@@ -227,13 +232,13 @@ def audit(
                 client=client,
                 **settings,
             )
+        if not dry_run:
+            keep_projection(result, place)
     except InversionError as error:
         _fail(error)
     if dry_run:
         typer.echo(str(result))
     else:
-        if not dry_run:
-            keep_projection(result, place)
         _say_status(place)
 
 
@@ -258,18 +263,22 @@ def resume(
 
     An audit of model objects goes on in Python alone; --repair sets its damaged units aside.
     """
+    from inversion_kit.analysis import keep_projection
     from inversion_kit.storage.audit_store import AuditStore
 
     try:
+        path = local_path(path)
         if repair:
             store = AuditStore(path)
             with store.lock():
                 aside = store.repair()
             for unit, why in aside.items():
                 typer.echo(f"set aside: {_name(store, unit)}: {why}")
-        path = local_path(path)
         with _cluster(workers) as client:
-            inversion_kit.resume(path, retry_failed=retry_failed, budget=budget, client=client)
+            tree = inversion_kit.resume(
+                path, retry_failed=retry_failed, budget=budget, client=client
+            )
+        keep_projection(tree, path)
     except InversionError as error:
         _fail(error)
     _say_status(path)
@@ -367,36 +376,30 @@ def report(
     ],
     out: Annotated[str, typer.Option(metavar="PATH", help="The HTML file.")] = "report.html",
     json: Annotated[bool, typer.Option("--json", help="The numbers beside it, as .json.")] = False,
-    fail_if: Annotated[
-        list[str] | None,
-        typer.Option(help="For CI: exit code 1 where a label has semantic_index<0.5."),
-    ] = None,
+    fail_if: _FailIf = None,
     max_mb: Annotated[float, typer.Option(help="The most megabytes of the HTML file.")] = 25.0,
 ) -> None:
     """Write the self-contained HTML report of a stored result.
 
     Ends with 0, with 1 where a label fails a gate, with 2 on bad input.
     """
-    from inversion_kit.analysis import check_gates, numbers, reads
+    from inversion_kit.analysis import check_gates, keep_projection, numbers, reads
     from inversion_kit.reports import write_json, write_report
 
     try:
+        target = file_to_write(out, ".html", argument="--out")
         tree = inversion_kit.open(result)
         read = reads(tree)
+        tree = keep_projection(tree, result, read=read)
         data = numbers(tree, read=read)
         verdicts = check_gates(fail_if or [], data)
-        page = write_report(tree, out, data, read=read, max_mb=max_mb)
+        page = write_report(tree, target, data, read=read, max_mb=max_mb)
         typer.echo(f"report: {page.resolve()}")
-        target = file_to_write(out, ".html", argument="--out")
         if json:
-            typer.echo(f"numbers: {write_json(data, out.with_suffix('.json')).resolve()}")
+            typer.echo(f"numbers: {write_json(data, target.with_suffix('.json')).resolve()}")
     except InversionError as error:
         _fail(error)
-    for verdict in verdicts:
-        for line in verdict.lines():
-            typer.echo(line)
-    if any(verdict.failing for verdict in verdicts):
-        raise typer.Exit(1)
+    _end(verdicts)
 
 
 @app.command()

@@ -25,8 +25,9 @@ group          own dims                     variables
                                             "samples"), step, queries so far, score, best check
 /status                                     status: "done", "failed", "stopped" (searched, without
                                             final images) or "missing"; reason; seconds
-/projection    point                        only where `inversion_kit.analysis.projected` made it:
-                                            where images and tokens lie
+/projection    point                        where images and tokens lie; in an audit's folder once
+                                            the audit was looked at, elsewhere only where
+                                            `inversion_kit.analysis.projected` made it
 /findings      finding                      only where they were looked for: what the classifier has
                                             tied to a class
 =============  ===========================  =======================================================
@@ -139,6 +140,10 @@ WHOLE: dict[str, Table] = {
     },
 }
 """Groups of a result as a whole, without a unit's dimensions, and only where they were made."""
+WHOLE_ATTRIBUTES: dict[str, dict[str, type]] = {
+    "projection": {"image_method": str, "token_method": str, "left_out": int},
+}
+"""Attributes that such a group must have."""
 SEARCHED = ("trajectory", "validation", "token", "probe")
 """Groups that only a unit with a search has."""
 STORED = tuple(group for group in UNIT if group != "status")
@@ -208,8 +213,7 @@ def validate(tree: xr.DataTree) -> xr.DataTree:
         for group in WHOLE:
             if group in tree.children:
                 data = tree[group].to_dataset(inherit=False)
-                faults += group_faults(group, data.variables, WHOLE[group])
-                faults += bare_faults(group, data)
+                faults += whole_faults(group, data)
     if not faults:
         faults += [*_class_faults(tree), *_outer_faults(tree), *_noise_faults(tree)]
         if "ledger" in tree.children:
@@ -258,6 +262,16 @@ def group_faults(
         fits = variable.dtype.kind in "OUT" if kind == "str" else variable.dtype == np.dtype(kind)
         if not fits:
             faults.append(f"/{group}/{name}: dtype {variable.dtype}, expected {kind}")
+    return faults
+
+
+def whole_faults(group: str, data: xr.Dataset) -> list[str]:
+    """A line for everything in which a group of `WHOLE` is not as the schema has it."""
+    faults = group_faults(group, data.variables, WHOLE[group]) + bare_faults(group, data)
+    for name, kind in WHOLE_ATTRIBUTES.get(group, {}).items():
+        if not isinstance(data.attrs.get(name), kind):
+            found = data.attrs.get(name)
+            faults.append(f"/{group}: attribute {name}: expected {kind.__name__}, found {found!r}")
     return faults
 
 

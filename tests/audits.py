@@ -23,17 +23,19 @@ SMALL = {
 
 NAMES = ["../../x", "/abs", "CON", "c" * 300, "nul\0", "nul", "\u202eleft", "\N{SNOWMAN}", "A", "a"]
 """Labels that no path should hold."""
+_THREE = np.array(list("abc"), object)
 WHOLE = {
     group: xr.Dataset(
         {
-            name: (dims, np.array(list("abc"), object) if kind == "str" else np.ones(3, kind))
+            name: (dims, np.resize(_THREE if kind == "str" else np.ones(3, kind), [3] * len(dims)))
             for name, (dims, kind) in table.items()
         },
         {dim: np.arange(3) for dims, _ in table.values() for dim in dims},
     )
     for group, table in schema.WHOLE.items()
 }
-"""A projection of three points and three findings."""
+"""A projection of three points, three findings, and so on."""
+WHOLE["projection"].attrs = {"image_method": "pca", "token_method": "pca", "left_out": 0}
 
 
 def assert_equal(back: xr.DataTree, wanted: xr.DataTree) -> None:

@@ -1,17 +1,27 @@
-"""Points of a projection: every image and token once, with its verdict; PCA by hand."""
+"""Points of a projection: every image and token once, with its verdict; PCA by hand; made once."""
 
 from __future__ import annotations
 
+import os
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
+import inversion_kit
 from inversion_kit import schema
-from inversion_kit.analysis.projection import project, projected, stored
+from inversion_kit.analysis.projection import keep_projection, project, projected, stored
 from inversion_kit.analysis.words import DRAWN, POINT_VERDICTS
-from inversion_kit.errors import InputError
+from inversion_kit.errors import InputError, SchemaError
+from inversion_kit.reports import to_html
+from inversion_kit.storage.audit_store import AuditStore
+from inversion_kit.storage.units import Unit
+from inversion_kit.testing import synthetic_plan, synthetic_unit
 from tests.results import OUTCOMES, audit
 
 
@@ -115,6 +125,137 @@ def test_a_projection_is_kept_with_the_result() -> None:
     assert mine is not None
     assert set(mine["of_label"].values) == {"green"}
     assert stored(audit()) is None
+
+
+def test_a_projection_is_of_the_arms_and_runs_that_were_picked() -> None:
+    tree = projected(audit(labels=3), method="pca").sel(arm=["token"], seed=[1])
+    mine = stored(tree)
+    assert mine is not None
+    assert set(mine["of_arm"].values) == {"token"}
+    assert set(mine["of_seed"].values) == {1}
+    assert 'class="map"' in to_html(tree)
+
+
+def test_images_that_are_not_placed_are_counted() -> None:
+    tree = audit(missing=[("red", "name", 1)])
+    assert project(tree, method="pca", samples=2).attrs["left_out"] == (5 * 4 * 2 - 1) * (6 - 2)
+    points = project(tree, real=real(tree), method="pca", most=20)
+    assert points.attrs["left_out"] == (5 * 4 * 2 - 1) * 6 + 6 - 20
+
+
+# Kept in an audit's folder
+
+LAST = Unit(4, "name", 0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> AuditStore:
+    """An audit of which every unit is done but one, which failed."""
+    plan = synthetic_plan(range(1, 5), seeds=[0])
+    store = AuditStore.create(tmp_path / "audit", plan)
+    for unit in store.units():
+        if unit != LAST:
+            store.commit(unit, *synthetic_unit(unit.label_index, unit.arm))
+    store.fail(LAST, ValueError("no"), 1.0)
+    return store
+
+
+def mark(store: AuditStore) -> tuple[int, int]:
+    """Which file it is, and when it was written."""
+    state = (store.path / "whole" / "projection" / "arrays.safetensors").stat()
+    return state.st_ino, state.st_mtime_ns
+
+
+def held(store: AuditStore) -> xr.Dataset:
+    """What is opened with the audit."""
+    points = stored(inversion_kit.open(store.path))
+    assert points is not None
+    return points
+
+
+def test_report_and_widget_show_the_same_points_which_are_made_once(
+    store: AuditStore, tmp_path: Path
+) -> None:
+    pytest.importorskip("ipywidgets")
+    inversion_kit.report(store.path, tmp_path / "a.html")
+    first, points = mark(store), held(store)
+    assert points.attrs["image_method"] == "neighbours"
+    assert points.attrs["left_out"] == 0
+    assert points.sizes["point"] == 7 * 4 + 4
+    shown = inversion_kit.explore(store.path).panels[0].map
+    assert shown.points.identical(points)
+    page = inversion_kit.report(store.path, tmp_path / "b.html").read_text("utf-8")
+    assert page == (tmp_path / "a.html").read_text("utf-8")
+    assert mark(store) == first
+    drawing = re.findall(r'<svg class="map".*?</svg>', page, re.DOTALL)[0]
+    marks = re.findall(r'd="M([-0-9.]+) ([-0-9.]+)h0" data-i="([0-9]+)"', drawing)
+    image = points.isel(point=[int(i) for *_, i in marks])
+    assert len(marks) == 7 * 4
+    for place, name, way in ((0, "x", 1), (1, "y", -1)):
+        drawn = [float(found[place]) for found in marks]
+        assert np.corrcoef(drawn, image[name].values)[0, 1] == pytest.approx(way, abs=1e-4)
+
+
+def test_a_unit_that_is_added_makes_the_projection_anew(store: AuditStore) -> None:
+    keep_projection(inversion_kit.open(store.path), store.path)
+    before = held(store)
+    store.commit(LAST, *synthetic_unit(LAST.label_index, LAST.arm))
+    tree = inversion_kit.open(store.path)
+    assert stored(tree) is None  # it is of other units
+    again = keep_projection(tree, store.path)
+    assert stored(again).sizes["point"] == before.sizes["point"] + 4  # type: ignore[union-attr]
+    assert held(store).identical(stored(again))
+
+
+def test_a_projection_of_the_users_own_is_not_replaced(store: AuditStore) -> None:
+    own = project(inversion_kit.open(store.path), method="pca", samples=1)
+    store.write_whole("projection", own)
+    first = mark(store)
+    assert keep_projection(inversion_kit.open(store.path), store.path)["projection"].attrs == (
+        own.attrs
+    )
+    assert mark(store) == first
+    with pytest.raises(SchemaError, match="/projection: attribute left_out: expected int"):
+        store.write_whole("projection", own.assign_attrs(left_out="no"))
+
+
+def test_an_audit_with_units_to_come_has_no_projection_yet(tmp_path: Path) -> None:
+    store = AuditStore.create(tmp_path / "audit", synthetic_plan([1, 2], seeds=[0]))
+    store.commit(Unit(1, "token", 0), *synthetic_unit(1))
+    keep_projection(inversion_kit.open(store.path), store.path)
+    inversion_kit.report(store.path, tmp_path / "a.html")
+    assert not (store.path / "whole").exists()
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nothing in a folder can be written, by root neither."""
+    user = os.geteuid()
+    for path in [*folder.rglob("*"), folder]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for parent in list(folder.parents)[:3]:
+        parent.chmod(0o755)
+    try:
+        if user == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(user)
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="users as POSIX has them")
+def test_a_folder_that_is_closed_or_held_is_shown_and_left_as_it_is(store: AuditStore) -> None:
+    with store.lock():
+        in_use = keep_projection(inversion_kit.open(store.path), store.path)
+    with read_only(store.path):
+        closed = keep_projection(inversion_kit.open(store.path), store.path)
+        assert 'class="map"' in to_html(closed)
+    assert not (store.path / "whole").exists()
+    keep_projection(inversion_kit.open(store.path), store.path)
+    assert held(store).identical(stored(closed))
+    assert held(store).identical(stored(in_use))
 
 
 def test_without_features_tokens_are_placed_alone() -> None:

@@ -662,6 +662,11 @@ def test_a_stored_projection_is_used() -> None:
     page = Page(to_html(tree))
     assert "principal axes" in page.text
     assert max(page.data["map"]["column"]) == 2
+    assert "The map holds 24 of the 64 test images that are shown" in page.text
+    more = analysis.projected(many(labels=2, seeds=1, samples=12), method="pca")
+    text = Page(to_html(more)).text
+    assert "Of the 96 images that were placed the map holds those shown" in text
+    assert "test images that are shown" not in text
 
 
 def test_the_matrix_says_what_it_draws(page: Page, tree: xr.DataTree) -> None:

@@ -320,6 +320,14 @@ def test_a_stored_projection_is_the_map(tree: xr.DataTree):
     assert (
         panel.map.points.sizes["point"] == kept["projection"].sizes["point"] == 5 * 4 * 2 * 2 + 30
     )
+    assert [name for name, _ in panel.map.method.options] == ["stored", "PCA", "UMAP"]
+    assert "480 images are left out; PCA and UMAP place more" in panel.map.note.value
+    panel.map.method.value = "pca"
+    assert panel.map.points.sizes["point"] == 5 * 4 * 2 * 8 + 30
+    assert "left out" not in panel.map.note.value
+    panel.map.method.value = "first"
+    assert panel.map.points.sizes["point"] == 5 * 4 * 2 * 2 + 30
+    assert explore(tree).panels[0].map.method.options == (("PCA", "pca"), ("UMAP", "umap"))
 
 
 def test_a_cell_shows_the_images_that_it_counts(tree: xr.DataTree):
@@ -517,11 +525,11 @@ def test_all_images_of_a_large_audit_are_drawn_or_the_rest_is_named(
     monkeypatch.setattr(map_module, "MOST", 300)
     assert len(explore(tree).panels[0].map.surface.scatter.widget.points) == 5 * 4 * 2 * 8
     monkeypatch.setattr(map_module, "MANY", 310)
-    assert "10 images are left out by chance" in explore(tree).panels[0].map.note.value
+    assert "10 images are left out" in explore(tree).panels[0].map.note.value
     monkeypatch.setattr(map_module, "find_spec", lambda name: None)
     drawn = explore(tree).panels[0].map
     assert len(drawn.surface.points) == 300
-    assert "20 images are left out by chance" in drawn.note.value
+    assert "20 images are left out" in drawn.note.value
     assert "inversion-kit[scatter]" in drawn.note.value
     with pytest.raises(InputError, match=r"inversion-kit\[scatter\]"):
         explore(tree, points=over(tree, 301))

@@ -24,7 +24,7 @@ from inversion_kit.analysis.mixups import (
     read_as,
 )
 from inversion_kit.analysis.pictures import grid, nearest_words, strip
-from inversion_kit.analysis.projection import project, projected, stored
+from inversion_kit.analysis.projection import keep_projection, project, projected, stored
 from inversion_kit.analysis.rates import (
     compare,
     overall_success,
@@ -51,6 +51,7 @@ __all__ = [
     "crossed",
     "findings",
     "grid",
+    "keep_projection",
     "nearest_words",
     "never_reached",
     "numbers",

@@ -6,7 +6,9 @@ These are two spaces, projected apart; distances between an image and a token me
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import warnings
 from typing import Any, Literal
 
@@ -18,12 +20,20 @@ from inversion_kit.analysis.neighbours import neighbour_map
 from inversion_kit.analysis.reading import arms_of, hits_of, reads, whole
 from inversion_kit.analysis.repeat import kept_tokens
 from inversion_kit.analysis.words import REAL
-from inversion_kit.errors import InputError
+from inversion_kit.errors import InputError, StoreError
+from inversion_kit.paths import local_path
+from inversion_kit.storage.audit_folder import PLAN
+from inversion_kit.storage.lock import locked
+from inversion_kit.storage.units import Unit, digest
+from inversion_kit.storage.whole import write_whole
 
 METHODS = ("umap", "neighbours", "pca")
 """How points are placed."""
 FEW = 15
 """Below this many points UMAP has no neighbourhoods to keep, and PCA is used."""
+KEPT = 5_000
+"""Images that `keep_projection` places, the first of each unit; one of each where units are more.
+"""
 _AXES = 30
 """Principal axes in which ``"neighbours"`` looks for near ones."""
 _TABLE = ("of_label", "of_arm", "of_seed", "of_sample", "read_as", "verdict")
@@ -67,8 +77,8 @@ def project(
         (-1 where there is none; for a real image its place in ``real``); ``read_as``, the audited
         classifier's first class, "" where there is none; ``verdict``, one of
         `inversion_kit.analysis.words.POINT_VERDICTS`. Attributes ``image_method`` and
-        ``token_method`` (the method, "pca" or "none") and ``left_out``, images that were not
-        placed.
+        ``token_method`` (the method, "pca" or "none") and ``left_out``, images that were made
+        and are not placed.
 
     Raises
     ------
@@ -85,11 +95,13 @@ def project(
     if method not in METHODS:
         raise InputError(f"method={method!r}: must be 'umap', 'neighbours' or 'pca'")
     tree = whole(tree)
-    feature, table = _images(tree, reads(tree if read is None else read), samples)
+    read = reads(tree if read is None else read)
+    feature, table = _images(tree, read, samples)
+    made = int((read["top"].values[0] >= 0).sum())
     if real is not None:
         feature, table = _with_real(feature, table, real)
-    left_out = max(len(feature) - most, 0)
-    if left_out:
+        made += real.sizes["image"]
+    if len(feature) > most:
         kept = np.sort(np.random.default_rng(seed).choice(len(feature), most, replace=False))
         feature, table = feature[kept], {name: column[kept] for name, column in table.items()}
     token, token_table = _tokens(tree)
@@ -105,12 +117,16 @@ def project(
             **{n: ("point", np.concatenate([table[n], token_table[n]])) for n in _TABLE},
         },
         coords={"point": np.arange(len(at))},
-        attrs={"image_method": image_method, "token_method": token_method, "left_out": left_out},
+        attrs={
+            "image_method": image_method,
+            "token_method": token_method,
+            "left_out": made - len(feature),
+        },
     )
 
 
 def stored(tree: xr.DataTree) -> xr.Dataset | None:
-    """The projection that a result holds, of its own labels and of real images; None without one.
+    """The projection that a result holds, of its own units and of real images; None without one.
 
     Examples
     --------
@@ -122,9 +138,63 @@ def stored(tree: xr.DataTree) -> xr.Dataset | None:
     if "projection" not in tree.children:
         return None
     points = tree["projection"].to_dataset(inherit=False)
-    labels = [str(n) for n in whole(tree)["samples"]["label"].values]
-    mine = np.isin(points["of_label"].values.astype(str), labels)
+    samples, mine = whole(tree)["samples"], np.ones(points.sizes["point"], bool)
+    for dim in schema.OUTER:
+        mine &= np.isin(points[f"of_{dim}"].values.astype(str), samples[dim].values.astype(str))
     return points.isel(point=mine | (points["of_arm"].values == REAL)).load()
+
+
+def keep_projection(
+    tree: xr.DataTree, path: str | os.PathLike[str], *, read: xr.Dataset | None = None
+) -> xr.DataTree:
+    """The result with a /projection where it is an audit of which every unit was tried.
+
+    It is made once and stored in the audit's folder, so that all views show the same map; where
+    units are done since then, it is made anew. In a folder that cannot be written, or that a run
+    holds, nothing is stored.
+
+    Parameters
+    ----------
+    tree, path
+        A result and where it was opened from.
+    read
+        What `reads` gave of it; read where not given.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from inversion_kit.storage.audit_store import AuditStore
+    >>> from inversion_kit.storage.store import open as open_result
+    >>> from inversion_kit.testing import synthetic_plan, synthetic_unit
+    >>> plan = synthetic_plan([1], arms=["token"], seeds=[0])
+    >>> store = AuditStore.create(tempfile.mkdtemp(), plan)
+    >>> store.commit(Unit(1, "token", 0), *synthetic_unit(1))
+    True
+    >>> tree = keep_projection(open_result(store.path), store.path)
+    >>> stored(open_result(store.path)).identical(stored(tree))
+    True
+    """
+    root, state = local_path(path), tree["status"]["status"]
+    tried = not (state.values == "missing").any()
+    if "projection" in tree.children or not tried or not (root / PLAN).is_file():
+        return tree
+    samples = max(1, KEPT // state.size)
+    points = project(tree, method="neighbours", samples=samples, read=read)
+    points.attrs["units"] = digest(_done(tree))
+    with contextlib.suppress(StoreError), locked(root):
+        write_whole(root, "projection", points)
+    return _with_projection(tree, points)
+
+
+def _done(tree: xr.DataTree) -> list[Unit]:
+    """The units that are there, with final images or without."""
+    status = tree["status"].to_dataset(inherit=False)
+    there = np.isin(status["status"].values.astype(str), ["done", "stopped"])
+    index, arm, seed = (status[n].values for n in ("label_index", "arm", "seed"))
+    return [
+        Unit(int(index[i]), str(arm[a]), int(seed[s]))
+        for i, a, s in zip(*np.nonzero(there), strict=True)
+    ]
 
 
 def projected(tree: xr.DataTree, **options: Any) -> xr.DataTree:
@@ -136,10 +206,14 @@ def projected(tree: xr.DataTree, **options: Any) -> xr.DataTree:
     >>> projected(synthetic(), method="pca")["projection"].attrs["image_method"]
     'pca'
     """
+    return schema.validate(_with_projection(tree, project(tree, **options)))
+
+
+def _with_projection(tree: xr.DataTree, points: xr.Dataset) -> xr.DataTree:
     groups = {f"/{name}": node.to_dataset(inherit=False) for name, node in tree.children.items()}
-    made = xr.DataTree.from_dict({**groups, "/projection": project(tree, **options)})
+    made = xr.DataTree.from_dict({**groups, "/projection": points})
     made.attrs = dict(tree.attrs)
-    return schema.validate(made)
+    return made
 
 
 def _images(tree: xr.DataTree, read: xr.Dataset, most: int | None) -> Points:

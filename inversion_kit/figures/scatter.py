@@ -117,7 +117,7 @@ def projection_spec(
     if colour == "label" and len(labels) > _NAMED:
         note_of += "; colours and symbols repeat, hover names the label"
     if points.attrs["left_out"]:
-        note_of += f"; {points.attrs['left_out']} images left out by chance"
+        note_of += f"; {points.attrs['left_out']} images left out"
     title_of = "arm" if (colour, space) == ("verdict", "token") else colour
     layouts |= {"annotations": notes, "legend": {**style.above(title_of), "y": 1.05}}
     layouts |= {"height": 600, "margin": style.margin(20, 20, 130, 20)}

@@ -69,13 +69,13 @@ def levels(tree: xr.DataTree) -> list[Detail]:
     ]
 
 
-def left_out(tree: xr.DataTree, detail: Detail, placed: int | None) -> list[str]:
+def left_out(tree: xr.DataTree, detail: Detail, of_map: list[str] | None) -> list[str]:
     """In words, what of the result is not in the page.
 
     Parameters
     ----------
-    placed
-        Images of every label and arm that the map holds; None where there is no map.
+    of_map
+        What the map leaves out; None where there is no map.
     """
     sizes, held = tree["samples"].sizes, tree["validation"].sizes
     made = sizes["sample"] * sizes["seed"]
@@ -103,12 +103,11 @@ def left_out(tree: xr.DataTree, detail: Detail, placed: int | None) -> list[str]
     stored = max(sizes["y"], sizes["x"])
     if detail.pixels < stored:
         said.append(f"Pictures are {detail.pixels} pixels wide, stored are {stored}")
-    if placed is not None and placed < detail.images:
-        said.append(f"The map holds {placed} of these {detail.images} images of each label and arm")
+    said += of_map or []
     if detail.quality:
         said.append("Pictures are compressed with loss")
     return [
         *said,
         "Training images are not shown, embeddings and features "
-        + ("not either" if placed is None else "only as places in the map"),
+        + ("not either" if of_map is None else "only as places in the map"),
     ]

@@ -18,15 +18,15 @@ from markupsafe import Markup
 from inversion_kit import analysis
 from inversion_kit.analysis.looks import CONTROL_MARGIN
 from inversion_kit.analysis.reading import whole
-from inversion_kit.analysis.words import POINT_VERDICTS, SIGNS, VERDICTS, arm_words, visible
+from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, visible
 from inversion_kit.arms import ARMS, main_arm, name_arm
 from inversion_kit.errors import InputError
 from inversion_kit.figures.matrices import confusion_spec
-from inversion_kit.figures.scatter import projection_spec
 from inversion_kit.figures.static import svg
 from inversion_kit.figures.templates import digest, environment
 from inversion_kit.reports.detail import Detail, left_out, levels
 from inversion_kit.reports.label import heads, label_block, sheet_columns, sheet_rows
+from inversion_kit.reports.map import map_of, points_of
 from inversion_kit.reports.sprites import positions
 
 MEANINGS = {
@@ -45,7 +45,7 @@ MEANINGS = {
     "none": "every unit failed or is still to be run",
 }
 _MARGIN, _MB = 0.97, 1_000_000
-_SHOWN, _LARGEST, _PLACED, _FAILURES, _FINDINGS, _NAMED = 3, 20, 5000, 200, 6, 12
+_SHOWN, _LARGEST, _FAILURES, _FINDINGS = 3, 20, 200, 6
 _ROW = (
     "label",
     "index",
@@ -113,7 +113,7 @@ def to_html(
         title=_title,
         arms=ARMS,
     )
-    parts = _Parts(tree, data, _matrices(read) if len(rows) > 1 else None, _points(tree, read))
+    parts = _Parts(tree, data, _matrices(read) if len(rows) > 1 else None, points_of(tree, read))
     limit = max_mb * _MB * _MARGIN
     tried = levels(tree)
     shell = len(_page(space, parts, [], tried[-1]).encode())
@@ -150,51 +150,23 @@ class _Parts:
 def _page(
     space: Environment, parts: _Parts, blocks: list[tuple[str, str, list[str]]], detail: Detail
 ) -> str:
-    def source(name: str) -> str:
-        assert space.loader is not None
-        return space.loader.get_source(space, name)[0]
-
     tree, data = parts.tree, parts.data
-    rows, many = data["labels"], len(data["labels"]) > 1
+    rows, main = data["labels"], data["arms"].index(data["arm"])
     first = analysis.grid(tree, label=rows[0]["label"], columns=detail.images, every_run=True)
-    columns = [
-        {
-            "says": f"run {c['run']}, noise {c['noise']}"
-            if len(data["seeds"]) > 1
-            else f"noise {c['noise']}",
-            **c,
-        }
-        for c in heads(first)
-    ]
+    columns = [{"says": _noise(column, data), **column} for column in heads(first)]
     there = [made for *_, made in blocks] or [["1" * len(columns)] * len(data["arms"])] * len(rows)
-    style = Markup(
-        source("report.css")
-        + positions(sheet_columns(detail), sheet_rows(data, detail), detail.pixels)
-    )
+    atlas = None if parts.points is None else map_of(parts.points, data, columns, there)
+    held = positions(sheet_columns(detail), sheet_rows(data, detail), detail.pixels)
+    style, script = Markup(_source(space, "report.css") + held), _source(space, "report.js")
     pictures = Markup("".join(sheet for _, sheet, _ in blocks))
-    script = Markup(source("report.js"))
-    atlas = _map(parts.points, data, columns)
-    main = data["arms"].index(data["arm"])
-    shown = {
-        **data,
-        "labels": [{k: row[k] for k in _ROW} for row in rows] if many else rows,
-        "verdicts": list(VERDICTS),
-        "columns": [c["says"] for c in columns],
-        "there": there,
-        "words": [visible(_title(arm)) for arm in data["arms"]],
-        "map": atlas and atlas["data"],
-    }
-    placed = None
-    if atlas:
-        placed = _noises(tree) * len(data["seeds"])
     return space.get_template("report.html.j2").render(
         data=data,
-        shown=shown,
-        many=many,
+        shown=_shown(data, columns, there, atlas),
+        many=len(rows) > 1,
         blocks=[Markup(block) for block, *_ in blocks],
         style=style,
         pictures=pictures,
-        script=script,
+        script=Markup(script),
         hashes={"style": [digest(style), digest(pictures)], "script": digest(script)},
         judges=[s["name"] for s in data["scorers"] if s["role"] == "classifier"],
         views=[s["name"] for s in data["scorers"] if s["role"] == "view"],
@@ -209,9 +181,40 @@ def _page(
         findings=_findings(rows),
         places={row["label"]: i for i, row in enumerate(rows)},
         failures=_failures(tree),
-        left_out=left_out(tree, detail, placed),
+        left_out=left_out(tree, detail, None if atlas is None else atlas["left_out"]),
         made=_made(data),
     )
+
+
+def _source(space: Environment, name: str) -> str:
+    """A file that stands beside the templates."""
+    assert space.loader is not None
+    return space.loader.get_source(space, name)[0]
+
+
+def _noise(column: dict[str, Any], data: dict[str, Any]) -> str:
+    """Which noise a column of pictures is on."""
+    noise = f"noise {column['noise']}"
+    return f"run {column['run']}, {noise}" if len(data["seeds"]) > 1 else noise
+
+
+def _shown(
+    data: dict[str, Any],
+    columns: list[dict[str, Any]],
+    there: list[list[str]],
+    atlas: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """What the page holds as JSON: the numbers, and what its script needs."""
+    rows = data["labels"]
+    return {
+        **data,
+        "labels": [{k: row[k] for k in _ROW} for row in rows] if len(rows) > 1 else rows,
+        "verdicts": list(VERDICTS),
+        "columns": [c["says"] for c in columns],
+        "there": there,
+        "words": [visible(_title(arm)) for arm in data["arms"]],
+        "map": atlas and atlas["data"],
+    }
 
 
 def _title(arm: str) -> str:
@@ -293,84 +296,6 @@ def _matrix(spec: dict[str, Any]) -> str:
     wide, high = 60 + 7 * min(longest, 28) + side * columns, 220 + side * rows
     drawn = svg(spec, width=wide, height=high, css="figure matrix", role="group")
     return drawn.replace("<svg", f'<svg width="{wide:.0f}" height="{high:.0f}"', 1)
-
-
-def _noises(tree: xr.DataTree) -> int:
-    """Images of each label, arm and run that the map holds."""
-    sizes = tree["samples"].sizes
-    shown = -(-levels(tree)[0].images // sizes["seed"])
-    return max(1, min(shown, _PLACED // tree["status"]["status"].size))
-
-
-def _points(tree: xr.DataTree, read: xr.Dataset) -> xr.Dataset | None:
-    """Places of at most some thousand of the images that are shown; None of one label alone."""
-    if tree["samples"].sizes["label"] == 1:
-        return None
-    points = analysis.stored(tree)
-    if points is None:
-        points = analysis.project(tree, method="neighbours", samples=_noises(tree), read=read)
-    return points if points.sizes["point"] else None
-
-
-def _map(
-    points: xr.Dataset | None, data: dict[str, Any], columns: list[dict[str, Any]]
-) -> dict[str, Any] | None:
-    """Drawings of the points whose pictures are in the page, and what the script says of them."""
-    if points is None:
-        return None
-    places = {(c["run"], c["noise"] - 1): k for k, c in enumerate(columns)}
-    runs = {seed: k for k, seed in enumerate(data["seeds"])}
-    token = points["space"].values == "token"
-    column = np.array(
-        [
-            runs.get(run, -1) if is_token else places.get((run, sample), -1)
-            for is_token, run, sample in zip(
-                token,
-                points["of_seed"].values.tolist(),
-                points["of_sample"].values.tolist(),
-                strict=True,
-            )
-        ],
-        int,
-    )
-    labels = {row["label"]: i for i, row in enumerate(data["labels"])}
-    kept = (column >= 0) & np.isin(points["of_label"].values.astype(str), list(labels))
-    if not kept.any():
-        return None
-    points, column = points.isel(point=kept), column[kept]
-    classes = {name: k for k, name in enumerate(dict.fromkeys(points["read_as"].values.tolist()))}
-    names = None
-    if len(labels) > _NAMED:
-        names = {row["label"]: str(row["index"]) for row in data["labels"] if len(labels) <= 60}
-    drawn = []
-    for space in ("image", "token"):
-        n = int((points["space"].values == space).sum())
-        if n:
-            spec = projection_spec(points, colour="verdict", space=space, names=names)
-            notes = spec["layout"]["annotations"]
-            spec["layout"]["annotations"] = [n for n in notes if n.get("yref") != "paper"]
-            drawn.append(
-                {
-                    "space": space,
-                    "n": n,
-                    "method": str(points.attrs[f"{space}_method"]),
-                    "svg": Markup(
-                        svg(spec, width=640, height=680, css="map", index=True, hover=False)
-                    ),
-                }
-            )
-    return {
-        "drawn": drawn,
-        "data": {
-            "label": [labels[n] for n in points["of_label"].values.tolist()],
-            "arm": [data["arms"].index(a) for a in points["of_arm"].values.tolist()],
-            "column": column.tolist(),
-            "read": [classes[n] for n in points["read_as"].values.tolist()],
-            "verdict": [POINT_VERDICTS.index(v) for v in points["verdict"].values.tolist()],
-            "classes": list(classes),
-            "verdicts": list(POINT_VERDICTS),
-        },
-    }
 
 
 def _failures(tree: xr.DataTree) -> dict[str, Any]:

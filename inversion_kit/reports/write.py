@@ -9,6 +9,7 @@ from typing import Any
 
 import xarray as xr
 
+from inversion_kit import analysis
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.paths import file_to_write
 from inversion_kit.reports.page import to_html
@@ -26,7 +27,8 @@ def report(
     Parameters
     ----------
     result
-        A result, or where it is stored.
+        A result, or where it is stored. The map of an audit's images is made once and kept in its
+        folder, see `inversion_kit.analysis.keep_projection`.
     path
         Ends in ``.html``; its folder exists. A file that is there is replaced.
     max_mb
@@ -82,7 +84,12 @@ def write_report(
     'sky.html'
     """
     target = file_to_write(path, ".html")
-    tree = result if isinstance(result, xr.DataTree) else open_result(result)
+    if isinstance(result, xr.DataTree):
+        tree = result
+    else:
+        tree = open_result(result)
+        read = analysis.reads(tree) if read is None else read
+        tree = analysis.keep_projection(tree, result, read=read)
     return _written(target, to_html(tree, data, read=read, max_mb=max_mb))
 
 

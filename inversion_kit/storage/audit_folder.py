@@ -33,7 +33,7 @@ from inversion_kit.errors import InputError, SchemaError, StoreError
 from inversion_kit.paths import local_path
 from inversion_kit.storage import durable, unit_files
 from inversion_kit.storage.audit_plan import check_plan
-from inversion_kit.storage.units import Unit, check_groups
+from inversion_kit.storage.units import Unit, check_groups, digest
 
 PLAN, FAILURE, META = "audit.json", "failure.json", "meta.json"
 LOCK, HOLDER = "lock", "lock.json"
@@ -285,11 +285,16 @@ class AuditFolder:
         return [folder / name for name in sorted(names, key=int)]
 
     def whole(self) -> dict[str, xr.Dataset]:
-        """The groups of the whole result that `AuditStore.write_whole` stored."""
+        """The groups of the whole result that `AuditStore.write_whole` stored.
+
+        One that says of which units it was made is there only while these, and no others, are done.
+        """
         groups: dict[str, xr.Dataset] = {}
         for name in set(names_in(self.path / WHOLE)) & schema.WHOLE.keys():
-            groups |= unit_files.read(self.path / WHOLE / name)[0]
-        return {name: data for name, data in groups.items() if name in schema.WHOLE}
+            held, attributes = unit_files.read(self.path / WHOLE / name)
+            if name in held and attributes.get("units") in (None, digest(self.done())):
+                groups[name] = held[name].assign_attrs(attributes)
+        return groups
 
     def _meta(self, unit: Unit) -> dict[str, Any]:
         for folder in reversed(self.checkpoints(unit)):

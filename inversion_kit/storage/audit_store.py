@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from filelock import FileLock, Timeout
 
 from inversion_kit import schema
-from inversion_kit.errors import InputError, SchemaError, StoreError, StoreLockedError
+from inversion_kit.errors import InputError, StoreError
 from inversion_kit.paths import folder_to_write
 from inversion_kit.storage import checkpoints, durable, unit_files
 from inversion_kit.storage.audit_folder import (
@@ -33,13 +31,12 @@ from inversion_kit.storage.audit_folder import (
     WORKING,
     AuditFolder,
     names_in,
-    read_holder,
 )
 from inversion_kit.storage.audit_plan import check_plan
+from inversion_kit.storage.lock import locked
 from inversion_kit.storage.units import Unit, check_groups
+from inversion_kit.storage.whole import write_whole
 
-_PATIENCE = 0.3
-"""Seconds to wait for the lock: reading its state holds it for a moment."""
 _STAMPS = ("schema_version", "created")
 _MESSAGE, _TRACEBACK = 4_000, 16_000
 _SHOWN = 80
@@ -103,7 +100,7 @@ class AuditStore(AuditFolder):
                     (root / name).mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise durable.trouble(root, error) from error
-            with _locked(root):
+            with locked(root):
                 if not (root / PLAN).exists():
                     durable.write_file(root / PLAN, durable.dump(stamped | wanted))
         store = cls(root)
@@ -130,7 +127,7 @@ class AuditStore(AuditFolder):
         StoreError
             The folder cannot be written.
         """
-        with _locked(self.path):
+        with locked(self.path):
             self._sweep()
             yield
 
@@ -232,6 +229,9 @@ class AuditStore(AuditFolder):
         group
             One of `schema.WHOLE`: ``"projection"``, for example.
 
+        An attribute ``units`` says of which units it was made (`units.digest`): it is no longer
+        opened once others are done.
+
         Raises
         ------
         SchemaError
@@ -239,12 +239,7 @@ class AuditStore(AuditFolder):
         StoreError
             It cannot be written.
         """
-        table = schema.WHOLE[group]
-        faults = schema.group_faults(group, data.variables, table)
-        if faults := faults + schema.bare_faults(group, data):
-            raise SchemaError("\n".join(faults))
-        durable.discard(self.path / WHOLE / group)
-        unit_files.write(self.path / WHOLE, group, {group: data}, {})
+        write_whole(self.path, group, data)
 
     def set_aside(self, unit: Unit) -> Path:
         """Move a unit out of the way, for example a damaged one, so that it is made again."""
@@ -281,34 +276,6 @@ class AuditStore(AuditFolder):
                 durable.discard(folder)  # of a link that no run made what it leads to stays
             else:
                 durable.sweep(folder)
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    lock = FileLock(root / LOCK)
-    try:
-        lock.acquire(timeout=_PATIENCE)
-    except Timeout as error:
-        who = read_holder(root)
-        named = "process {pid} on {host} since {since}".format(**who) if who else "it says no name"
-        raise StoreLockedError(
-            f"path={str(root)!r}: another run works on it ({named}); wait for its end, end it, or "
-            "use another folder"
-        ) from error
-    except OSError as error:
-        raise durable.trouble(root / LOCK, error) from error
-    try:
-        holder = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        durable.write_file(root / HOLDER, durable.dump(holder))
-        yield
-    finally:
-        with suppress(OSError):  # the holder's name is for the reader; the lock is what counts
-            (root / HOLDER).unlink(missing_ok=True)
-        lock.release()
 
 
 def _foreign(root: Path) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -64,6 +65,11 @@ class Unit:
             return None
         unit = Unit(int(match[1]), match[2], int(match[3]))
         return unit if unit.id == text else None
+
+
+def digest(units: Iterable[Unit]) -> str:
+    """Which units these are, in whatever order, as a sha256."""
+    return hashlib.sha256("\n".join(sorted(unit.id for unit in units)).encode()).hexdigest()
 
 
 class Variable(NamedTuple):

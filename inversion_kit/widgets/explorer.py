@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from inversion_kit import schema
+from inversion_kit.analysis import keep_projection
 from inversion_kit.errors import InputError
 from inversion_kit.storage.store import open as open_result
 from inversion_kit.widgets import notebook_module
@@ -36,9 +37,10 @@ def explore(
         A second result, to compare: labels are joined by name, and at least one is in both.
     points
         Where the images of a result of several labels lie, from `inversion_kit.analysis.project`;
-        computed when the map is opened where not given. More than 10,000 are drawn by
-        jupyter-scatter, which the extra ``scatter`` installs; without it 10,000 images are placed,
-        and the map says how many are left out.
+        the stored ones where not given, which are made once of an audit's folder
+        (`inversion_kit.analysis.keep_projection`). PCA and UMAP can be picked, and are computed
+        then. More than 10,000 are drawn by jupyter-scatter, which the extra ``scatter`` installs;
+        without it 10,000 images are placed, and the map says how many are left out.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def _opened(one: Any) -> xr.DataTree:
     if isinstance(one, xr.DataTree):
         return schema.validate(one)
     if isinstance(one, (str, os.PathLike)):
-        return open_result(one)
+        return keep_projection(open_result(one), one)
     raise InputError(
         f"result: {type(one).__name__} given; expected what invert or audit returned, or a path"
     )

@@ -47,8 +47,8 @@ class Map:
     heard
         Called with the images of every new choice.
     points
-        From `inversion_kit.analysis.project`. Where not given: those that the result holds, or
-        else computed when the map is opened, by PCA at once and by UMAP when it is asked for.
+        From `inversion_kit.analysis.project`, shown first; those that the result holds where not
+        given. PCA, and UMAP when it is asked for, are computed when they are shown.
     """
 
     def __init__(
@@ -59,35 +59,28 @@ class Map:
         points: xr.Dataset | None = None,
     ) -> None:
         self.images, self.heard = images, heard
-        self.given = stored(images.tree) if points is None else points
-        if self.given is not None and (
-            not set(WHOLE["projection"]) <= set(self.given.variables)
-            or not set(self.given["of_label"].values.astype(str)) <= set(images.labels)
-        ):
-            raise InputError(
-                "points: not of this result; give what analysis.project(result) returned"
-            )
-        n, there = int((images.top[0] >= 0).sum()), find_spec("jscatter") is not None
-        if self.given is not None:
-            n = self.given.sizes["point"]
-            if n > MOST and not there:
-                raise InputError(
-                    f"points: {n} points, and more than {MOST} need jupyter-scatter: {_INSTALL}, "
-                    "or place fewer with analysis.project(result, most=10_000)"
-                )
-        self.most = MANY if n > MOST and there else MOST
+        first = stored(images.tree) if points is None else points
+        there = find_spec("jscatter") is not None
+        n = int((images.top[0] >= 0).sum())
         self.known: dict[str, xr.Dataset] = {}
+        methods = _METHODS
+        if first is not None:
+            _check(first, images, there)
+            n = max(n, first.sizes["point"])
+            self.known["first"] = first
+            methods = [("stored" if points is None else "given", "first"), *_METHODS]
+        self.most = MANY if n > MOST and there else MOST
         self.lit: int | None = None
         self.spec: Spec = {}
         self.shown: Spec = {}
         self.front: list[int] = []
         self.colour = choice("Colour", _COLOURS, self._draw)
         self.space = choice("Points", _SPACES, self._draw)
-        self.method = choice("Placed by", _METHODS, self._draw)
+        self.method = choice("Placed by", methods, self._draw)
         self.note = ipywidgets.HTML()
         self.zoomed: dict[str, tuple[float, float]] = {}
         self.surface: Any
-        picks = [self.colour, self.space, *([self.method] if self.given is None else [])]
+        picks = [self.colour, self.space, self.method]
         if self.most > MOST:
             scatter = self.surface = Scatter(self.card, self.choose)
             self.widget = ipywidgets.VBox([tools(picks), scatter.widget, self.note])
@@ -124,8 +117,6 @@ class Map:
     def points(self) -> xr.Dataset:
         """The projection that is drawn."""
         method = self.method.value
-        if self.given is not None:
-            return self.given
         if method not in self.known:
             if method == "umap":
                 self._say(_UMAP)
@@ -177,8 +168,11 @@ class Map:
         note += " around points to see their images."
         left = points.attrs["left_out"] if space == "image" else 0
         if left:
-            note += f" {left} images are left out by chance"
-            note += "" if self.most > MOST else f"; with jupyter-scatter all are drawn: {_INSTALL}"
+            note += f" {left} images are left out"
+            if self.method.value == "first":
+                note += "; PCA and UMAP place more"
+            elif self.most == MOST:
+                note += f"; with jupyter-scatter all are drawn: {_INSTALL}"
             note += "."
         self._say(note if n else "Nothing to place: this result holds no features.")
 
@@ -238,6 +232,20 @@ class Map:
         point = content.get("want")
         if isinstance(point, int) and 0 <= point < self.points.sizes["point"]:
             self.surface.send({"point": point, **self.card(point)})
+
+
+def _check(points: xr.Dataset, images: Images, scatter: bool) -> None:
+    """Refuse a projection of another result, or one of more points than can be drawn."""
+    if not set(WHOLE["projection"]) <= set(points.variables) or not (
+        set(points["of_label"].values.astype(str)) <= set(images.labels)
+    ):
+        raise InputError("points: not of this result; give what analysis.project(result) returned")
+    n = int((points["space"].values == "image").sum())
+    if n > MOST and not scatter:
+        raise InputError(
+            f"points: {n} images, and more than {MOST} need jupyter-scatter: {_INSTALL}, "
+            "or place fewer with analysis.project(result, most=10_000)"
+        )
 
 
 def _cut(trace: dict[str, Any], there: np.ndarray) -> dict[str, Any]:
