@@ -41,7 +41,7 @@ class Bench:
     settings
         Of every search and of the evidence.
     identity
-        Queries that the classifier's hash takes: 0 where it has weights.
+        Queries that its hash and the comparison with judges take: 0 where neither asks.
     """
 
     classifier: Classifier
@@ -70,7 +70,7 @@ class Bench:
         """
         classifier = as_classifier(model)
         settings = check_method(settings, classifier)
-        identity = IDENTITY if classifier.asks_for_hash else 0  # before judges are compared by it
+        asks = classifier.asks_for_hash or (bool(judges) and "answers" not in vars(classifier))
         panel = check_judges(judges, classifier)
         pipeline = as_generator(generator)
         for source, one in zip([model, *judges], [classifier, *panel], strict=True):
@@ -78,7 +78,7 @@ class Bench:
             if all(isinstance(part, (str, os.PathLike)) for part in parts):
                 one.model.to(pipeline.device)
         named = {arm.name: arm for arm in arms}
-        bench = cls(classifier, pipeline, panel, named, settings, identity)
+        bench = cls(classifier, pipeline, panel, named, settings, IDENTITY if asks else 0)
         views = {view.name for view in bench.panel[len(panel) :]}
         if same := next((judge.name for judge in panel if judge.name in views), None):
             raise InputError(

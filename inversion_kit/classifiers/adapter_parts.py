@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from inversion_kit.classifiers.modules import check_loaded, inner_of, input_like, to_eval
 from inversion_kit.errors import ClassifierUnavailableError, InputError
 
 
@@ -37,7 +38,8 @@ def unchanged(images: Tensor) -> Tensor:
 
 def is_from(thing: Any, library: str) -> bool:
     """Whether an object's class, or one that it inherits from, is of a library."""
-    return any(c.__module__.split(".")[0] == library for c in type(thing).__mro__)
+    kinds = type(inner_of(thing)).__mro__
+    return any(kind.__module__.split(".")[0] == library for kind in kinds)
 
 
 def first_line(error: Exception) -> str:
@@ -64,8 +66,8 @@ def size_of(prepare: Any) -> tuple[int, int]:
 
 def _ask(model: Any, image: Tensor) -> Any:
     """What a model gives for an image, on its device and in its dtype."""
-    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-    return model(image if weight is None else image.to(weight))
+    like = input_like(model)
+    return model(image if like is None else image.to(like))
 
 
 @torch.no_grad()
@@ -73,7 +75,8 @@ def width_of(model: Any, prepare: Callable[[Tensor], Tensor]) -> int:
     """Number of scores that the model gives for one image."""
     height, width = size_of(prepare)
     if isinstance(model, nn.Module):
-        model.eval()
+        check_loaded(model)
+        to_eval(model)
     try:
         out = _ask(model, prepare(torch.zeros(1, 3, height, width)))
     except Exception as error:  # a user's model may raise anything
@@ -151,18 +154,18 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 
 def head_input(model: Any, wide: int | None) -> Callable[[Tensor], Tensor] | None:
-    """What goes into the last linear layer that gives the scores."""
+    """What goes into the linear layer that gives the scores: the last such that is called."""
     layers = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == wide]
     if not layers:
         return None
 
     def features(images: Tensor) -> Tensor:
         seen: list[Tensor] = []
-        hook = layers[-1].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-        try:
+        with contextlib.ExitStack() as stack:
+            for layer in layers:  # some serve in training alone
+                hook = layer.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+                stack.callback(hook.remove)
             model(images)
-        finally:
-            hook.remove()
         return seen[-1].flatten(1)
 
     return features

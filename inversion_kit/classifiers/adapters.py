@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from dataclasses import replace
@@ -23,6 +24,9 @@ from inversion_kit.classifiers.adapter_parts import (
     width_of,
 )
 from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.functions import Function
+from inversion_kit.classifiers.modules import inner_of
+from inversion_kit.classifiers.onnx_adapter import from_onnx
 from inversion_kit.classifiers.preprocess_readers import as_preprocess, read_timm
 from inversion_kit.classifiers.transformers_adapter import from_hub
 from inversion_kit.errors import InputError
@@ -31,7 +35,7 @@ _POCKET = Path(__file__).parents[1] / "pocket" / "weights" / "classifiers"
 
 
 def from_name(name: str, options: Options) -> Classifier:
-    """A classifier by name: the pocket's, timm's, torchvision's, a hub id or a local folder."""
+    """A classifier by name: the pocket's, timm's, torchvision's, a hub id, a folder or a file."""
     asked = options.preprocess
     library, _, rest = name.partition("/")
     if name.startswith("pocket:"):
@@ -55,24 +59,29 @@ def from_name(name: str, options: Options) -> Classifier:
         with loading(name):
             model = models.get_model(rest, weights=weights)
         asked = asked or weights
+    elif name.lower().endswith(".onnx"):
+        return from_onnx(name, options)
     elif Path(name).is_dir() or re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return from_hub(name, options)
     else:
         raise InputError(
             f"model={name!r}: no such folder, and no hub id; allowed are 'timm/<name>', "
-            "'torchvision/<name>', 'pocket:honest', a hub id ('owner/name') or a local folder"
+            "'torchvision/<name>', 'pocket:honest', a hub id ('owner/name'), a local folder or an "
+            "'.onnx' file"
         )
     return from_module(model, replace(options, name=options.named(name), preprocess=asked))
 
 
 def from_module(model: Any, options: Options) -> Classifier:
     """A module or callable with ``options.preprocess``; timm's modules bring their own."""
-    config: dict[str, Any] = dict(getattr(model, "pretrained_cfg", None) or {})
+    says = inner_of(model)
+    config: dict[str, Any] = dict(getattr(says, "pretrained_cfg", None) or {})
     if not {"input_size", "mean", "std"} <= config.keys():
         config = {}
-    labels, called = options.labels, type(model).__name__
+    labels, called = options.labels, type(says).__name__
     if not isinstance(model, nn.Module):
         called = str(getattr(model, "__name__", called))
+        model = Function(model)
     if options.preprocess is not None:
         prepare, official = as_preprocess(options.preprocess)
         if labels is None and "categories" in getattr(options.preprocess, "meta", {}):
@@ -83,7 +92,7 @@ def from_module(model: Any, options: Options) -> Classifier:
         weights = ", or for torchvision its weights, as ResNet18_Weights.DEFAULT"
         example = "Preprocess(size=(224, 224), mean=..., std=...))"
         raise unprepared(called, example + weights * is_from(model, "torchvision"))
-    if config and getattr(model, "num_classes", None) == 0:
+    if config and getattr(says, "num_classes", None) == 0:
         raise InputError(
             f"model: {called} gives features and no classes (num_classes=0); "
             "timm.create_model(..., num_classes=...) with the trained weights of its head"
@@ -95,11 +104,16 @@ def from_module(model: Any, options: Options) -> Classifier:
         if labels is None or getattr(prepare, "size", None) is not None:
             raise
     if labels is None:
-        labels = _timm_labels(model, config, wide) or numbered(wide)
+        labels = _timm_labels(says, config, wide) or numbered(wide)
     head, labels = head_of(options.head, labels, wide)
-    features = head_input(model, wide) if is_from(model, "torchvision") else None
-    if hasattr(model, "forward_features") and hasattr(model, "forward_head"):
-        features = partial(_timm_features, model)
+    features = None
+    if says is model and is_from(model, "torchvision"):
+        features = head_input(model, wide)
+    if hasattr(says, "forward_features") and hasattr(says, "forward_head"):
+        if _gives_pre_logits(says):
+            features = partial(_timm_features, says)
+        elif says is model:  # one that is named alike and is not timm's
+            features = head_input(model, wide)
     name = options.named(called)
     return Classifier(
         model, prepare, labels, name=name, head=head, features=features, official=official
@@ -122,6 +136,14 @@ def _timm_labels(model: Any, config: dict[str, Any], wide: int | None) -> list[s
         return None
     info = ImageNetInfo(subset)
     return distinct([info.index_to_description(i) for i in range(info.num_classes())])
+
+
+def _gives_pre_logits(model: Any) -> bool:
+    """Whether a model's ``forward_head`` takes ``pre_logits``, as timm's do."""
+    try:
+        return "pre_logits" in inspect.signature(model.forward_head).parameters
+    except (TypeError, ValueError):  # it is no function of Python's
+        return False
 
 
 def _timm_features(model: Any, images: Tensor) -> Tensor:

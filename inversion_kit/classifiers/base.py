@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from inversion_kit.classifiers.adapter_parts import first_line
+from inversion_kit.classifiers.adapter_parts import first_line, unchanged
 from inversion_kit.classifiers.functions import Function, OtherWeights
 from inversion_kit.classifiers.label_names import names_of
 from inversion_kit.classifiers.modules import copy_of, freeze, input_like
@@ -99,8 +99,8 @@ class Classifier:
     ) -> None:
         if head not in HEADS:
             raise InputError(f"head={head!r}: allowed are {', '.join(map(repr, HEADS))}")
-        module = model if isinstance(model, nn.Module) else Function(model)
-        self.model = module.eval().requires_grad_(False)
+        self.model = model if isinstance(model, nn.Module) else Function(model)
+        freeze(self.model)
         self.preprocess = preprocess
         self.labels = names_of(labels)
         self.name = name
@@ -177,13 +177,29 @@ class Classifier:
         return self._features is not None
 
     def features(self, images: Tensor) -> Tensor | None:
-        """Float32 embeddings ``(n, feature)`` of images as in `logits`, or None without any."""
+        """Float32 embeddings ``(n, feature)`` of images as in `logits`, or None without any.
+
+        Raises
+        ------
+        InputError
+            The model does not give one embedding per image.
+        """
         if self._features is None:
             return None
-        return self._features(self.prepared(images)).float()
+        seen = self._features(self.prepared(images))
+        if not isinstance(seen, Tensor) or seen.ndim < 2 or len(seen) != len(images):
+            came = tuple(seen.shape) if isinstance(seen, Tensor) else type(seen).__name__
+            raise InputError(
+                f"features: classifier {self.name!r} gave {came} for {len(images)} images; "
+                f"expected ({len(images)}, feature)"
+            )
+        return seen.float()
 
     def prepared(self, images: Tensor) -> Tensor:
-        """What the model sees of images ``(n, 3, y, x)`` in [0, 1], on its device."""
+        """What the model sees of images ``(n, 3, y, x)`` in [0, 1], on its device.
+
+        It is contiguous, however the images lie in memory: models flatten it by ``view``.
+        """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             kind = str(images.dtype).removeprefix("torch.")
             raise InputError(
@@ -198,8 +214,8 @@ class Classifier:
         return seen.contiguous() if isinstance(seen, Tensor) else seen
 
     def _weight(self) -> Tensor | None:
-        """A weight whose device and dtype the model's input must have; None where any will do."""
-        return next(self.model.parameters(), None)
+        """A tensor whose device and dtype the model's input must have; None where any will do."""
+        return input_like(self.model)
 
     def raw(self, images: Tensor) -> Tensor:
         """What the model gives for images ``(n, 3, y, x)`` in [0, 1], unchecked."""
@@ -270,7 +286,7 @@ class Classifier:
         """`parity` as results keep it: levels and what they were compared with, or why not."""
         if self.parity is not None:
             return {"levels of 255": round(self.parity, 1), "compared with": self._compared_with()}
-        if not self.differentiable:
+        if self.preprocess is unchanged:
             why = "a black box takes files as they are"
         elif isinstance(self.preprocess, Preprocess):
             why = "the preprocessing was given as settings, with no library's own path beside it"
@@ -338,17 +354,42 @@ class Classifier:
 
     @property
     def asks_for_hash(self) -> bool:
-        """Whether `hash` is still to be made, and of answers to `IDENTITY` images."""
-        return "hash" not in self.__dict__ and not self.model.state_dict()
+        """Whether `hash` is still to be made, and of `answers` that are still to be asked for."""
+        return not {"hash", "answers"} & {*self.__dict__} and not self._told_by_weights()
+
+    def _told_by_weights(self) -> bool:
+        """Whether the weights alone say which model it is."""
+        return not isinstance(self.model, Function) and bool(state_of(self.model))
+
+    @functools.cached_property
+    def answers(self) -> Tensor:
+        """Logits ``(n, class)`` of `IDENTITY` fixed images, by which two models can be compared.
+
+        Raises
+        ------
+        InputError
+            The model cannot score them.
+        """
+        images = torch.rand(IDENTITY, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+        try:
+            with torch.no_grad():
+                return self.logits(F.interpolate(images, (32, 32))).cpu()
+        except InversionError:
+            raise
+        except Exception as error:  # a user's model may raise anything
+            raise InputError(
+                f"classifier {self.name!r}: it could not score {IDENTITY} images of 32 x 32 pixels "
+                f"({type(error).__name__}: {first_line(error)}); check its preprocess"
+            ) from error
 
     @functools.cached_property
     def hash(self) -> str:
         """sha256 over the model's weights and buffers.
 
-        For a model without any (a function, a service) over its name, its labels and its answers,
-        to three decimals, to 16 fixed images.
+        For a function, or a model without any, over its name, its labels, its `answers` to three
+        decimals, and the weights of the networks that it calls.
         """
-        if self.model.state_dict():
+        if self._told_by_weights():
             return hash_module(self.model)
         what = self.model.function if isinstance(self.model, Function) else self.model
         called = getattr(what, "__qualname__", type(what).__qualname__)
@@ -360,26 +401,23 @@ class Classifier:
         return digest.hexdigest()
 
     def copied(self) -> Classifier:
-        """A copy with weights of its own and without features, which are those of the original."""
+        """A copy with weights of its own and without features, which are those of the original.
+
+        Raises
+        ------
+        InputError
+            The model cannot be copied.
+        """
         other = copy.copy(self)
-        other.__dict__.pop("hash", None)
+        for known in ("hash", "answers"):
+            other.__dict__.pop(known, None)
         other._features = None
-        other.model = copy.deepcopy(self.model)
+        if isinstance(self.model, Function):
+            _ = self.answers  # it is known by its first call which networks a function asks
+            other.model = OtherWeights(self.model)
+        else:
+            other.model = copy_of(self.model)
         return other
 
     def __repr__(self) -> str:
         return f"Classifier({self.name!r}, {len(self.labels)} labels)"
-
-
-class Function(nn.Module):
-    """A callable as a module; where it is a module's own method, with that module's weights."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
-        if isinstance(owner := getattr(function, "__self__", None), nn.Module):
-            self.owner = owner
-
-    def forward(self, images: Tensor) -> Tensor:
-        """What the function gives."""
-        return self.function(images)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from inversion_kit.classifiers.adapter_parts import Options, unchanged
-from inversion_kit.classifiers.base import Classifier, Function
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.functions import Function
 from inversion_kit.errors import InputError
 
 
@@ -21,9 +22,12 @@ class _BlackBox(Function):
         super().__init__(function)
         self.labels = [str(label) for label in labels]
 
+    def input_like(self) -> None:
+        """It takes whole bytes, whatever its networks' weights are."""
+
     def forward(self, images: Tensor) -> Tensor:
         files = images.detach().mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        out = self.function(files.cpu().contiguous().numpy())
+        out = self.ask(files.cpu().contiguous().numpy())
         out = out.detach().cpu().numpy() if isinstance(out, Tensor) else np.asarray(out)
         if out.shape == (len(images), len(self.labels)) and out.dtype.kind in "fiub":
             return torch.from_numpy(out.astype(np.float32)).to(images.device)

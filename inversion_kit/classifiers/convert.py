@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from inversion_kit.classifiers.adapter_parts import Options, is_from
@@ -15,11 +16,11 @@ from inversion_kit.classifiers.adapters import from_module, from_name
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.black_box import from_black_box
 from inversion_kit.classifiers.ensemble import Ensemble
-from inversion_kit.classifiers.transformers_adapter import from_transformers
 from inversion_kit.classifiers.label_names import names_of, text_of
+from inversion_kit.classifiers.transformers_adapter import from_transformers
 from inversion_kit.errors import InputError
-
 from inversion_kit.paths import name_or_path
+
 
 def as_classifier(
     model: Any,
@@ -31,8 +32,8 @@ def as_classifier(
     black_box: bool = False,
     template: str = "a photo of a {}",
     revision: str | None = None,
-) -> Classifier:
     wordings: Sequence[str] | Mapping[int, str] | Mapping[str, str] | None = None,
+) -> Classifier:
     """Make a `Classifier` of what the user has; a Classifier passes through.
 
     Parameters
@@ -46,6 +47,10 @@ def as_classifier(
         - a CLIP or SigLIP model with ``preprocess=`` its processor, or its hub id or folder, and
           the classes as ``labels``;
         - any ``nn.Module`` or callable from its input to logits, with ``preprocess``;
+        - a path that ends in ".onnx": a black box through onnxruntime (``pip install
+          'inversion-kit[onnx]'``); ``preprocess`` and ``labels`` may stand in its metadata, as
+          JSON under ``preprocess`` (settings of `Preprocess`) or ``pretrained_cfg`` (timm's), and
+          under ``labels``, ``names`` or ``id2label``;
         - a list of any of these: an ensemble, the mean of their probabilities;
         - with ``black_box=True`` a callable from uint8 images ``(n, y, x, 3)`` to probabilities
           ``(n, class)``, or to the top class alone as indices or names ``(n,)``.
@@ -67,11 +72,11 @@ def as_classifier(
         Text of a class for CLIP and SigLIP, with ``{}`` for its name.
     revision
         Branch, tag or commit of a hub id.
-
     wordings
         What prompts say for a class: a text for each, or a mapping from some names or indices. By
         default the first wording of its name, see `inversion_kit.wordings.wordings_of`. A note on
         the sense of the word may follow: ``{"crane (134)": "crane, a large wading bird"}``.
+
     Raises
     ------
     InputError
@@ -87,7 +92,6 @@ def as_classifier(
     >>> as_classifier(["pocket:honest", "pocket:judge"])
     Classifier('pocket:honest + pocket:judge', 43 labels)
     """
-    if isinstance(model, Classifier):
     names = None if labels is None else names_of(labels)
     options = Options(preprocess, names, name, head, template, revision)
     made = _made(model, options, black_box=black_box)
@@ -101,6 +105,7 @@ def as_classifier(
 
 def _made(model: Any, options: Options, *, black_box: bool) -> Classifier:
     """The classifier, with the usual wordings of its names."""
+    if isinstance(model, Classifier):
         if black_box or (options.preprocess, options.labels, options.head) != (None, None, None):
             raise InputError(
                 f"model: {model!r} is a Classifier already and keeps its own preprocess, labels "

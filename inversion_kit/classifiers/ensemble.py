@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 
 from inversion_kit.classifiers.adapter_parts import unchanged
 from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.modules import AsItIs
 from inversion_kit.errors import InputError
+from inversion_kit.hashing import hash_module
 
 
 class Ensemble(Classifier):
@@ -61,10 +64,23 @@ class Ensemble(Classifier):
             head="sigmoid" if first.head == "sigmoid" else "softmax",
             differentiable=all(member.differentiable for member in members),
         )
-
-    def _weight(self) -> None:
-        """Each member puts images where its own weights are."""
         self.wordings = first.wordings
+
+    @property
+    def asks_for_hash(self) -> bool:
+        """Whether that of a member is still to be made, and of its answers."""
+        return "hash" not in self.__dict__ and any(one.asks_for_hash for one in self.members)
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """sha256 over all weights together, and the hashes of members that have none."""
+        if self._told_by_weights():
+            return hash_module(self.model)
+        hashes = "\n".join(member.hash for member in self.members)
+        return hashlib.sha256(hashes.encode()).hexdigest()
+
+    def _told_by_weights(self) -> bool:
+        return all(member._told_by_weights() for member in self.members)
 
     def preprocess_facts(self) -> dict[str, Any]:
         """Its head and the facts of each member, as plain JSON."""
@@ -92,7 +108,7 @@ class Ensemble(Classifier):
         return Ensemble([member.copied() for member in self.members], name=self.name)
 
 
-class _Mean(nn.Module):
+class _Mean(AsItIs):
     """The mean of the members' probabilities as logits, of RGB images in [0, 1]."""
 
     def __init__(self, members: Sequence[Classifier]) -> None:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from inversion_kit.classifiers.adapter_parts import (
     Options,
-    distinct,
     head_input,
     head_of,
     loading,
@@ -19,9 +18,9 @@ from inversion_kit.classifiers.adapter_parts import (
     unprepared,
     width_of,
 )
+from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.label_names import names_of
 from inversion_kit.classifiers.modules import inner_of, to_eval
-from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.preprocess_readers import as_preprocess
 from inversion_kit.errors import InputError
 
@@ -82,14 +81,15 @@ def from_hub(name: str, options: Options) -> Classifier:
 
 def from_transformers(model: Any, options: Options) -> Classifier:
     """A loaded image classifier, CLIP or SigLIP, with its processor as ``preprocess``."""
-    called = type(model).__name__
+    says = inner_of(model)
+    called = type(says).__name__
     if options.preprocess is None:
         example = "AutoImageProcessor.from_pretrained(...)) (CLIP and SigLIP: AutoProcessor)"
         raise unprepared(called, example)
-    if hasattr(model, "get_text_features") and hasattr(model, "logit_scale"):
-        return _zero_shot(model, options)
+    if hasattr(says, "get_text_features") and hasattr(says, "logit_scale"):
+        return _zero_shot(says, options)
     prepare, official = as_preprocess(options.preprocess)
-    wrapped = _Logits(model.eval())
+    wrapped = _Logits(model)
     wide = width_of(wrapped, prepare)
     labels = options.labels
     if labels is None:
@@ -131,7 +131,7 @@ def _zero_shot(model: Any, options: Options) -> Classifier:
             "template"
         )
     keys = {k: v.to(model.device) for k, v in given.items() if k in ("input_ids", "attention_mask")}
-    model.eval()
+    to_eval(model)
     with torch.no_grad():
         wrapped = _ZeroShot(model, F.normalize(_embedding(model.get_text_features(**keys)), dim=-1))
     head = options.head or ("softmax" if bias is None else "sigmoid")

@@ -11,6 +11,7 @@ import torch
 from inversion_kit import objectives
 from inversion_kit.classifiers.base import IDENTITY, Classifier
 from inversion_kit.classifiers.convert import as_classifier
+from inversion_kit.classifiers.same_network import same_network
 from inversion_kit.classifiers.views import VIEWS, check_views
 from inversion_kit.errors import InputError, NumericalError
 from inversion_kit.generators.base import Generator
@@ -123,7 +124,7 @@ def rehearse(settings: Settings, classifier: Classifier, target: int, generator:
 
 
 def check_judges(judges: Sequence[Any], classifier: Classifier) -> list[Classifier]:
-    """Judges as classifiers, other ones than the audited, with the same label names.
+    """Judges as classifiers with the same label names, other networks than the audited one.
 
     Raises
     ------
@@ -137,10 +138,9 @@ def check_judges(judges: Sequence[Any], classifier: Classifier) -> list[Classifi
                 f"judges: {judge.name!r} has other label names than {classifier.name!r}; a judge "
                 "must name the same classes in the same order"
             )
-        if judge.hash == classifier.hash:
+        if why := same_network(classifier, judge):
             raise InputError(
-                f"judges: {judge.name!r} has the same weights as the audited classifier; a judge "
-                "must be another one"
+                f"judges: {judge.name!r} {why} the audited classifier; a judge must be another one"
             )
     names = [judge.name for judge in panel]
     if len(set(names)) != len(names):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from inversion_kit.classifiers.adapter_parts import first_line, remedy
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.doctor.diagnosis import Check
+from inversion_kit.classifiers.functions import Function
 from inversion_kit.classifiers.preprocess import Preprocess
 
 _SETTLED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
@@ -33,8 +35,7 @@ def check_answers(
     Of the pictures, ``(3, y, x)`` in [0, 1] each, those of the first one's size are used;
     ``training`` are the kinds of layers that came in train mode.
     """
-    weights = dict(classifier.model.named_parameters())
-    broken = [name for name, w in weights.items() if not torch.isfinite(w).all()]
+    broken = _broken(classifier.model)
     checks = [_mode(classifier, training), _dtype(classifier)]
     shape = pictures[0].shape
     batch = torch.stack([p for p in pictures if p.shape == shape])
@@ -71,7 +72,7 @@ def check_answers(
     fault = f"a score changes by {near:.1%} with the images next to it" if depends else ""
     do = "model.eval(), and batch norm with track_running_stats=True"
     checks.append(_verdict("one at a time", fault, do, "the same scores alone and in a batch"))
-    return [*checks, _gradient(classifier, batch[:2])]
+    return [*checks, _gradient(classifier, batch[:2]), *_features(classifier, batch[:2])]
 
 
 def _verdict(name: str, fault: str, do: str, fine: str) -> Check:
@@ -79,8 +80,20 @@ def _verdict(name: str, fault: str, do: str, fine: str) -> Check:
     return Check(name, "fail", fault, do) if fault else Check(name, "ok", fine)
 
 
+def _broken(model: nn.Module) -> list[str]:
+    """Names of weights that hold NaN or infinity."""
+    broken = []
+    for name, weight in model.named_parameters():
+        with contextlib.suppress(RuntimeError, TypeError):  # of a kind that cannot be asked
+            if not torch.isfinite(weight).all():
+                broken.append(name)
+    return broken
+
+
 def _mode(classifier: Classifier, training: Sequence[str]) -> Check:
-    still = in_training(list(classifier.model.modules()))
+    functions = [part for part in classifier.model.modules() if isinstance(part, Function)]
+    resting = {id(part) for function in functions for part in function.modules()}
+    still = in_training([part for part in classifier.model.modules() if id(part) not in resting])
     fault = f"{', '.join(still)} in train mode" if still else ""
     fine = f"{', '.join(training)} came in train mode; as_classifier puts it in eval mode"
     return _verdict("mode", fault, "classifier.model.eval()", fine if training else "eval mode")
@@ -151,6 +164,28 @@ def _gradient(classifier: Classifier, images: Tensor) -> Check:
         'search without a gradient: method="cma"'
     )
     return Check("gradient", "fail", seen, do)
+
+
+def _features(classifier: Classifier, images: Tensor) -> list[Check]:
+    """Whether the features come, of one image and of several; no check where there are none."""
+    if not classifier.has_features:
+        return []
+    fault, wide = "", 0
+    try:
+        with torch.no_grad():
+            for part in (images[:1], images):
+                seen = classifier.features(part)
+                assert seen is not None
+                wide = seen[0].numel()
+                if not torch.isfinite(seen).all():
+                    fault = "they are not finite"
+    except Exception as error:  # a user's model may raise anything
+        fault = first_line(error)
+    do = (
+        "let forward_head(x, pre_logits=True) give (n, feature), as timm's does; or "
+        "as_classifier(lambda x: model(x), ...)  # offers no features"
+    )
+    return [_verdict("features", fault, do, f"{wide} numbers an image")]
 
 
 def check_range(classifier: Classifier) -> Check:

@@ -20,6 +20,7 @@ _WHY = {
     "determinism": "A score that changes by itself cannot be told from progress.",
     "one at a time": "An image's score must not depend on the images next to it.",
     "gradient": "The gradient of the score with respect to the image is what trains the token.",
+    "features": "Final images are kept with the model's features, which a map of them is made of.",
     "value range": "A model that sees values of another size answers, and is wrong.",
     "normalisation": "With another mean and deviation a model still answers, only worse.",
     "size": "At another size than in training objects are too large or too small for a model.",

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from inversion_kit.classifiers.adapter_parts import size_of
+from inversion_kit.classifiers.adapter_parts import first_line, size_of
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.classifiers.doctor.checks import (
@@ -21,13 +21,15 @@ from inversion_kit.classifiers.doctor.checks import (
 from inversion_kit.classifiers.doctor.diagnosis import Check, Diagnosis
 from inversion_kit.classifiers.doctor.inputs import as_images, truth_of
 from inversion_kit.classifiers.doctor.trials import trials_of
-from inversion_kit.errors import ClassifierUnavailableError, InputError, LabelError
+from inversion_kit.classifiers.functions import at_rest
+from inversion_kit.errors import InputError, InversionError, LabelError
 
 _BATCH = 16
 _NO_SCORES = ("runs", "classes", "finite")
 """Checks without which there is nothing to measure on labelled images."""
 
 
+@torch.inference_mode(False)  # gradients come with it, whatever the caller has set
 def doctor(
     model: Any,
     images: Any = None,
@@ -42,8 +44,8 @@ def doctor(
 
     Takes about fifty forward passes, and with labelled images one pass over all of them; of other
     ways to prepare images only those are tried that could be clearly better. The modes of a
-    module and which of its weights ask for gradients are left as they came; what a function calls
-    is used as it is.
+    module and which of its weights ask for gradients are left as they came, those of networks that
+    a function calls too. Whatever a model raises is reported.
 
     Parameters
     ----------
@@ -85,15 +87,21 @@ def doctor(
     with _left_as_it_came(model) as training:
         try:
             classifier = as_classifier(model, preprocess=preprocess, labels=class_names, head=head)
-        except (InputError, ClassifierUnavailableError) as error:
+        except Exception as error:  # a user's model may raise anything
             return _refused(model, error)
-        checks += check_answers(classifier, (given or _made_up(classifier))[:_BATCH], training)
-        if labels is None:
-            checks += check_settings(classifier)
-        if labels is None or any(c.status == "fail" and c.name in _NO_SCORES for c in checks):
+        try:
+            checks += check_answers(classifier, (given or _made_up(classifier))[:_BATCH], training)
+            if labels is None:
+                checks += check_settings(classifier)
+            if labels is None or any(c.status == "fail" and c.name in _NO_SCORES for c in checks):
+                return Diagnosis(classifier.name, tuple(checks), images=len(given))
+            truth = truth_of(classifier, labels, count, most)
+            measured, trials, accuracy = trials_of(classifier, given, truth)
+        except InversionError:
+            raise
+        except Exception as error:  # the same
+            checks.append(_raised(error))
             return Diagnosis(classifier.name, tuple(checks), images=len(given))
-        truth = truth_of(classifier, labels, count, most)
-        measured, trials, accuracy = trials_of(classifier, given, truth)
         by_settings = check_range(classifier)
         if by_settings.status == "fail":  # no measurement outweighs it
             measured = [check for check in measured if check.name != by_settings.name]
@@ -103,26 +111,31 @@ def doctor(
 
 def _refused(model: Any, error: Exception) -> Diagnosis:
     """The diagnosis of what `as_classifier` does not take: its message says what to type."""
+    if not isinstance(error, InversionError):
+        return Diagnosis(_called(model), (_raised(error),))
     of_labels = isinstance(error, LabelError) or str(error).startswith("labels")
     seen, _, do = str(error).rpartition("; ")
     check = Check("classes" if of_labels else "runs", "fail", seen or do, do if seen else "")
-    return Diagnosis(model if isinstance(model, str) else type(model).__name__, (check,))
+    return Diagnosis(_called(model), (check,))
+
+
+def _called(model: Any) -> str:
+    return model if isinstance(model, str) else type(model).__name__
+
+
+def _raised(error: Exception) -> Check:
+    seen = f"{type(error).__name__}: {first_line(error)}"
+    return Check("runs", "fail", seen, "check the model: it raised this when it was looked at")
 
 
 @contextlib.contextmanager
 def _left_as_it_came(model: Any) -> Iterator[list[str]]:
     """Kinds of layers that came in train mode; modes and gradients are put back at the end."""
     several = model if isinstance(model, (list, tuple)) else [model]
-    modules = [m for one in several if isinstance(one, nn.Module) for m in one.modules()]
-    modes = [(m, m.training) for m in modules]
-    wants = [(p, p.requires_grad) for m in modules for p in m.parameters(recurse=False)]
-    try:
-        yield in_training(modules)
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for parameter, wanted in wants:
-            parameter.requires_grad_(wanted)
+    modules = [one for one in several if isinstance(one, nn.Module)]
+    came = in_training([part for module in modules for part in module.modules()])
+    with at_rest(modules):
+        yield came
 
 
 def _made_up(classifier: Classifier) -> list[Tensor]:
