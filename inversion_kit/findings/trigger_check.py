@@ -1,0 +1,167 @@
+"""A trigger on pictures that it was not made on, beside placebos of equal size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inversion_kit.findings.effects import Effect, effect_of
+from inversion_kit.findings.inversion import paste
+from inversion_kit.findings.operators import Operator
+from inversion_kit.findings.panel import Panel
+from inversion_kit.findings.proof import prove
+from inversion_kit.findings.trigger_words import cue_of
+from inversion_kit.findings.verdicts import Finding
+from inversion_kit.generators.sample import from_bytes, to_bytes
+
+DOSES = (0.5, 0.75, 1.0)
+"""Parts of the mask at which a trigger is proved."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Plain pictures uint8 ``(source, noise, y, x, 3)`` and the class index of each source."""
+
+    images: np.ndarray
+    sources: np.ndarray
+
+    def flat(self) -> tuple[Tensor, np.ndarray]:
+        """Float ``(n, 3, y, x)`` and the class index of each."""
+        images = from_bytes(self.images.reshape(-1, *self.images.shape[2:]))
+        return images, np.repeat(self.sources, self.images.shape[1])
+
+    def without(self, label: int) -> Pictures:
+        """Those of the other sources."""
+        kept = self.sources != label
+        return Pictures(self.images[kept], self.sources[kept])
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A mask and a pattern, and what they do.
+
+    Parameters
+    ----------
+    finding
+        Measured on pictures on which it was not made, beside a placebo of equal size: its pixels
+        shuffled in space, in opposite colours.
+    index, null
+        Anomaly index of its label, and the largest among the judges; NaN without any.
+    mask
+        Float32 ``(y, x)`` in [0, 1]: how far each pixel goes to the pattern.
+    pattern
+        uint8 ``(y, x, 3)``.
+    moved, scattered, recoloured
+        Share of the pictures that it moves from another place; with its pixels shuffled in space;
+        in opposite colours. They say on what it depends.
+    """
+
+    finding: Finding
+    index: float
+    null: float
+    mask: np.ndarray
+    pattern: np.ndarray
+    moved: float
+    scattered: float
+    recoloured: float
+
+
+@dataclass(frozen=True)
+class Way:
+    """A mask ``(1, y, x)`` and a pattern ``(3, y, x)`` to paste."""
+
+    mask: Tensor
+    pattern: Tensor
+
+    def apply(self, images: Tensor, dose: float, turns: Tensor) -> Tensor:
+        """Paste with a part of the mask; as an `Operator` does."""
+        return paste(images, dose * self.mask, self.pattern)
+
+    def recoloured(self) -> Way:
+        """The same place and strength, in opposite colours."""
+        return Way(self.mask, 1 - self.pattern)
+
+    def scattered(self, seed: int) -> Way:
+        """The same pixels in a random order: as much of the picture, without a shape."""
+        order = torch.randperm(self.mask.numel(), generator=torch.Generator().manual_seed(seed))
+        mask, pattern = (t.flatten(1)[:, order].view_as(t) for t in (self.mask, self.pattern))
+        return Way(mask, pattern)
+
+    def moved(self) -> Way:
+        """Half a picture down and to the right, round the edges."""
+        half = [side // 2 for side in self.mask.shape[-2:]]
+        return Way(*(t.roll(half, (-2, -1)) for t in (self.mask, self.pattern)))
+
+
+def check(
+    panel: Panel, pictures: Pictures, target: int, way: Way, *, index: float, null: float, seed: int
+) -> Trigger:
+    """What a trigger does to pictures of sources other than its label.
+
+    Parameters
+    ----------
+    pictures
+        On none of which it was made.
+    target
+        Class index of its label.
+    index, null
+        As of `Trigger`.
+    seed
+        Of the shuffled pixels.
+    """
+    pictures = pictures.without(target)
+    placebo = way.scattered(seed).recoloured()
+    effect = _effect(panel, pictures, target, way)
+    cue = cue_of(way.mask[0].numpy(), way.pattern.numpy())
+    proof = prove(
+        cue,
+        direction="push",
+        target=target,
+        classifier=panel.classifier,
+        judges=panel.judges,
+        plain=pictures.images,
+        painted=pictures.images,
+        sources=pictures.sources,
+        seed=seed,
+        operators=[Operator("trigger", DOSES, way.apply, (placebo.apply,))],
+    )
+    finding = Finding(
+        label=panel.classifier.labels[target],
+        direction="push",
+        cue=cue,
+        lens="trigger",
+        effect=effect,
+        placebo=_effect(panel, pictures, target, placebo).value,
+        chance=effect.chance,
+        proof=proof,
+        judged=bool(panel.judges),
+    )
+    others = (way.moved(), way.scattered(seed), way.recoloured())
+    moved, scattered, recoloured = (_effect(panel, pictures, target, o).value for o in others)
+    return Trigger(
+        finding,
+        index,
+        null,
+        way.mask[0].numpy(),
+        to_bytes(way.pattern[None])[0],
+        moved,
+        scattered,
+        recoloured,
+    )
+
+
+def _effect(panel: Panel, pictures: Pictures, target: int, way: Way) -> Effect:
+    """What pasting does where judges see the source before and after; right ones without judges."""
+    shape = (len(panel.models), *pictures.images.shape[:2])
+    images, _ = pictures.flat()
+    source = pictures.sources[:, None]
+    pasted = to_bytes(paste(images, way.mask, way.pattern))
+    plain = panel.read(to_bytes(images)).reshape(shape)
+    read = panel.read(pasted).reshape(shape)
+    there = panel.sees(plain, source) & panel.sees(read, source) & (plain[0] == source)
+    ours, theirs = (np.where(there, r[0] == target, np.nan) for r in (read, plain))
+    wrong = (read[1:] == target).mean() if panel.judges else np.nan
+    return effect_of(ours, theirs, float(wrong))
