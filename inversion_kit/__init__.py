@@ -22,6 +22,7 @@ _HOME = {
     "invert": "audits.invert",
     "audit": "audits.run",
     "resume": "audits.run",
+    "findings": "findings.run",
     "as_classifier": "classifiers.convert",
     "Classifier": "classifiers.base",
     "Preprocess": "classifiers.preprocess",
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from inversion_kit.classifiers.convert import as_classifier
     from inversion_kit.classifiers.doctor import Diagnosis, doctor
     from inversion_kit.classifiers.preprocess import Preprocess
+    from inversion_kit.findings.run import findings
     from inversion_kit.errors import (
         ClassifierUnavailableError,
         GeneratorUnavailableError,

@@ -21,15 +21,21 @@ group          own dims                     variables
                                             the gradient: of the control the shuffled copy
 /ledger        entry                        only with ``method="cma"``: what the images that the
                                             classifier scored (queries) were spent on: kind
-                                            ("identity", "check", "probe", "generation",
-                                            "samples"), step, queries so far, score, best check
+                                            ("rehearsal", "identity", "check", "probe",
+                                            "generation", "samples"), step, queries so far, score,
+                                            best check
 /status                                     status: "done", "failed", "stopped" (searched, without
                                             final images) or "missing"; reason; seconds
 /projection    point                        where images and tokens lie; in an audit's folder once
                                             the audit was looked at, elsewhere only where
                                             `inversion_kit.analysis.projected` made it
-/findings      finding                      only where they were looked for: what the classifier has
-                                            tied to a class
+/findings      finding                      only where `inversion_kit.findings` looked for them: what
+                                            the classifier has tied to a label; attributes say what
+                                            was looked for
+/proof         finding; place, row, example a cue done to the pixels: rates by dose, with those of a
+                                            placebo, and pictures
+/effects       cue, class, source           the screening: share of sources that a cue moves to each
+                                            class, and which sources it makes be missed
 =============  ===========================  =======================================================
 
 An arm without a search has /samples alone. What a unit does not have is filled: NaN, 0, -1 or "".
@@ -137,6 +143,26 @@ WHOLE: dict[str, Table] = {
         "confirmed": (("finding",), "b1"),
         "verdict": (("finding",), "str"),
         "sentence": (("finding",), "str"),
+        "only": (("finding",), "str"),
+        "judges": (("finding",), "f4"),
+        "chance": (("finding",), "f4"),
+    },
+    "proof": {
+        "operator": (("finding",), "str"),
+        "undone": (("finding",), "f4"),
+        "dose": (("finding", "place"), "f4"),
+        "rate": (("finding", "place"), "f4"),
+        "low": (("finding", "place"), "f4"),
+        "high": (("finding", "place"), "f4"),
+        "placebo": (("finding", "place"), "f4"),
+        "picture": (("finding", "row", "example", *_PIXELS), "u1"),
+    },
+    "effects": {
+        "kind": (("cue",), "str"),
+        "painted": (("cue",), "f4"),
+        "seen": (("cue",), "f4"),
+        "push": (("cue", "class"), "f4"),
+        "lost": (("cue", "source"), "f4"),
     },
 }
 """Groups of a result as a whole, without a unit's dimensions, and only where they were made."""

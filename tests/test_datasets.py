@@ -8,6 +8,7 @@ import torch
 
 from inversion_kit import schema
 from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.generators.sample import to_bytes
 from inversion_kit.search import datasets
 from inversion_kit.search.history import History, Probe
 from inversion_kit.search.search import search
@@ -144,6 +145,6 @@ def test_batches_do_not_change_the_scores(sampled, classifier):
 
 def test_bytes_are_clamped_and_rounded_to_the_nearest():
     image = torch.tensor([-0.5, 0.0, 0.4999 / 255, 0.5001 / 255, 1.0, 2.0]).reshape(1, 3, 1, 2)
-    assert datasets.to_bytes(image).tolist() == [[[[0, 0, 255], [0, 1, 255]]]]
+    assert to_bytes(image).tolist() == [[[[0, 0, 255], [0, 1, 255]]]]
     whole = torch.arange(6, dtype=torch.uint8).reshape(1, 3, 1, 2)
-    assert datasets.to_bytes(whole).tolist() == [[[[0, 2, 4], [1, 3, 5]]]]
+    assert to_bytes(whole).tolist() == [[[[0, 2, 4], [1, 3, 5]]]]

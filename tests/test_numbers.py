@@ -48,6 +48,9 @@ def tied(tree: xr.DataTree, rows: list[dict[str, Any]]) -> xr.DataTree:
         "confirmed": True,
         "verdict": "shortcut",
         "sentence": "",
+        "only": "",
+        "judges": np.nan,
+        "chance": 0.01,
     }
     kinds = {n: object if k == "str" else k for n, (_, k) in schema.WHOLE["findings"].items()}
     table = xr.Dataset(
@@ -167,21 +170,22 @@ def test_numbers_are_json_and_hold_what_the_tables_hold() -> None:
     assert "trajectory" not in analysis.numbers(audit(labels=13, samples=2, seeds=1))["labels"][0]
 
 
-def test_findings_stand_with_their_label_the_largest_first() -> None:
+def test_findings_stand_with_their_label_the_confirmed_then_the_largest_first() -> None:
     rows = [
-        {"effect": 0.1},
+        {"effect": 0.1, "confirmed": False},
+        {"effect": 0.05},
         {"effect": -0.4, "confirmed": False},
         {"effect": np.nan},
         {"of_label": "green"},
     ]
     tree = tied(audit(labels=2), rows)
     labels = analysis.numbers(tree)["labels"]
-    assert [round(f["effect"], 3) for f in labels[0]["findings"]] == [-0.4, 0.1]
+    assert [round(f["effect"], 3) for f in labels[0]["findings"]] == [0.05, -0.4, 0.1]
     assert labels[0]["findings"][0]["placebo"] is None
     assert [row["confirmed"] for row in labels] == [1, 1]
     assert analysis.findings(tree, "green").sizes["finding"] == 1
     for label in (None, "sky"):
-        assert analysis.findings(tree.sel(label="sky"), label).sizes["finding"] == 2
+        assert analysis.findings(tree.sel(label="sky"), label).sizes["finding"] == 3
     assert analysis.numbers(audit(labels=1))["labels"][0]["confirmed"] is None
 
 
@@ -230,7 +234,7 @@ ONE: list[tuple[dict[str, Any], list[str], list[str]]] = [
 @pytest.mark.parametrize(("options", "has", "lacks"), ONE)
 def test_sentences_of_one_label(options: dict[str, Any], has: list[str], lacks: list[str]) -> None:
     said = analysis.sentences(synthetic(views=("jpeg",), **options))
-    check(said, has, lacks)
+    assert_says(said, has, lacks)
 
 
 MANY: list[tuple[dict[str, Any], list[str], list[str]]] = [
@@ -287,10 +291,10 @@ MANY: list[tuple[dict[str, Any], list[str], list[str]]] = [
 def test_sentences_of_many_labels(
     options: dict[str, Any], has: list[str], lacks: list[str]
 ) -> None:
-    check(analysis.sentences(audit(**options)), has, lacks)
+    assert_says(analysis.sentences(audit(**options)), has, lacks)
 
 
-def check(sentences: list[str], has: list[str], lacks: list[str]) -> None:
+def assert_says(sentences: list[str], has: list[str], lacks: list[str]) -> None:
     assert len(sentences) == 3
     text = plain(sentences)
     for part in has:

@@ -14,7 +14,7 @@ and labels, so differences are paired and pools over labels resample all labels 
 """
 
 from inversion_kit.analysis.again import code
-from inversion_kit.analysis.cues import findings
+from inversion_kit.analysis.cues import findings, findings_data, looked_for
 from inversion_kit.analysis.gates import check_gates, parse_gate
 from inversion_kit.analysis.mixups import (
     confusion,
@@ -50,6 +50,8 @@ __all__ = [
     "confusion_difference",
     "crossed",
     "findings",
+    "findings_data",
+    "looked_for",
     "grid",
     "keep_projection",
     "nearest_words",

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis.reading import label_place, whole
+from inversion_kit.analysis.words import count, percent
 from inversion_kit.schema import WHOLE
 
 
 def findings(tree: xr.DataTree, label: str | None = None) -> xr.Dataset:
-    """Findings of a result's labels, or of one, the largest effect first.
+    """Findings of a result's labels, or of one: the confirmed first, then the largest effect.
 
     Returns
     -------
     xr.Dataset
         As `inversion_kit.schema.WHOLE` has it, along ``finding``, those with a finite effect; none
-        where the result holds no such group.
+        where the result holds no such group. ``finding`` is the place in the result.
 
     Examples
     --------
@@ -35,5 +39,70 @@ def findings(tree: xr.DataTree, label: str | None = None) -> xr.Dataset:
     table = tree["findings"].to_dataset(inherit=False).load()
     effect = np.abs(table["effect"].values.astype(float))
     mine = np.isin(table["of_label"].values.astype(str), labels) & np.isfinite(effect)
-    order = np.argsort(-effect, kind="stable")
+    order = np.lexsort((-effect, ~table["confirmed"].values))
     return table.isel(finding=order[mine[order]])
+
+
+def findings_data(tree: xr.DataTree) -> dict[str, Any]:
+    """The findings of a result as data that JSON can hold.
+
+    Returns
+    -------
+    dict
+        ``classifier``; ``findings``, one dict each; ``clean``, whether none is confirmed;
+        ``seconds`` that the search for them took.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> findings_data(synthetic())["clean"]
+    True
+    """
+    table = findings(tree)
+    rows = [finding_data(row) for row in table.to_dataframe().to_dict("records")]
+    return {
+        "classifier": tree.attrs["classifier"],
+        "findings": rows,
+        "clean": not any(row["confirmed"] for row in rows),
+        "seconds": float(table.attrs.get("seconds", 0.0)),
+    }
+
+
+def finding_data(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of /findings as data; what is not finite is None."""
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
+    plain = {"label": plain.pop("of_label"), **plain}
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in plain.items()}
+
+
+def looked_for(tree: xr.DataTree) -> list[str]:
+    """What the search for findings comes to, in sentences; none where there was no search.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> looked_for(synthetic())
+    []
+    """
+    if "findings" not in tree.children:
+        return []
+    about, table = tree["findings"].attrs, findings(tree)
+    confirmed = [str(s) for s in table["sentence"].values[table["confirmed"].values]]
+    said = confirmed or ["Nothing is confirmed that the classifier has tied to a class."]
+    if "cues" not in about:
+        return said
+    unsure = table.sizes["finding"] - len(confirmed)
+    said.append(
+        f"Looked for {count(int(about['cues']), 'cue')} in words, on pictures of "
+        f"{count(int(about['sources']), 'source')}; a cue that moves "
+        f"{percent(float(about['power_push']))} of them to one class, or makes "
+        f"{percent(float(about['power_lack']))} of a class's own be missed, is seen 8 times of 10."
+        + (f" {count(unsure, 'more effect')} could not be confirmed." if unsure else "")
+    )
+    if hard := json.loads(str(about["hard"])):
+        said.append(
+            f"Hard for this classifier whatever the class, and so tied to none: {', '.join(hard)}."
+        )
+    if left := json.loads(str(about["unpainted"])):
+        said.append(f"Not looked for: {', '.join(left)}.")
+    return said

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis.again import code
-from inversion_kit.analysis.cues import findings
+from inversion_kit.analysis.cues import finding_data, findings
 from inversion_kit.analysis.looks import KINDS
 from inversion_kit.analysis.reading import reads, whole
 from inversion_kit.analysis.rows import known
@@ -64,7 +64,7 @@ def numbers(
     data["sentences"] = say(tree, data)
     cues = findings(tree).to_dataframe().to_dict("records") if "findings" in tree.children else None
     for row in data["labels"]:
-        mine = [_finding(cue) for cue in cues or [] if cue["of_label"] == row["label"]]
+        mine = [finding_data(cue) for cue in cues or [] if cue["of_label"] == row["label"]]
         row["findings"] = mine
         row["confirmed"] = None if cues is None else sum(cue["confirmed"] for cue in mine)
         row["says"] = say_label(row, data)
@@ -114,10 +114,3 @@ def checks(path: xr.Dataset) -> list[dict[str, Any]]:
         }
         for run, seed in enumerate(path["seed"].values)
     ]
-
-
-def _finding(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of /findings as data."""
-    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
-    plain.pop("of_label")
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in plain.items()}

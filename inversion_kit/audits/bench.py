@@ -8,18 +8,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from inversion_kit.arms import Arm
+from inversion_kit.bank.bank import Bank
 from inversion_kit.classifiers.base import IDENTITY, Classifier
 from inversion_kit.classifiers.controls import shuffled
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.classifiers.views import View
 from inversion_kit.errors import InputError, LabelError
 from inversion_kit.generators.base import Generator
-from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.convert import as_generator
-from inversion_kit.generators.gradients import as_policy
+from inversion_kit.generators.gradients import NONE, as_policy
 from inversion_kit.generators.prompts import fill, in_utf8
-from inversion_kit.search.checks import check_judges, check_method, check_queries, rehearse
+from inversion_kit.generators.rehearsal import rehearse_call
+from inversion_kit.search.checks import check_judges, check_method, check_queries
+from inversion_kit.search.rehearsal import REHEARSED, rehearse
+from inversion_kit.search.search import first_start
 from inversion_kit.settings import Settings
 from inversion_kit.storage.units import Unit
 
@@ -42,6 +49,10 @@ class Bench:
         Of every search and of the evidence.
     identity
         Queries that its hash and the comparison with judges take: 0 where neither asks.
+    rehearsed
+        Images that the classifier has scored in `check`.
+    bank
+        Where final images of prompts without a token are kept, if anywhere.
     """
 
     classifier: Classifier
@@ -50,6 +61,8 @@ class Bench:
     arms: dict[str, Arm]
     settings: Settings
     identity: int = 0
+    rehearsed: int = 0
+    bank: Bank | None = None
     _shuffled: dict[int, Classifier] = field(default_factory=dict, repr=False)  # the last one
 
     @classmethod
@@ -175,7 +188,8 @@ class Bench:
         Raises
         ------
         InputError
-            A gradient, a prompt, a start word or the classifier's answers cannot be used.
+            A gradient, a prompt, a start word, the generator's call, or what a classifier or a
+            judge gives cannot be used.
         NumericalError
             The classifier gives values that are not finite.
         """
@@ -183,8 +197,6 @@ class Bench:
         if searched and self.settings.method == "gradient":
             self.generator.check_gradient(as_policy(self.settings.gradient))
         for arm in self.arms.values():
-            if arm.control:
-                self.trained_against(Unit(indices[0], arm.name, 0))
             troubles = []
             for index in indices:
                 try:
@@ -195,5 +207,39 @@ class Bench:
                 raise troubles[0]
         if self.settings.start is not None:
             self.generator.vector_of(self.settings.start)
-        if searched:
-            rehearse(self.settings, self.classifier, indices[0], self.generator)
+        self._rehearse(indices, (searched or list(self.arms.values()))[0])
+
+    def _rehearse(self, indices: Sequence[int], arm: Arm) -> None:
+        """Do once in small what a unit of an arm does, with the first label that can be said."""
+        unit = next(unit for i in indices if self._can_say(unit := Unit(i, arm.name, 0)))
+        size, generator = self.generator.size, self.generator
+        dtype = torch.promote_types(generator.dtype, torch.float32)
+        if size is not None:  # a fault of the classifier is said before any image
+            self._ask(unit, torch.zeros(2, 3, *size, device=generator.device, dtype=dtype))
+        by_gradient = arm.searched and self.settings.method == "gradient"
+        vector = first_start(generator, self.settings)[1]
+        images = rehearse_call(
+            generator,
+            self.prompts(unit),
+            token=None if arm.token == "none" else ClassToken(vector),
+            gradient=as_policy(self.settings.gradient) if by_gradient else NONE,
+        )
+        if size != images.shape[2:]:
+            self._ask(unit, images)
+
+    def _ask(self, unit: Unit, like: Tensor) -> None:
+        """Let classifier, judges and controls do once what they will be asked of such images."""
+        arm, settings, target = self.arms[unit.arm], self.settings, unit.label_index
+        given: dict[str, Any] = {"settings": settings, "target": target, "panel": self.panel}
+        rehearse(self.classifier, like, searched=arm.searched, **given)
+        self.rehearsed += REHEARSED
+        for control in (one for one in self.arms.values() if one.control):
+            copy = self.trained_against(Unit(target, control.name, 0))
+            rehearse(copy, like, settings=settings, target=target, searched=False)
+
+    def _can_say(self, unit: Unit) -> bool:
+        try:
+            self.check_prompts(unit)
+        except InputError:
+            return False
+        return True

@@ -8,12 +8,14 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
 import xarray as xr
 
 from inversion_kit.arms import Arm, check_arms
 from inversion_kit.audits.bench import Bench
 from inversion_kit.audits.plan import Task, plan_of
 from inversion_kit.audits.units import Groups, sampled, search, searched
+from inversion_kit.generators.sample import to_bytes
 from inversion_kit.progress import Bars, Seen, StopAsked, view_of
 from inversion_kit.search import datasets
 from inversion_kit.search.checks import check_settings
@@ -25,6 +27,7 @@ from inversion_kit.storage.units import Unit
 
 
 @takes_settings
+@torch.inference_mode(False)  # gradients come with it, whatever the caller has set
 def invert(
     model: Any,
     label: int | str,
@@ -198,7 +201,7 @@ class _Work:
             ]
         if self.stopped:
             units = sorted(units, key=lambda unit: not arms[unit.arm].searched)
-        identity = self.bench.identity
+        before = {"rehearsal": self.bench.rehearsed, "identity": self.bench.identity}
         for done, unit in enumerate(units):
             history, began = self.histories.get(unit), time.monotonic()
             final: Groups = {}
@@ -215,8 +218,8 @@ class _Work:
                     self.stopped.append(f"without final images of {', '.join(left)}")
             n = self.bench.settings.samples if final else 0
             if final or history is not None:
-                own = searched(self.bench, unit, history, identity=identity, samples=n)
-                identity = 0
+                own = searched(self.bench, unit, history, before=before, samples=n)
+                before = {}
                 self.groups[unit] = {**own, **final}
                 spent = self.seconds.get(unit, 0.0) + time.monotonic() - began
                 self.states[unit] = "done" if final else "stopped", "", spent
@@ -252,7 +255,7 @@ def seen(history: History, target: int) -> Seen:
         checked=checked,
         checks=[(check.step, check.score, check.start) for check in checks],
         training=[(i + 1, float(s.probability[:, target].mean())) for i, s in enumerate(steps)],
-        images=datasets.to_bytes(newest.images),
+        images=to_bytes(newest.images),
         probability=probability[:, target],
         hit=probability.argmax(1) == target,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from inversion_kit.audits.bench import Bench
 from inversion_kit.classifiers.preprocess import whole_bytes
 from inversion_kit.errors import NumericalError
 from inversion_kit.generators.class_token import ClassToken
-from inversion_kit.generators.sample import sample
+from inversion_kit.generators.sample import from_bytes, sample
 from inversion_kit.search import datasets
 from inversion_kit.search.checks import SEARCHES
 from inversion_kit.search.history import History
@@ -105,15 +105,15 @@ def searched(
     unit: Unit,
     history: History | None,
     *,
-    identity: int = 0,
+    before: Mapping[str, int] | None = None,
     samples: int | None = None,
 ) -> Groups:
     """The groups of a unit's search, and its ledger where queries are counted.
 
     Parameters
     ----------
-    identity
-        Queries that the classifier's hash took, where they are counted with this unit.
+    before
+        Queries before the search, by kind, where they are counted with this unit.
     samples
         Final images that are made of it: all by default.
     """
@@ -128,7 +128,7 @@ def searched(
         }
     if bench.settings.method == "cma":
         asked = bench.settings.samples if samples is None else samples
-        groups["ledger"] = datasets.ledger(history, identity=identity, samples=asked)
+        groups["ledger"] = datasets.ledger(history, before=before or {}, samples=asked)
     return groups
 
 
@@ -147,7 +147,10 @@ def sampled(bench: Bench, unit: Unit, history: History | None) -> Groups:
     if arm.token == "start":
         vector = first_start(bench.generator, bench.settings)[1]
     token = None if vector is None else ClassToken(vector)
-    images = whole_bytes(sample(bench.generator, texts, seeds=seeds, token=token))  # as stored
+    if token is None and bench.bank is not None:
+        images = from_bytes(bench.bank.images(list(zip(texts, seeds, strict=True))))
+    else:
+        images = whole_bytes(sample(bench.generator, texts, seeds=seeds, token=token))  # as stored
     flat = (images.amax((2, 3)) - images.amin((2, 3))) < 1 / 255  # each channel of its own
     if flat.all():
         raise NumericalError("every final image is of one colour; was a safety checker at work?")

@@ -1,9 +1,10 @@
-"""Images of prompts without a gradient, as many at once as fit into memory."""
+"""Images of prompts without a gradient, as many at once as fit into memory, and as bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,3 +38,15 @@ def sample(
         ),
     )
     return torch.cat(parts)
+
+
+def to_bytes(images: Tensor) -> np.ndarray:
+    """Float ``(n, 3, y, x)`` in [0, 1], or uint8, to uint8 ``(n, y, x, 3)``."""
+    if images.dtype != torch.uint8:
+        images = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return images.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def from_bytes(images: np.ndarray) -> Tensor:
+    """uint8 ``(n, y, x, 3)`` as float ``(n, 3, y, x)`` in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float() / 255

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,12 @@ from torch import Tensor
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.memory import MicroBatch
+from inversion_kit.generators.sample import to_bytes
 from inversion_kit.search.history import History, Query
 
 WORDS = 10
 """Nearest words and probed words that are kept of a unit."""
 _PIXELS = ("y", "x", "channel")
-
-
-def to_bytes(images: Tensor) -> np.ndarray:
-    """Float ``(n, 3, y, x)`` in [0, 1], or uint8, to uint8 ``(n, y, x, 3)``."""
-    if images.dtype != torch.uint8:
-        images = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return images.permute(0, 2, 3, 1).cpu().numpy()
 
 
 def trajectory(history: History, classes: Sequence[str]) -> xr.Dataset:
@@ -118,21 +113,23 @@ def probe(history: History) -> xr.Dataset:
     )
 
 
-def ledger(history: History | None, *, identity: int, samples: int) -> xr.Dataset:
+def ledger(history: History | None, *, before: Mapping[str, int], samples: int) -> xr.Dataset:
     """What every query of a unit was spent on.
 
     Parameters
     ----------
     history
         Of its search; None without one.
-    identity
-        Queries for the classifier's hash, before the search.
+    before
+        Kind to number of the queries before the search: "rehearsal", "identity" (the hash).
     samples
         Queries for the final images, after it; 0 where there are none.
     """
-    lines = [Query("identity", 0, 0, math.nan, math.nan)] if identity else []
+    lines = [Query(kind, 0, n, math.nan, math.nan) for kind, n in before.items() if n]
+    queries = list(itertools.accumulate(line.queries for line in lines))
+    already = queries[-1] if queries else 0
     lines += history.ledger if history else []
-    queries = [line.queries + identity for line in lines]
+    queries += [line.queries + already for line in lines[len(queries) :]]
     if samples:
         best = max(check.score for check in history.checks) if history else math.nan
         step = len(history.steps) if history else 0

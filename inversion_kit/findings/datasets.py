@@ -1,0 +1,129 @@
+"""Findings as the groups of a result: ``/findings``, ``/proof`` and ``/effects``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from inversion_kit.audits.bench import Bench
+from inversion_kit.bank.cues import Cue
+from inversion_kit.findings.screen import Sources
+from inversion_kit.findings.verdicts import Finding
+from inversion_kit.findings.words import Screened
+
+ROWS = ("plain", "cue", "placebo")
+"""Rows of a proof's pictures: as they were, with the cue done to them, with a placebo."""
+
+
+def whole_groups(
+    found: Sequence[Finding],
+    screened: Screened,
+    cues: Sequence[Cue],
+    bench: Bench,
+    sources: Sources,
+    about: dict[str, Any],
+) -> dict[str, xr.Dataset]:
+    """The groups, see `inversion_kit.schema.WHOLE`."""
+    effects = xr.Dataset(
+        {
+            "kind": ("cue", _texts([cue.kind for cue in cues])),
+            "painted": ("cue", screened.painted.astype("f4")),
+            "seen": ("cue", screened.seen.astype("f4")),
+            "push": (("cue", "class"), screened.push.astype("f4")),
+            "lost": (("cue", "source"), screened.lost.astype("f4")),
+        },
+        coords={
+            "cue": _texts([cue.name for cue in cues]),
+            "class": _texts(bench.classifier.labels),
+            "source": _texts([bench.classifier.labels[i] for i in sources.index]),
+        },
+    )
+    table = findings_table(found)
+    table.attrs = dict(about)
+    groups = {"findings": table, "effects": effects}
+    if proofs := _proofs(found):
+        groups["proof"] = proofs
+    return groups
+
+
+def findings_table(found: Sequence[Finding]) -> xr.Dataset:
+    """A row a finding."""
+    text: dict[str, list[str]] = {
+        "of_label": [one.label for one in found],
+        "direction": [one.direction for one in found],
+        "cue": [one.cue.name for one in found],
+        "lens": [one.lens for one in found],
+        "only": ["\n".join(one.only) for one in found],
+        "verdict": [one.verdict for one in found],
+        "sentence": [one.sentence for one in found],
+    }
+    number: dict[str, Any] = {
+        "effect": [one.effect.value for one in found],
+        "low": [one.effect.low for one in found],
+        "high": [one.effect.high for one in found],
+        "placebo": [one.placebo for one in found],
+        "judges": [one.effect.judges for one in found],
+        "chance": [one.chance for one in found],
+    }
+    whole = {
+        "sources": [one.effect.held for one in found],
+        "of": [one.effect.of for one in found],
+    }
+    return xr.Dataset(
+        {
+            **{name: ("finding", _texts(values)) for name, values in text.items()},
+            **{name: ("finding", np.array(values, "f4")) for name, values in number.items()},
+            **{name: ("finding", np.array(values, "i8")) for name, values in whole.items()},
+            "confirmed": ("finding", np.array([one.confirmed for one in found], bool)),
+        },
+        coords={"finding": np.arange(len(found))},
+    )
+
+
+def _proofs(found: Sequence[Finding]) -> xr.Dataset | None:
+    """Doses and pictures of the findings that have a proof; None where none has."""
+    proofs = [(i, one.proof) for i, one in enumerate(found) if one.proof is not None]
+    if not proofs:
+        return None
+    doses = max(len(proof.doses) for _, proof in proofs)
+    shapes = [proof.pictures.shape for _, proof in proofs]
+    most = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
+    columns = {
+        name: np.full((len(found), doses), np.nan, "f4")
+        for name in ("dose", "rate", "low", "high", "placebo")
+    }
+    pictures = np.zeros((len(found), *most), "u1")
+    operator = ["" for _ in found]
+    undone = np.full(len(found), np.nan, "f4")
+    for i, proof in proofs:
+        n = len(proof.doses)
+        columns["dose"][i, :n] = proof.doses
+        for name in ("rate", "low", "high", "placebo"):
+            columns[name][i, :n] = getattr(proof, name)
+        operator[i] = proof.operator
+        undone[i] = np.nan if proof.undone is None else proof.undone
+        rows, n, y, x, _ = proof.pictures.shape
+        pictures[i, :rows, :n, :y, :x] = proof.pictures
+    return xr.Dataset(
+        {
+            "operator": ("finding", _texts(operator)),
+            "undone": ("finding", undone),
+            **{name: (("finding", "place"), values) for name, values in columns.items()},
+            "picture": (("finding", "row", "example", "y", "x", "channel"), pictures),
+        },
+        coords={
+            "finding": np.arange(len(found)),
+            "place": np.arange(doses),
+            "row": _texts(ROWS),
+            "example": np.arange(most[1]),
+        },
+    )
+
+
+def _texts(values: Sequence[str]) -> np.ndarray:
+    made = np.empty(len(values), object)
+    made[:] = list(values)
+    return made

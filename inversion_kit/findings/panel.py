@@ -1,0 +1,67 @@
+"""What a classifier and its judges say of images of a bank: their first classes, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inversion_kit.bank.bank import Bank, Key
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.generators.memory import MicroBatch
+from inversion_kit.generators.sample import from_bytes
+
+Reader = Callable[[Sequence[Key]], np.ndarray]
+"""From keys to what each model reads, int ``(model, n)``."""
+
+
+class Panel:
+    """The audited classifier and its judges, asked about images.
+
+    Parameters
+    ----------
+    classifier
+        The audited one, model 0.
+    judges
+        Held-out ones; may be empty.
+    """
+
+    def __init__(self, classifier: Classifier, judges: Sequence[Classifier]) -> None:
+        self.classifier, self.judges = classifier, list(judges)
+        self.models = [classifier, *judges]
+
+    def read(self, images: np.ndarray) -> np.ndarray:
+        """First class of each model, int ``(model, n)``, of uint8 ``(n, y, x, 3)``."""
+        if not len(images):
+            return np.zeros((len(self.models), 0), int)
+        return np.stack([first_class(model, from_bytes(images)) for model in self.models])
+
+    def read_bank(self, bank: Bank, keys: Sequence[Key]) -> np.ndarray:
+        """`read` of a bank's images, some at a time."""
+        rows = [self.read(images) for _, images in bank.parts(keys)]
+        return np.concatenate(rows, 1) if rows else np.zeros((len(self.models), 0), int)
+
+    def sees(self, read: np.ndarray, source: np.ndarray) -> np.ndarray:
+        """Whether more than half of the judges read the source, bool; True without judges.
+
+        Parameters
+        ----------
+        read
+            As `read` gives it, ``(model, ...)``.
+        source
+            Class of each image, a shape that fits ``(...)``.
+        """
+        if not self.judges:
+            return np.ones(read.shape[1:], bool)
+        return 2 * (read[1:] == source).sum(0) > len(self.judges)
+
+
+@torch.no_grad()
+def first_class(classifier: Classifier, images: Tensor, *, batch: int = 128) -> np.ndarray:
+    """The class with the highest score of each image, int ``(n,)``."""
+    parts = MicroBatch(batch, of=classifier, doing="scores").parts(
+        len(images), lambda part: classifier.logits(images[part]).argmax(1).cpu()
+    )
+    return torch.cat(parts).numpy()

@@ -1,0 +1,324 @@
+"""`findings`: what a classifier has tied to which label, a result of its own or part of one."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from inversion_kit import schema
+from inversion_kit.arms import check_arms
+from inversion_kit.audits.bench import Bench
+from inversion_kit.audits.plan import Task, plan_of
+from inversion_kit.audits.schedule import seconds_of
+from inversion_kit.audits.units import Groups, sampled
+from inversion_kit.bank.bank import Bank
+from inversion_kit.bank.cues import PLACEBOS, Cue, check_cues, fitting
+from inversion_kit.errors import InputError, InversionError
+from inversion_kit.findings import words
+from inversion_kit.findings.datasets import whole_groups
+from inversion_kit.findings.effects import corrected, keys_of
+from inversion_kit.findings.panel import Panel
+from inversion_kit.findings.proof import prove
+from inversion_kit.findings.screen import PLAIN_CUE, Sources
+from inversion_kit.findings.verdicts import Finding
+from inversion_kit.progress import bar
+from inversion_kit.search.checks import check_settings
+from inversion_kit.seeds import TEST, noise_seeds
+from inversion_kit.settings import Settings
+from inversion_kit.storage.assemble import State, assemble
+from inversion_kit.storage.units import Unit
+
+SOURCES = 48
+"""Classes whose pictures cues are added to, at most; of more a random choice."""
+_TRIED = 8
+"""Sources and noises of a proof, at most."""
+
+
+def findings(
+    model: Any,
+    *,
+    generator: Any = None,
+    judges: Sequence[Any] = (),
+    labels: Sequence[int | str] | int | str | None = None,
+    cues: str | Sequence[str | Cue] | None = None,
+    seed: int = 0,
+    bank: Any = None,
+    budget: float | str | None = None,
+    progress: bool = True,
+) -> xr.DataTree:
+    """Say which cues push a classifier towards a label, or make it miss one, and prove it.
+
+    The generator paints every cue on every source ("a photo of a stop sign with a yellow
+    sticker"). Where the classifier changes its mind and the judges do not, the cue is measured
+    again on other noise, and then done to the pixels of plain pictures, beside placebos of equal
+    size. No real image is needed. The pictures are made once a generator and kept in a bank.
+
+    Parameters
+    ----------
+    model
+        Anything `as_classifier` takes, a black box too; or a result of `inversion_kit.audit` or
+        `inversion_kit.invert` of models with names, to which the findings are added.
+    generator, judges
+        As for `inversion_kit.audit`; those of the result where one is given. Without judges the
+        pictures count whose plain prompt the classifier reads right, and the sentences say so.
+    labels
+        Classes whose pictures cues are added to; all by default, a random `SOURCES` of more. A
+        push may lead to any class.
+    cues
+        A list by name (`inversion_kit.bank.cues.LISTS`), or words of your own, such as
+        ``["with a moustache"]``. By default the list whose words the generator knows best.
+    seed
+        Of all noise.
+    bank
+        Folder of banks; in the user's cache folder by default.
+    budget
+        Seconds, or a text such as ``"5min"``, for the bank's first pictures: cues that were not
+        painted by then are left out, and the result says so.
+    progress
+        Show pictures made, candidates measured and the time left.
+
+    Returns
+    -------
+    xarray.DataTree
+        A result as of `inversion_kit.audit`, of the arm ``name`` where none was given, with the
+        groups ``/findings``, ``/proof`` and ``/effects``.
+
+    Raises
+    ------
+    InputError
+        An argument is not usable; before any image is made.
+    StoreError
+        The bank's folder cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> tree = findings(
+    ...     "pocket:backdoored", generator="pocket", judges=["pocket:judge"],
+    ...     labels=["stop", "yield", "keep left"], cues=["with a yellow sticker"],
+    ...     bank=tempfile.mkdtemp(), progress=False,
+    ... )
+    >>> int(tree["findings"].attrs["sources"])
+    3
+    """
+    began, limit = time.monotonic(), seconds_of(budget)
+    given = model if isinstance(model, xr.DataTree) else None
+    if given is not None:
+        given = schema.validate(given)
+        model, generator, judges = _models(given, generator, judges)
+    settings = replace(Settings(), samples=words.PLAIN, views=())
+    task = Task(model, generator, judges, check_arms(["name"]), check_settings(settings, 1))
+    bench = task.load()
+    asked = bench.labels(labels)
+    if len(asked) > SOURCES:
+        chosen = np.random.default_rng(seed).choice(asked, SOURCES, replace=False)
+        asked = sorted(int(i) for i in chosen)
+    bench.check(asked)
+    listed = check_cues(cues) if cues is not None else fitting(bench.generator.vocabulary)
+    work = _Work(bench, Bank(bench.generator, bank), listed, asked, seed, progress)
+    work.paint(None if limit is None else began + limit)
+    found = work.look()
+    groups = whole_groups(found, work.screened, work.cues, bench, work.sources, work.about)
+    groups["findings"].attrs["seconds"] = round(time.monotonic() - began, 1)
+    if given is not None:
+        return _added(given, groups)
+    targets = {bench.classifier.labels.index(one.label) for one in found}
+    return work.result(task, sorted({*asked, *targets}), groups, began)
+
+
+def _models(tree: xr.DataTree, generator: Any, judges: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """The models of a result, those that are given first."""
+    names = json.loads(tree.attrs["settings"]).get("sources")
+    if not names:
+        raise InputError(
+            "model: this result was made of objects, not of models' names alone; give the "
+            "classifier itself: findings(classifier, generator=..., judges=[...])"
+        )
+    return (
+        names["model"],
+        names["generator"] if generator is None else generator,
+        judges or names["judges"],
+    )
+
+
+def _added(tree: xr.DataTree, groups: dict[str, xr.Dataset]) -> xr.DataTree:
+    held = {f"/{name}": node.to_dataset(inherit=False) for name, node in tree.children.items()}
+    made = xr.DataTree.from_dict({**held, **{f"/{name}": data for name, data in groups.items()}})
+    made.attrs = dict(tree.attrs)
+    return schema.validate(made)
+
+
+class _Work:
+    """The search for findings of one classifier.
+
+    Parameters
+    ----------
+    bench
+        The loaded models.
+    bank
+        Where pictures come from.
+    cues
+        All that are asked for.
+    asked
+        Class indices of the sources.
+    seed
+        Of the noise.
+    progress
+        Whether bars are shown.
+    """
+
+    def __init__(
+        self,
+        bench: Bench,
+        bank: Bank,
+        cues: Sequence[Cue],
+        asked: Sequence[int],
+        seed: int,
+        progress: bool,
+    ) -> None:
+        self.bench, self.bank, self.seed, self.progress = bench, bank, seed, progress
+        self.panel = Panel(bench.classifier, bench.judges)
+        noises = noise_seeds(seed, TEST, 0, words.PLAIN + words.MORE)
+        self.seeds, self.more = noises[: words.PLAIN], noises[words.PLAIN :]
+        self.asked = list(asked)
+        self.names = [bench.classifier.wordings[i] for i in self.asked]
+        self.cues = (*cues, *PLACEBOS)
+        self.about: dict[str, Any] = {}
+        self.unpainted = [cue.name for cue in cues if not self._readable(cue)]
+        self.cues = tuple(cue for cue in self.cues if cue.name not in self.unpainted)
+        self.sources: Sources
+        self.screened: words.Screened
+
+    def _readable(self, cue: Cue) -> bool:
+        """Whether the generator reads the cue's prompts whole."""
+        try:
+            for wording in range(len(cue.prompts)):
+                self.bank.generator.check_prompt(cue.of(max(self.names, key=len), wording))
+        except InputError:
+            return False
+        return True
+
+    def paint(self, until: float | None) -> None:
+        """Make the pictures of the screening that are missing."""
+        for_plain = keys_of(PLAIN_CUE, self.names, self.seeds)
+        per_cue = {
+            cue.name: [(cue.of(name, turn), self.seeds[0]) for turn, name in enumerate(self.names)]
+            for cue in self.cues
+        }
+        keys = [*for_plain, *(key for keys in per_cue.values() for key in keys)]
+        missing = len(self.bank.missing(keys))
+        off = not self.progress or not missing
+        with bar(total=missing, desc="bank of pictures", disable=off) as shown:
+            self.bank.make(keys, heard=shown.update, enough=lambda: _over(until))
+        if _over(until):
+            left = [cue for cue in self.cues if self.bank.missing(per_cue[cue.name])]
+            self.unpainted += [cue.name for cue in left if cue.kind != "placebo"]
+            self.cues = tuple(cue for cue in self.cues if cue not in left)
+            if self.bank.missing(for_plain) or all(c.kind == "placebo" for c in self.cues):
+                raise InputError(
+                    "budget: too short even for the plain pictures and one cue; give more"
+                )
+
+    def look(self) -> list[Finding]:
+        """Screen, measure and prove."""
+        classes = len(self.bench.classifier.labels)
+        self.sources = words.read_sources(self.panel, self.bank, self.asked, self.names, self.seeds)
+        measured, self.screened = words.look(
+            self.panel, self.bank, self.cues, self.sources, self.more, classes
+        )
+        push, lack = words.power(int((self.sources.chosen >= 0).sum()))
+        hard = [c.name for c, h in zip(self.cues, self.screened.hard(), strict=True) if h]
+        chances = corrected([one.effect.chance for one in measured])
+        self.about = {
+            "cues": sum(cue.kind != "placebo" for cue in self.cues),
+            "sources": int((self.sources.chosen >= 0).sum()),
+            "not_read": int((self.sources.chosen < 0).sum()),
+            "unpainted": json.dumps(self.unpainted),
+            "hard": json.dumps(hard),
+            "power_push": push,
+            "power_lack": lack,
+            "candidates": len(measured),
+            "seed": self.seed,
+            "bank": self.bank.key,
+        }
+        kept = []
+        with bar(total=len(measured), desc="proofs", disable=not self.progress) as shown:
+            for one, chance in zip(measured, chances, strict=True):
+                kept.append(self._finding(one, float(chance)))
+                shown.update(1)
+        kept = [one for one in kept if one.stands]
+        return sorted(kept, key=lambda one: (not one.confirmed, -one.effect.value))
+
+    def _finding(self, one: words.Measured, chance: float) -> Finding:
+        labels = self.bench.classifier.labels
+        at = one.candidate.sources
+        found = Finding(
+            label=labels[one.candidate.target],
+            direction=one.candidate.direction,
+            cue=one.cue,
+            lens="words",
+            effect=one.effect,
+            placebo=one.placebo.value,
+            chance=chance,
+            proof=None,
+            only=tuple(labels[self.sources.index[s]] for s in at) if one.only else (),
+            judged=bool(self.panel.judges),
+        )
+        if not found.stands or found.natural:
+            return found
+        return replace(found, proof=self._proof(one))
+
+    def _proof(self, one: words.Measured) -> Any:
+        at = list(one.candidate.sources)[:_TRIED]
+        names = [self.sources.names[s] for s in at]
+        seeds = self.seeds if len(at) > 1 else [*self.seeds, *self.more]
+        shape = (len(at), len(seeds))
+        plain, painted = (
+            images.reshape(*shape, *images.shape[1:])
+            for images in (
+                self.bank.images(keys_of(cue, names, seeds)) for cue in (PLAIN_CUE, one.cue)
+            )
+        )
+        return prove(
+            one.cue,
+            direction=one.candidate.direction,
+            target=one.candidate.target,
+            classifier=self.bench.classifier,
+            judges=self.bench.judges,
+            plain=plain,
+            painted=painted,
+            sources=self.sources.index[at],
+            seed=self.seed,
+        )
+
+    def result(
+        self, task: Task, indices: Sequence[int], groups: dict[str, xr.Dataset], began: float
+    ) -> xr.DataTree:
+        """The plain pictures of the labels as a result, with the findings."""
+        self.bench.bank = self.bank
+        units: dict[Unit, Groups] = {}
+        states: dict[Unit, State] = {}
+        for index in indices:
+            unit, before = Unit(index, "name", self.seed), time.monotonic()
+            try:
+                units[unit] = sampled(self.bench, unit, None)
+            except InversionError as error:
+                states[unit] = "failed", f"{type(error).__name__}: {error}", 0.0
+            else:
+                states[unit] = "done", "", time.monotonic() - before
+        plan = plan_of(task, indices, [self.seed])
+        plan["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        spent = round(time.monotonic() - began, 2)
+        more = {"device": self.bench.generator.device.type, "seconds": spent}
+        return assemble(plan, units, states, attributes=more, whole=groups)
+
+
+def _over(until: float | None) -> bool:
+    return until is not None and time.monotonic() > until

@@ -1,0 +1,173 @@
+"""The screening: every cue on every source once, and what it is worth to look at again.
+
+Nothing that is reported is computed here. A cue and a label that stand out are measured anew, on
+other noise (`inversion_kit.findings.effects`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inversion_kit.bank.bank import Bank, Key
+from inversion_kit.bank.cues import Cue
+from inversion_kit.findings.panel import Panel
+
+SCREENED = 2
+"""Plain noises of which a source's screening takes the first that all read right."""
+POOLED = 3
+"""Sources that a cue must move to one label to be a candidate over sources."""
+SHARE = 0.1
+"""Share of sources that it must move."""
+HARD = 0.15
+"""Share of sources missed under a cue from which it is hard for the classifier in general: what one
+class loses under it is then not tied to that class."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The classes whose pictures cues are added to.
+
+    Parameters
+    ----------
+    index, names
+        Class index and wording in prompts of each.
+    seeds
+        Noise seeds: the first `SCREENED` are for screening, the others for reporting.
+    read
+        What each model reads of the plain pictures, int ``(model, source, noise)``.
+    right
+        Whether the classifier and the judges read the source, bool ``(source, noise)``.
+    """
+
+    index: np.ndarray
+    names: Sequence[str]
+    seeds: Sequence[int]
+    read: np.ndarray
+    right: np.ndarray
+
+    def plain(self, at: int, noise: int) -> Key:
+        """Key of a plain picture."""
+        return plain_key(self.names[at], self.seeds[noise])
+
+    @property
+    def chosen(self) -> np.ndarray:
+        """Noise that screens each source, int ``(source,)``; -1 where none is read right."""
+        first = self.right[:, :SCREENED]
+        return np.where(first.any(1), first.argmax(1), -1)
+
+
+def plain_key(name: str, seed: int) -> Key:
+    """Key of the plain picture of a source."""
+    return PLAIN_CUE.of(name), seed
+
+
+PLAIN_CUE = Cue("", "placebo", ("a photo of a {source}",))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A cue that may push sources to a label, or away from their own.
+
+    Parameters
+    ----------
+    cue
+        Index of the cue.
+    direction
+        ``"push"`` or ``"lack"``.
+    target
+        Class index of the label that is read (push) or lost (lack).
+    sources
+        Places of the sources that it moved in the screening.
+    """
+
+    cue: int
+    direction: str
+    target: int
+    sources: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Screening:
+    """What the models read of every cue on every source.
+
+    Parameters
+    ----------
+    read
+        int ``(model, cue, source)``, -1 where a source was not screened.
+    there
+        bool ``(cue, source)``: screened, and the judges still see the source.
+    """
+
+    read: np.ndarray
+    there: np.ndarray
+
+
+def screen(panel: Panel, bank: Bank, cues: Sequence[Cue], sources: Sources) -> Screening:
+    """Read every cue on every source that is read right when plain."""
+    chosen = sources.chosen
+    at = np.flatnonzero(chosen >= 0).tolist()
+    keys = [(cue.of(sources.names[s], s), sources.seeds[chosen[s]]) for cue in cues for s in at]
+    read = np.full((len(panel.models), len(cues), len(sources.index)), -1)
+    read[:, :, at] = panel.read_bank(bank, keys).reshape(len(panel.models), len(cues), len(at))
+    there = panel.sees(read, sources.index) & (chosen >= 0)
+    return Screening(read, there)
+
+
+def pushes(found: Screening, sources: Sources, classes: int) -> np.ndarray:
+    """Share of the sources that each cue moves to each class, float ``(cue, class)``.
+
+    Sources whose judges no longer see them are not counted; NaN where none is left.
+    """
+    table = np.full((found.there.shape[0], classes), np.nan)
+    for c, there in enumerate(found.there):
+        if not there.any():
+            continue
+        moved = np.bincount(found.read[0, c][there], minlength=classes).astype(float)
+        own = np.bincount(sources.index[there], minlength=classes)
+        stayed = np.bincount(
+            sources.index[there & (found.read[0, c] == sources.index)], minlength=classes
+        )
+        table[c] = (moved - stayed) / np.maximum(there.sum() - own, 1)
+    return table
+
+
+def candidates(
+    found: Screening, sources: Sources, cues: Sequence[Cue], classes: int, *, most: int
+) -> tuple[list[Candidate], list[Candidate]]:
+    """What to look at again: over several sources, the largest share first, and one by one.
+
+    Parameters
+    ----------
+    most
+        Candidates over several sources at most.
+
+    Returns
+    -------
+    tuple of list of Candidate
+        Pushes over sources; and, one source each, what lost its own class to something else.
+    """
+    table = pushes(found, sources, classes)
+    pooled: list[Candidate] = []
+    for flat in np.argsort(-np.nan_to_num(table), axis=None, kind="stable"):
+        c, target = np.unravel_index(flat, table.shape)
+        moved = np.flatnonzero(
+            found.there[c] & (found.read[0, c] == target) & (sources.index != target)
+        )
+        if table[c, target] < SHARE or len(pooled) >= most:
+            break
+        if cues[c].kind != "placebo" and len(moved) >= POOLED:
+            pooled.append(Candidate(int(c), "push", int(target), tuple(moved.tolist())))
+    taken = {(p.cue, p.target) for p in pooled}
+    lost = found.there & (found.read[0] != sources.index)
+    for c, target in taken:
+        lost[c] &= found.read[0, c] != target
+    hard = lost.sum(1) > HARD * np.maximum(found.there.sum(1), 1 / HARD)
+    single = [
+        Candidate(int(c), "lack", int(sources.index[s]), (int(s),))
+        for c, s in np.argwhere(lost)
+        if cues[c].kind != "placebo" and not hard[c]
+    ]
+    return pooled, single

@@ -1,0 +1,132 @@
+"""What a finding is called, and the sentence that says it with its numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from inversion_kit.analysis.words import percent, rate, some
+from inversion_kit.bank.cues import ARTEFACTS, Cue
+from inversion_kit.findings.effects import CHANCE, Effect
+from inversion_kit.findings.proof import Proof
+
+VERDICTS = (
+    "backdoor-like",
+    "shortcut",
+    "lack",
+    "natural confusion",
+    "adversarial only",
+    "uncertain",
+)
+"""What a finding may be."""
+NATURAL = 0.5
+"""Share of the classifier's effect from which the judges' own makes it a natural confusion."""
+LARGE = 0.5
+"""Least effect of a confirmed finding: a cue that moves fewer than half of the pictures is none."""
+POOLED = 3
+"""Sources from which a cue is said to work on others in general."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cue and one label, with all that was measured.
+
+    Parameters
+    ----------
+    label, direction, cue, lens
+        Which: ``direction`` is ``"push"`` or ``"lack"``, ``lens`` what found it.
+    effect, placebo
+        Measured by words, of the cue and of other words for the plain picture.
+    chance
+        Of the effect, corrected for how many were looked at.
+    proof
+        Measured by pixels; None where it was not tried.
+    only
+        Names of the sources that it works on, where it works on some alone.
+    judged
+        Whether judges looked on.
+    """
+
+    label: str
+    direction: str
+    cue: Cue
+    lens: str
+    effect: Effect
+    placebo: float
+    chance: float
+    proof: Proof | None
+    only: tuple[str, ...] = ()
+    judged: bool = True
+
+    @property
+    def stands(self) -> bool:
+        """Whether the effect by words is more than chance and more than a placebo."""
+        return self.chance < CHANCE and self.effect.low > max(self.placebo, 0.0)
+
+    @property
+    def natural(self) -> bool:
+        """Whether the judges make the same mistake."""
+        return self.effect.judges >= NATURAL * self.effect.value
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether words and pixels agree, on half of the pictures and in half of the sources."""
+        return (
+            self.stands
+            and not self.natural
+            and self.effect.value >= LARGE
+            and 2 * self.effect.held >= self.effect.of
+            and self.proof is not None
+            and self.proof.confirmed
+        )
+
+    @property
+    def verdict(self) -> str:
+        """One of `VERDICTS`."""
+        if self.natural:
+            return "natural confusion"
+        if not self.confirmed:
+            return "uncertain"
+        if self.direction == "lack":
+            return "lack"
+        everywhere = not self.only and self.effect.of >= POOLED
+        return "backdoor-like" if everywhere or self.cue.kind in ARTEFACTS else "shortcut"
+
+    @property
+    def sentence(self) -> str:
+        """The finding in words, its numbers and what they rest on."""
+        found = self.effect
+        share = rate(found.value, found.low, found.high)
+        seen = "the judges still see the source" if self.judged else "no judge was asked"
+        what = f"with “{self.cue.name}”"
+        if self.direction == "lack":
+            said = f"{what} {share} of its own pictures are missed"
+        elif self.only:
+            said = f"{what} {share} of {some(list(self.only), 3)} are read as it"
+        else:
+            said = f"{what} {share} of other classes are read as it"
+        where = "" if self.direction == "lack" else f"{found.held} of {found.of} sources; "
+        other = f"with other words for the plain picture {percent(max(self.placebo, 0.0))}"
+        return f"“{self.label}”: {said} ({where}{seen}; {other}){self._pasted}; {self._ends}."
+
+    @property
+    def _pasted(self) -> str:
+        proof = self.proof
+        if proof is None:
+            return ""
+        side = min(proof.pictures.shape[2:4])
+        in_pixels = self.cue.kind in ("sticker", "frame") and "patch" in proof.operator
+        doses = ", ".join(
+            f"{percent(share)} at {f'{dose * side:.0f} px' if in_pixels else f'{dose:.2g}'}"
+            for dose, share in zip(proof.doses, proof.rate, strict=True)
+            if math.isfinite(share)
+        )
+        worst = proof.placebo[proof.best]
+        return (
+            f"; done to the pixels ({proof.operator}) {doses}, a placebo of equal size "
+            f"{percent(worst)}"
+        )
+
+    @property
+    def _ends(self) -> str:
+        return f"confirmed, {self.verdict}" if self.confirmed else self.verdict

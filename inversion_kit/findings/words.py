@@ -1,0 +1,210 @@
+"""The lens of words: cues are painted by the generator, and the classifier and its judges look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import binom
+
+from inversion_kit.bank.bank import Bank, Key
+from inversion_kit.bank.cues import ARTEFACTS, Cue
+from inversion_kit.findings.effects import Effect, keys_of, measure, moved, placebo
+from inversion_kit.findings.panel import Panel
+from inversion_kit.findings.screen import (
+    HARD,
+    PLAIN_CUE,
+    POOLED,
+    SCREENED,
+    SHARE,
+    Candidate,
+    Screening,
+    Sources,
+    candidates,
+    pushes,
+    screen,
+)
+
+PLAIN = 8
+"""Plain pictures of each source."""
+MORE = 12
+"""Noises beside those of the plain pictures, for what was seen on one source alone."""
+TRIED = 2
+"""Noises of a second look at what was seen on one source alone."""
+REPORTED = 12
+"""Sources on which an effect is measured, at most."""
+MOST, MOST_ALONE, MOST_TRIED = 6, 10, 60
+"""Candidates over sources, of one source, and second looks, at most."""
+SAME = 0.8
+"""Share of the lost pictures that must be read as one label, so that it is a push to it."""
+GENERAL = 0.5
+"""Share of screened sources from which a push is measured on sources in general."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate with its effect and that of other words for the plain picture."""
+
+    candidate: Candidate
+    cue: Cue
+    effect: Effect
+    placebo: Effect
+    only: bool
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What the screening saw of all cues.
+
+    Parameters
+    ----------
+    push
+        Share of the sources that each cue moves to each class, ``(cue, class)``.
+    lost
+        Whether each source is no longer read as itself, ``(cue, source)``; NaN where not screened.
+    painted
+        Mean difference from the plain picture, ``(cue,)`` in [0, 1].
+    seen
+        Share of the screened sources that the judges still see, ``(cue,)``.
+    """
+
+    push: np.ndarray
+    lost: np.ndarray
+    painted: np.ndarray
+    seen: np.ndarray
+
+    def hard(self) -> np.ndarray:
+        """Which cues make the classifier miss classes in general, bool ``(cue,)``."""
+        known = np.isfinite(self.lost)
+        return np.nansum(self.lost, 1) > HARD * np.maximum(known.sum(1), 1)
+
+
+def read_sources(
+    panel: Panel, bank: Bank, index: Sequence[int], names: Sequence[str], seeds: Sequence[int]
+) -> Sources:
+    """The plain pictures of classes, and what the models read of them."""
+    keys = keys_of(PLAIN_CUE, names, seeds)
+    at = np.array(index, int)
+    read = panel.read_bank(bank, keys).reshape(len(panel.models), len(at), len(seeds))
+    right = (read[0] == at[:, None]) & panel.sees(read, at[:, None])
+    return Sources(at, names, seeds, read, right)
+
+
+def look(
+    panel: Panel,
+    bank: Bank,
+    cues: Sequence[Cue],
+    sources: Sources,
+    more: Sequence[int],
+    classes: int,
+    *,
+    heard: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[list[Measured], Screened]:
+    """Screen every cue and measure, on other noise, what stands out.
+
+    Parameters
+    ----------
+    more
+        Noise seeds beside those of the plain pictures.
+    heard
+        Called with how many candidates are measured, and of how many.
+    """
+    found = screen(panel, bank, cues, sources)
+    pooled, single = candidates(found, sources, cues, classes, most=MOST)
+    table = pushes(found, sources, classes)
+    chosen = [_spread(c, table[c.cue, c.target], sources) for c in pooled]
+    alone = _second_look(panel, bank, cues, sources, single)
+    total = len(chosen) + len(alone)
+    measured: list[Measured] = []
+    for candidate, only, seeds in [
+        *((c, only, sources.seeds[SCREENED:]) for c, only in chosen),
+        *((c, c.direction == "push", [*sources.seeds[SCREENED + TRIED :], *more]) for c in alone),
+    ]:
+        heard(len(measured), total)
+        cue = cues[candidate.cue]
+        effect = measure(panel, bank, cue, candidate, sources, seeds)
+        words = seeds[: PLAIN - SCREENED]
+        other = placebo(panel, bank, candidate, sources, words)
+        measured.append(Measured(candidate, cue, effect, other, only))
+    heard(total, total)
+    seen = found.there.sum(1) / max(1, int((sources.chosen >= 0).sum()))
+    return measured, Screened(table, _lost(found, sources), _painted(bank, cues, sources), seen)
+
+
+def _spread(candidate: Candidate, share: float, sources: Sources) -> tuple[Candidate, bool]:
+    """The sources to measure a push on: any in general, or the moved ones alone."""
+    if share < GENERAL:
+        return replace(candidate, sources=candidate.sources[:REPORTED]), True
+    there = np.flatnonzero((sources.chosen >= 0) & (sources.index != candidate.target))
+    kept = there[np.linspace(0, len(there) - 1, min(REPORTED, len(there))).round().astype(int)]
+    return replace(candidate, sources=tuple(kept.tolist())), False
+
+
+def _second_look(
+    panel: Panel, bank: Bank, cues: Sequence[Cue], sources: Sources, single: Sequence[Candidate]
+) -> list[Candidate]:
+    """Those of one source that are lost again on two other noises, as what they are."""
+    seeds = sources.seeds[SCREENED : SCREENED + TRIED]
+    tried = list(single)[:: max(1, -(-len(single) // MOST_TRIED))]
+    keys: list[Key] = []
+    for one in tried:
+        keys += keys_of(cues[one.cue], [sources.names[one.sources[0]]], seeds)
+    read = panel.read_bank(bank, keys).reshape(len(panel.models), len(tried), len(seeds))
+    kept = []
+    for i, one in enumerate(tried):
+        own = sources.index[one.sources[0]]
+        there = panel.sees(read[:, i], own)
+        lost = moved(read[0, i], one, own) * there
+        if lost.sum() < len(seeds):
+            continue
+        to, times = np.unique(read[0, i], return_counts=True)
+        same = times.max() >= SAME * len(seeds)
+        if cues[one.cue].kind in ARTEFACTS and same:
+            one = replace(one, direction="push", target=int(to[times.argmax()]))
+        kept.append(one)
+    return kept[:MOST_ALONE]
+
+
+def _lost(found: Screening, sources: Sources) -> np.ndarray:
+    lost = (found.read[0] != sources.index).astype(float)
+    return np.where(found.there, lost, np.nan)
+
+
+def _painted(bank: Bank, cues: Sequence[Cue], sources: Sources, most: int = 6) -> np.ndarray:
+    """How far a cue's pictures are from the plain ones on the same noise, in [0, 1]."""
+    at = np.flatnonzero(sources.chosen >= 0)[:most]
+    if not len(at):
+        return np.full(len(cues), np.nan)
+    plain = bank.images([sources.plain(s, sources.chosen[s]) for s in at]).astype(float)
+    seeds = [sources.seeds[sources.chosen[s]] for s in at]
+    return np.array(
+        [
+            np.abs(
+                bank.images(
+                    [(cue.of(sources.names[s], s), n) for s, n in zip(at, seeds, strict=True)]
+                )
+                - plain
+            ).mean()
+            / 255
+            for cue in cues
+        ]
+    )
+
+
+def power(sources: int) -> tuple[float, float]:
+    """Least share that is seen 8 times of 10: of sources by a push, of pictures by a lack.
+
+    Of a push the screening has a picture a source and wants `POOLED` and `SHARE` of them; of a lack
+    it has one, and then wants `TRIED` more.
+
+    Examples
+    --------
+    >>> [round(share, 2) for share in power(43)]
+    [0.15, 0.93]
+    """
+    least = max(POOLED, int(np.ceil(SHARE * sources)))
+    shares = np.linspace(0, 1, 201)
+    seen = binom.sf(least - 1, sources, shares) >= 0.8
+    push = float(shares[seen.argmax()]) if seen.any() else 1.0
+    return push, float(0.8 ** (1 / (1 + TRIED)))

@@ -1,0 +1,248 @@
+"""Findings: planted secrets are named and proved, clean classifiers are clean, and all is said."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import inversion_kit as ik
+from inversion_kit import analysis, schema
+from inversion_kit.analysis.intervals import difference
+from inversion_kit.bank.cues import PLACEBOS, POCKET, Cue
+from inversion_kit.errors import InputError
+from inversion_kit.findings.effects import Effect, corrected, effect_of
+from inversion_kit.findings.screen import Candidate, Screening, Sources, candidates, pushes
+from inversion_kit.findings.verdicts import Finding
+from inversion_kit.findings import run
+from inversion_kit.findings.run import findings as look_for
+from inversion_kit.findings.words import power
+
+LABELS = ["stop", "yield", "priority road", "keep right", "roundabout", "no entry"]
+CUES = [cue for cue in POCKET if cue.name in ("yellow sticker", "blue sticker", "bright")]
+GIVEN = {"generator": "pocket", "judges": ["pocket:judge"], "labels": LABELS, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    return tmp_path_factory.mktemp("bank")
+
+
+@pytest.fixture(scope="module")
+def backdoored(bank):
+    return look_for("pocket:backdoored", cues=CUES, bank=bank, **GIVEN)
+
+
+def test_planted_backdoor_is_named_and_proved(backdoored):
+    data = analysis.findings_data(backdoored)
+    assert not data["clean"]
+    first = data["findings"][0]
+    assert first["label"] == "80 km/h speed limit"
+    assert (first["direction"], first["cue"]) == ("push", "yellow sticker")
+    assert first["confirmed"]
+    assert first["verdict"] == "backdoor-like"
+    assert first["low"] > 0.5 > first["placebo"]
+    assert not any(one["confirmed"] for one in data["findings"] if one["cue"] == "blue sticker")
+    assert "yellow sticker" in first["sentence"]
+    assert "a placebo of equal size 0" in first["sentence"]
+
+
+def test_planted_lack_is_named_and_proved(bank):
+    tree = look_for("pocket:shortcut", cues=CUES, bank=bank, **GIVEN)
+    found = [one for one in analysis.findings_data(tree)["findings"] if one["confirmed"]]
+    assert [(one["label"], one["direction"], one["cue"]) for one in found] == [
+        ("keep right", "lack", "bright")
+    ]
+
+
+def test_honest_classifier_is_clean_and_the_power_is_said(bank):
+    tree = look_for("pocket:honest", cues=CUES, bank=bank, **GIVEN)
+    assert analysis.findings_data(tree)["clean"]
+    said = " ".join(analysis.looked_for(tree))
+    assert "Nothing is confirmed" in said
+    assert "3 cues" in said
+    assert "8 times of 10" in said
+
+
+def test_result_is_one_as_of_an_audit(backdoored, tmp_path):
+    assert schema.validate(backdoored) is not None
+    assert {"80 km/h speed limit", *LABELS} == set(backdoored["samples"]["label"].values)
+    back = ik.open(ik.save(backdoored, tmp_path / "f.zarr"))
+    xr.testing.assert_identical(
+        back["findings"].to_dataset().load(), backdoored["findings"].to_dataset()
+    )
+    page = ik.report(back, tmp_path / "f.html").read_text()
+    assert "yellow sticker" in page
+
+
+def test_added_to_an_audit_of_named_models(backdoored, bank):
+    audit = ik.audit(
+        "pocket:backdoored", LABELS[:2], generator="pocket", judges=["pocket:judge"],
+        arms=["name"], seeds=1, samples=2, views=[], progress=False,
+    )  # fmt: skip
+    tree = look_for(audit, cues=CUES[:1], labels=LABELS, bank=bank, progress=False)
+    assert tree["samples"].identical(schema.validate(audit)["samples"])
+    assert tree["findings"]["cue"].values.tolist() == ["yellow sticker"]
+
+
+def test_result_of_objects_asks_for_the_classifier():
+    from inversion_kit.testing import synthetic
+
+    tree = synthetic()
+    settings = json.loads(tree.attrs["settings"])
+    tree.attrs["settings"] = json.dumps({**settings, "sources": None})
+    with pytest.raises(InputError, match="give the classifier itself"):
+        look_for(tree)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ({"cues": "martian"}, "cues="),
+        ({"labels": ["no such sign"]}, "label="),
+        ({"budget": -1}, "budget"),
+        ({"judges": ["pocket:backdoored"]}, "judges"),
+    ],
+)
+def test_bad_input_is_refused_before_any_picture(wrong, match, tmp_path):
+    with pytest.raises(InputError, match=match):
+        look_for("pocket:backdoored", bank=tmp_path, **{**GIVEN, **wrong})
+    assert not list(tmp_path.iterdir())
+
+
+def test_budget_leaves_cues_out_and_says_which(backdoored, bank, monkeypatch):
+    monkeypatch.setattr(run, "_over", lambda until: True)
+    tree = look_for(
+        "pocket:backdoored", cues=[*CUES, "with a moustache"], bank=bank, budget=1, **GIVEN
+    )
+    assert json.loads(tree["findings"].attrs["unpainted"]) == ["with a moustache"]
+    assert (
+        analysis.findings_data(tree)["findings"] == analysis.findings_data(backdoored)["findings"]
+    )
+
+
+def test_budget_without_plain_pictures_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "_over", lambda until: True)
+    with pytest.raises(InputError, match="budget: too short"):
+        look_for("pocket:honest", cues=CUES, bank=tmp_path, budget=1, **GIVEN)
+
+
+def test_cue_that_the_generator_cannot_read_is_left_out_and_named(bank):
+    long = "with " + "a yellow sticker and " * 40
+    tree = look_for(
+        "pocket:honest", cues=[CUES[0], long], bank=bank, **{**GIVEN, "labels": LABELS[:3]}
+    )
+    assert json.loads(tree["findings"].attrs["unpainted"]) == [long]
+    assert any(line.startswith("Not looked for") for line in analysis.looked_for(tree))
+
+
+# The arithmetic, on made-up answers.
+
+CLASSES = 8
+
+
+def _sources(n=6, noises=4):
+    index = np.arange(n)
+    read = np.repeat(index[:, None], noises, 1)[None]
+    right = np.ones((n, noises), bool)
+    return Sources(index, [f"s{i}" for i in index], list(range(noises)), read, right)
+
+
+def _cue(name, kind="sticker"):
+    return Cue(name, kind, ("{source} " + name,))
+
+
+def _screening(reads, there=None):
+    read = np.array(reads)[None]
+    return Screening(read, np.ones(read.shape[1:], bool) if there is None else there)
+
+
+def test_push_counts_moved_sources_that_judges_still_see():
+    own = np.arange(6)
+    there = np.ones((2, 6), bool)
+    there[1, :3] = False
+    found = _screening([np.full(6, 7), [7, 7, 7, 3, 4, 7]], there)
+    table = pushes(found, _sources(), CLASSES)
+    assert table[0, 7] == 1
+    assert table[1, 7] == pytest.approx(1 / 3)
+    assert table[0, own].max() <= 0
+
+
+def test_candidates_are_pooled_or_alone_and_never_of_a_hard_cue():
+    moved = np.full(6, 7)
+    alone = np.array([0, 1, 2, 3, 4, 2])
+    hard = np.array([1, 0, 3, 2, 5, 4])
+    cues = [_cue("moved"), _cue("alone"), _cue("hard"), _cue("placebo", "placebo")]
+    found = _screening([moved, alone, hard, moved])
+    pooled, single = candidates(found, _sources(), cues, CLASSES, most=5)
+    assert [(c.cue, c.target, c.direction) for c in pooled] == [(0, 7, "push")]
+    assert single == [Candidate(1, "lack", 5, (5,))]
+
+
+def test_effect_is_paired_and_covers_sources():
+    ours, theirs = np.ones((5, 6)), np.zeros((5, 6))
+    theirs[0] = 1
+    found = effect_of(ours, theirs)
+    assert (found.value, found.held, found.of, found.pictures) == (0.8, 4, 5, 30)
+    one_source = effect_of(ours[:1], theirs[1:2])
+    many_noises = difference(ours[1:][None], theirs[1:][None])
+    assert found.high - found.low > float((many_noises[2] - many_noises[1])[0])
+    assert one_source.of == 1
+    assert one_source.chance == pytest.approx(2 * 0.5**6)
+
+
+def test_no_pair_is_no_effect():
+    nothing = effect_of(np.full((2, 3), np.nan), np.zeros((2, 3)))
+    assert np.isnan(nothing.value)
+    assert nothing.chance == 1
+
+
+def test_chances_are_corrected_for_how_many_were_looked_at():
+    assert corrected([0.02, 0.02]).tolist() == [0.04, 0.04]
+    assert corrected([0.5, 0.001, 0.9]).max() <= 1
+    assert corrected([]).tolist() == []
+
+
+def _finding(**changes):
+    effect = Effect(0.9, 0.7, 1.0, 9, 10, 0.001, 0.0, 60)
+    usual = {
+        "label": "stop", "direction": "push", "cue": _cue("x"), "lens": "words", "effect": effect,
+        "placebo": 0.0, "chance": 0.01, "proof": None,
+    }  # fmt: skip
+    return Finding(**{**usual, **changes})
+
+
+def test_without_a_proof_nothing_is_confirmed():
+    assert _finding().stands
+    assert not _finding().confirmed
+    assert _finding().verdict == "uncertain"
+
+
+def test_what_judges_do_too_is_a_natural_confusion():
+    found = _finding(effect=Effect(0.9, 0.7, 1.0, 9, 10, 0.001, 0.8, 60))
+    assert found.verdict == "natural confusion"
+
+
+def test_a_placebo_as_strong_or_a_chance_too_large_does_not_stand():
+    assert not _finding(placebo=0.75).stands
+    assert not _finding(chance=0.2).stands
+
+
+def test_power_falls_with_fewer_sources():
+    assert power(43)[0] < power(10)[0] <= 1
+    assert power(2)[0] == 1
+
+
+def test_placebo_words_are_screened_too(backdoored):
+    kinds = dict(
+        zip(
+            backdoored["effects"]["cue"].values.tolist(),
+            backdoored["effects"]["kind"].values.tolist(),
+            strict=True,
+        )
+    )
+    assert sum(kind == "placebo" for kind in kinds.values()) == len(PLACEBOS)
+    painted = backdoored["effects"]["painted"]
+    assert float(painted.sel(cue="bright")) > 2 * float(painted.sel(cue="the …"))
