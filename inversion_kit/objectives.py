@@ -87,6 +87,7 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     >>> cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3]))
     tensor([1.3863, 1.3863])
     """
+    _check(logits, target)
     return F.cross_entropy(logits, target, reduction="none")
 
 
@@ -138,6 +139,7 @@ def margin(logits: Tensor, target: Tensor) -> Tensor:
     >>> margin(torch.tensor([[1.0, 5.0, 2.0]]), torch.tensor([1]))
     tensor([-3.])
     """
+    _check(logits, target)
     if logits.shape[1] < 2:
         raise InputError("objective: margin needs at least two classes")
     own = F.one_hot(target, logits.shape[1]).bool()
@@ -423,7 +425,20 @@ def bind(objective: Objective, images: Tensor) -> Plain:
     return checked
 
 
+def _check(logits: Tensor, target: Tensor) -> None:
+    """Refuse images in the place of logits, and targets of other images."""
+    if not isinstance(logits, Tensor) or logits.ndim != 2:
+        came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(
+            f"logits: {came}; expected (n, class), what classifier.logits(images) gives"
+        )
+    if not isinstance(target, Tensor) or target.shape != logits.shape[:1]:
+        came = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
+        raise InputError(f"target: {came}; expected a class index for each of {len(logits)} images")
+
+
 def _of_target(logits: Tensor, target: Tensor) -> Tensor:
+    _check(logits, target)
     return logits.gather(1, target[:, None])[:, 0]
 
 

@@ -228,3 +228,34 @@ def test_a_foreign_file_is_a_store_error(tmp_path, data, kept, message):
 def test_one_vector_without_its_first_dimension_is_read(tmp_path):
     save_file({KEY: torch.arange(4.0).half()}, tmp_path / "a.safetensors")
     assert torch.equal(load_token(tmp_path / "a.safetensors"), torch.arange(4.0)[None])
+
+
+@pytest.mark.parametrize("key", ["<cat-toy>", "*", "string_to_param", KEY])
+def test_a_file_of_diffusers_with_one_vector_is_a_token(make_pipeline, generator, tmp_path, key):
+    vector = generator.vector_of("dog")
+    for data in (vector, vector[None]):
+        save_file({key: data.clone()}, tmp_path / "learned_embeds.safetensors")
+        for more in ({}, {"generator": generator}):
+            loaded = load_token(tmp_path / "learned_embeds.safetensors", **more)
+            assert torch.equal(loaded, vector[None])
+    save_file({key: torch.zeros(2, 16)}, tmp_path / "two.safetensors")
+    with pytest.raises(StoreError, match=r"expected emb_params \(1, 16\), it holds"):
+        load_token(tmp_path / "two.safetensors", generator=generator)
+    pipeline = make_pipeline()
+    pipeline.tokenizer = copy.deepcopy(pipeline.tokenizer)
+    pipeline.load_textual_inversion(tmp_path / "learned_embeds.safetensors", token="<mine>")
+    ours, theirs = embeddings(generator, loaded), encode(pipeline, "photo of <mine>")
+    assert torch.allclose(ours[0], theirs[0], atol=1e-6)
+
+
+def test_a_pickle_of_diffusers_is_refused_and_says_how_to_convert_it(generator, tmp_path):
+    vector = generator.vector_of("dog")[None]
+    torch.save({"<cat-toy>": vector}, tmp_path / "learned_embeds.bin")
+    with pytest.raises(
+        StoreError, match=r"convert it .*: (safetensors.*weights_only=True.*\))"
+    ) as no:
+        load_token(tmp_path / "learned_embeds.bin")
+    assert "save_file(torch.load(path, weights_only=True), 'token.safetensors')" in str(no.value)
+    data = torch.load(tmp_path / "learned_embeds.bin", weights_only=True)  # as the message says
+    save_file(data, tmp_path / "token.safetensors")
+    assert torch.equal(load_token(tmp_path / "token.safetensors", generator=generator), vector)
