@@ -104,9 +104,10 @@ class Pairs:
         return _colour(inside.median(0).values)
 
     def cast(self) -> Colour:
-        """By how much each channel has grown, the largest of them 1."""
-        ratio = self.painted.mean((0, 2, 3)) / self.plain.mean((0, 2, 3)).clamp_min(1e-3)
-        return _colour(ratio / ratio.max().clamp_min(1e-3))
+        """The colour whose tint of one half makes the plain pictures' mean the painted ones'."""
+        before, after = (images.mean((0, 2, 3)) for images in (self.plain, self.painted))
+        wash = 0.2 + 0.8 * pixels.grey(self.plain).mean()
+        return _colour(((after - before / 2) / (wash / 2)).clamp(0, 1))
 
     def places(self, side: float = SIDES[1]) -> Tensor:
         """Where the square of that side lies that differs most, ``(n, 2)`` as in `PLACES`."""

@@ -30,6 +30,8 @@ TRIED = 16
 """Most pictures on which operators and doses are compared."""
 FINALISTS = 2
 """Operators whose doses and placebos are compared."""
+NEAR = 0.1
+"""Operators whose gains over placebos differ by no more are equals."""
 SHOWN = 8
 """Most pictures that are kept of each kind."""
 _BATCH = 32
@@ -295,12 +297,16 @@ def _choose(
         first = [rate(one.apply, one.doses[-1]) for one in operators]
     if not any(first):
         return operators[0], middle[0]
-    finalists = [operators[i] for i in np.argsort(-np.array(first), kind="stable")[:FINALISTS]]
+    leading = np.sort(np.argsort(-np.array(first), kind="stable")[:FINALISTS])
+    finalists = [
+        operators[i] for i in leading
+    ]  # in their order: those with a name of their own first
     gains = [
         [rate(one.apply, d) - max(rate(way, d) for way in one.placebos) for d in one.doses]
         for one in finalists
     ]
-    at = int(np.argmax([max(row) for row in gains]))
+    most = np.array([max(row) for row in gains])
+    at = int(np.argmax(most >= most.max() - NEAR))
     largest = np.flatnonzero(np.array(gains[at]) == max(gains[at]))[-1]
     return finalists[at], int(largest)  # of equals: what just suffices may not on other noise
 
