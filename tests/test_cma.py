@@ -104,6 +104,7 @@ def test_a_run_asks_no_image_more_than_its_ledger_says(classifier, generator, to
     assert (spent.sum("arm") <= queries).all()
     assert box.asked == int(spent.sum())
     assert (ledger["kind"] == "identity").sum() == 1
+    assert (ledger["kind"] == "rehearsal").sum() == 1
     assert json.loads(tree.attrs["settings"])["queries"] == queries
     assert np.isnan(tree["trajectory"]["gradient_norm"]).all()
 
@@ -283,7 +284,7 @@ def test_steps_bound_the_generations(run):
     ("settings", "words"),
     [
         ({"method": "cmaes"}, "nearest: 'cma'"),
-        ({"queries": 40}, f"at least {16 + 9 + least_queries(1, 2)}"),
+        ({"queries": 40}, f"at least {3 + 16 + 9 + least_queries(1, 2)}"),
         ({"queries": 500.0}, "whole number"),
         ({"queries": True}, "whole number"),
         ({"gradient": "full"}, "asks for no gradient"),

@@ -245,6 +245,16 @@ def test_a_gradient_policy_counts_more_than_the_callers_mode(generator, outer):
     assert torch.autograd.grad(images.sum(), token.vector)[0].any()
 
 
+def test_the_doctor_sees_scores_that_depend_on_the_gradient():
+    def other(x):
+        return x.flip(3) * 0.5 if x.requires_grad else x
+
+    found = ik.doctor(made(Plain(other)))["gradient"]
+    assert found.status == "fail"
+    assert "where one is taken" in found.seen
+    assert ik.doctor(made(Plain())).healthy
+
+
 # --- classifiers ----------------------------------------------------------------------------------
 
 

@@ -13,15 +13,17 @@ from typing import Any
 
 from inversion_kit.arms import Arm, check_arms
 from inversion_kit.audits.bench import Bench
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.generators.token_file import layout_json
 from inversion_kit.search.checks import check_settings
 from inversion_kit.search.facts import objective_facts
 from inversion_kit.settings import Settings
 from inversion_kit.storage.audit_folder import PLAN, AuditFolder
+from inversion_kit.wordings import wordings_of
 
 _LIBRARIES = (
-from inversion_kit.wordings import wordings_of
     "inversion-kit",
     "torch",
     "diffusers",
@@ -46,19 +48,19 @@ class Task:
         What is made of each label and seed.
     key
         Equal tasks have equal keys: a worker loads the models of a key once.
-    """
-
     wordings
         What prompts say for some classes of a model that is given by name, by their names.
+    """
+
     model: Any
     generator: Any
     judges: Sequence[Any]
     arms: tuple[Arm, ...]
     settings: Settings
     key: str = ""
+    wordings: Mapping[str, str] | None = None
     _bench: Bench | None = field(default=None, repr=False)
 
-    wordings: Mapping[str, str] | None = None
     def __post_init__(self) -> None:
         if isinstance(self.judges, str) or not isinstance(self.judges, Iterable):
             raise InputError(
@@ -67,16 +69,16 @@ class Task:
             )
         self.judges = tuple(self.judges)
 
-    def load(self) -> Bench:
-        """The loaded models; the same ones when asked again."""
     @property
     def asked(self) -> Any:
         """The model with its wordings, where they were given beside its name."""
         return as_classifier(self.model, wordings=self.wordings) if self.wordings else self.model
 
+    def load(self) -> Bench:
+        """The loaded models; the same ones when asked again."""
         if self._bench is None:
             self._bench = Bench.load(
-                self.model, self.generator, self.judges, self.arms, self.settings
+                self.asked, self.generator, self.judges, self.arms, self.settings
             )
             self.settings = self._bench.settings
         return self._bench
@@ -134,8 +136,6 @@ def plan_of(task: Task, indices: Sequence[int], seeds: Sequence[int]) -> dict[st
             "guidance_scale": generator.guidance_scale,
             "token_layout": layout_json(generator.layout),
             "sources": sources(task),
-            **objective_facts(
-                bench.settings.objective, classifier, indices, device=generator.device
             "wordings": {
                 label: wording
                 for label, wording in (
@@ -143,6 +143,8 @@ def plan_of(task: Task, indices: Sequence[int], seeds: Sequence[int]) -> dict[st
                 )
                 if label != wording
             },
+            **objective_facts(
+                bench.settings.objective, classifier, indices, device=generator.device
             ),
             "preprocess": classifier.preprocess_facts(),
             "preprocess_parity": classifier.parity_facts(),
@@ -196,11 +198,11 @@ def task_of(folder: AuditFolder) -> Task:
             raise TypeError("models must be text")
         if not (generator is None or isinstance(generator, str)) or isinstance(judges, str):
             raise TypeError("generator must be text, judges a list")
-        arms = check_arms([_arm(stored["arms"][name]) for name in folder.plan["arms"]])
-        settings = check_settings(Settings.read(stored), len(arms))
         wordings = names.get("wordings")
         if wordings is not None and not all(isinstance(w, str) for w in dict(wordings).values()):
             raise TypeError("wordings must be text")
+        arms = check_arms([_arm(stored["arms"][name]) for name in folder.plan["arms"]])
+        settings = check_settings(Settings.read(stored), len(arms))
         return Task(model, generator, judges, arms, settings, wordings=wordings)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InputError) as error:
         raise StoreError(
@@ -213,8 +215,6 @@ def sources(task: Task) -> dict[str, Any] | None:
     if not task.named:
         return None
     generator = None if task.generator is None else str(task.generator)
-    return {
-        "model": _source(task.model),
     classifier = task.load().classifier
     usual = wordings_of(classifier.labels)
     given = {
@@ -222,14 +222,14 @@ def sources(task: Task) -> dict[str, Any] | None:
         for label, said, known in zip(classifier.labels, classifier.wordings, usual, strict=True)
         if said != known
     }
+    return {
+        "model": _source(task.model),
         "generator": generator,
         "judges": [_source(judge) for judge in task.judges],
         **({"wordings": given} if given else {}),
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of the libraries that a result depends on."""
 def _source(model: Any) -> str | None:
     """The name of a model that has one."""
     return (
@@ -239,6 +239,8 @@ def _source(model: Any) -> str | None:
     )
 
 
+def versions() -> dict[str, str]:
+    """Versions of the libraries that a result depends on."""
     return {name: _version(name) for name in _LIBRARIES}
 
 

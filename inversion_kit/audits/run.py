@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import xarray as xr
 
 from inversion_kit.arms import ARMS, Arm, check_arms, main_arm
@@ -19,8 +20,8 @@ from inversion_kit.audits.executors import Dask, Executor, InProcess
 from inversion_kit.audits.plan import Task, key_of, plan_of, same_plan, task_of
 from inversion_kit.audits.schedule import Estimate, clock, estimate, in_order, seconds_of, within
 from inversion_kit.audits.units import Outcome, stored
-from inversion_kit.progress import bar
 from inversion_kit.paths import folder_to_write
+from inversion_kit.progress import bar
 from inversion_kit.search.checks import check_settings
 from inversion_kit.seeds import check_seeds
 from inversion_kit.settings import Settings, takes_settings
@@ -35,6 +36,7 @@ AUDITED = ("name", "token+name", "token", "shuffled")
 
 
 @takes_settings
+@torch.inference_mode(False)  # gradients come with it, whatever the caller has set
 def audit(
     model: Any,
     labels: Sequence[int | str] | int | str | None = None,
@@ -113,9 +115,9 @@ def audit(
     >>> tree["samples"]["judge_probability"].dims
     ('label', 'arm', 'seed', 'judge', 'sample', 'class')
     """
+    place = None if store is None else folder_to_write(store, argument="store")
     limit, runs, chosen = seconds_of(budget), check_seeds(seeds), check_arms(arms)
     for arm in chosen:
-    place = None if store is None else folder_to_write(store, argument="store")
         arm.prompts(settings.prompts)
     task = Task(model, generator, judges, chosen, check_settings(settings, len(chosen)))
     bench = task.load()
@@ -138,6 +140,7 @@ def audit(
     return open_result(folder.path)
 
 
+@torch.inference_mode(False)
 def resume(
     path: str | os.PathLike[str],
     *,

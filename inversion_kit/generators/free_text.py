@@ -17,11 +17,13 @@ from inversion_kit.generators.class_token import ClassToken
 from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.loading import check_whole
 from inversion_kit.generators.prompts import check_templates, fill
+from inversion_kit.generators.rehearsal import rehearse_call
 from inversion_kit.generators.sample import sample
 from inversion_kit.generators.token_file import load_token, selected_token
 from inversion_kit.seeds import FREE, noise_seeds
 
 
+@torch.inference_mode(False)  # what is made on the way may serve a gradient later
 def generate(
     token: xr.DataTree | str | os.PathLike[str] | Tensor | ClassToken,
     prompt: str = "a photo of a {token}",
@@ -42,7 +44,8 @@ def generate(
         A result of `inversion_kit.invert` or `inversion_kit.audit`, a token file, or a vector
         ``(embed,)`` or ``(1, embed)``.
     prompt
-        With ``{token}`` where the token stands; with a result also ``{name}``, its label.
+        With ``{token}`` where the token stands; with a result also ``{name}``, what its prompts
+        say for the label.
     generator
         Anything `as_generator` takes. None is the result's own generator, with its size, call,
         steps and dtype; with a file, a vector or a result of a pipeline object it has to be given.
@@ -63,7 +66,8 @@ def generate(
     Raises
     ------
     InputError
-        An argument is not usable, or the token is not one of this generator.
+        An argument is not usable, or the token is not one of this generator, or the pipeline does
+        not take the generator's ``call``.
     SchemaError
         The tree is no valid result.
     StoreError
@@ -116,16 +120,16 @@ def generate(
     return [Image.fromarray(image) for image in pixels]
 
 
-def _own(tree: xr.DataTree) -> Generator:
-    """The generator that a result was made with."""
-    name, settings = str(tree.attrs["generator"]), json.loads(tree.attrs["settings"])
-    source, facts = settings.get("generator_source"), settings.get("sampler")
 def _wording(tree: xr.DataTree, label: str) -> str:
     """What the prompts of a result say for a label."""
     kept = json.loads(tree.attrs["settings"]).get("wordings")
     return str(kept.get(label, label)) if isinstance(kept, dict) else label
 
 
+def _own(tree: xr.DataTree) -> Generator:
+    """The generator that a result was made with."""
+    name, settings = str(tree.attrs["generator"]), json.loads(tree.attrs["settings"])
+    source, facts = settings.get("generator_source"), settings.get("sampler")
     if source is None or facts is None:
         raise InputError(
             f"generator: this result was made with a pipeline object ({name}); give it again: "

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from inversion_kit import objectives
 from inversion_kit.classifiers.base import IDENTITY, Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.classifiers.same_network import same_network
 from inversion_kit.classifiers.views import VIEWS, check_views
-from inversion_kit.errors import InputError, NumericalError
-from inversion_kit.generators.base import Generator
+from inversion_kit.errors import InputError
 from inversion_kit.generators.gradients import as_policy
 from inversion_kit.generators.prompts import check_templates
 from inversion_kit.search.cma import least_queries, search_cma
+from inversion_kit.search.rehearsal import REHEARSED
 from inversion_kit.search.search import search
 from inversion_kit.settings import Settings
 
@@ -47,20 +45,20 @@ def check_settings(settings: Settings, arms: int) -> Settings:
 
 
 def check_queries(settings: Settings, arms: int) -> int:
-    """The queries that a search may use: without the classifier's hash and all arms' final images.
+    """The queries that a search may use: without rehearsal, hash and all arms' final images.
 
     Raises
     ------
     InputError
         They are not enough for two checks and a generation.
     """
-    kept = IDENTITY + arms * settings.samples
+    kept = REHEARSED + IDENTITY + arms * settings.samples
     least = kept + least_queries(settings.batch, settings.validation)
     if settings.queries is None or settings.queries < least:
         raise InputError(
             f"queries={settings.queries}: at least {least} with batch={settings.batch}, "
             f"validation={settings.validation}: two checks, one generation, and {kept} for final "
-            "images and the classifier's hash"
+            "images, a rehearsal and the classifier's hash"
         )
     return settings.queries - kept
 
@@ -85,42 +83,6 @@ def check_method(settings: Settings, classifier: Classifier) -> Settings:
     if settings.objective is objectives.default(classifier):
         return replace(settings, objective=None)
     return settings
-
-
-def rehearse(settings: Settings, classifier: Classifier, target: int, generator: Generator) -> None:
-    """Score a random image as the search will: what cannot work is said at once.
-
-    Nothing is asked of the classifier of a search without a gradient: each image is a query.
-
-    Raises
-    ------
-    InputError
-        Scores, objective or gradient are not what they must be.
-    NumericalError
-        They are not finite.
-    """
-    random = torch.Generator().manual_seed(0)
-    height, width = (generator.call.get(k) or 64 for k in ("height", "width"))
-    images = torch.rand(1, 3, height, width, generator=random).to(generator.device)
-    objective = settings.objective or objectives.default(classifier)
-    if settings.method != "gradient":
-        logits = torch.randn(1, len(classifier.labels), generator=random).to(generator.device)
-        with torch.no_grad():
-            objectives.bind(objective, images)(logits, torch.full((1,), target).to(logits.device))
-        return
-    with torch.enable_grad():
-        logits = classifier.logits(images.requires_grad_())
-        wanted = torch.full((1,), target, device=logits.device)
-        objectives.bind(objective, images)(logits, wanted)
-        weight = torch.randn(logits.shape, generator=random).to(logits)
-        (slope,) = torch.autograd.grad((logits * weight).sum(), images)
-    if not torch.isfinite(slope).all():
-        raise NumericalError(f"classifier {classifier.name!r}: its gradient is not finite")
-    if not slope.any():
-        raise InputError(
-            f"classifier {classifier.name!r}: its gradient is exactly zero; take round, argmax or "
-            'sign out of the model and its preprocessing, or use method="cma"'
-        )
 
 
 def check_judges(judges: Sequence[Any], classifier: Classifier) -> list[Classifier]:

@@ -72,7 +72,9 @@ def check_answers(
     fault = f"a score changes by {near:.1%} with the images next to it" if depends else ""
     do = "model.eval(), and batch norm with track_running_stats=True"
     checks.append(_verdict("one at a time", fault, do, "the same scores alone and in a batch"))
-    return [*checks, _gradient(classifier, batch[:2]), *_features(classifier, batch[:2])]
+    steady = None if same > 1e-4 else scale
+    checks.append(_gradient(classifier, batch[:2], steady))
+    return [*checks, *_features(classifier, batch[:2])]
 
 
 def _verdict(name: str, fault: str, do: str, fine: str) -> Check:
@@ -139,7 +141,8 @@ def _logits(classifier: Classifier, out: Tensor) -> Check:
     return Check("logits", "ok", f"values from {float(rows.min()):.3g} to {float(rows.max()):.3g}")
 
 
-def _gradient(classifier: Classifier, images: Tensor) -> Check:
+def _gradient(classifier: Classifier, images: Tensor, steady: float | None) -> Check:
+    """The gradient; and where scores are steady, of so large values, whether they stay so."""
     if not classifier.differentiable:
         return Check("gradient", "skip", "a black box gives none", 'search with method="cma"')
     leaf = images.clone().requires_grad_()
@@ -149,6 +152,8 @@ def _gradient(classifier: Classifier, images: Tensor) -> Check:
             logits = classifier.logits(leaf)
             weight = torch.randn(logits.shape, generator=torch.Generator().manual_seed(0))
             (logits * weight.to(logits)).sum().backward()
+        with torch.no_grad():
+            apart = float((classifier.logits(images) - logits).abs().max())
     except Exception as error:  # a user's model may raise anything
         seen = first_line(error)
     else:
@@ -156,6 +161,10 @@ def _gradient(classifier: Classifier, images: Tensor) -> Check:
             seen = "it is not finite"
         elif not leaf.grad.any():
             seen = "it reaches the image and is zero everywhere"
+        elif steady is not None and apart > steady * 1e-2:
+            seen = (
+                f"scores change by {apart / steady:.1%} where one is taken (requires_grad asked?)"
+            )
         else:
             share = (leaf.grad != 0).float().mean()
             return Check("gradient", "ok", f"reaches {share:.0%} of the pixels")
