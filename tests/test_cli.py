@@ -42,7 +42,9 @@ def test_invert_leaves_a_result_and_a_report(tmp_path):
     assert done.exit_code == 0, done.output
     assert str(out / "report.html") in done.output.replace("\n", "")
     assert (out / "report.html").stat().st_size > 20_000
-    assert inversion_kit.open(out / "run.zarr")["samples"]["label"].values.tolist() == ["yield"]
+    tree = inversion_kit.open(out / "run.zarr")
+    assert tree["samples"]["label"].values.tolist() == ["yield"]
+    assert tree["projection"].attrs["image_method"] == "neighbours"
 
 
 def test_invert_without_a_gradient_says_what_it_may_ask(tmp_path):
@@ -169,7 +171,9 @@ def test_audit_status_and_resume_say_what_became_of_the_units(tmp_path):
     done = runner.invoke(app, [*AUDIT, "--label", "stop", "--label", "yield", "--out", out])
     assert done.exit_code == 0, done.output
     assert "2 of 2 units done, 0 failed, 0 missing" in done.output
-    assert len(inversion_kit.open(out)["samples"]["label"]) == 2
+    tree = inversion_kit.open(out)
+    assert len(tree["samples"]["label"]) == 2
+    assert tree["projection"].attrs["left_out"] == 0
 
     store = AuditStore(out)
     first, second = store.done()
@@ -184,9 +188,11 @@ def test_audit_status_and_resume_say_what_became_of_the_units(tmp_path):
     again = runner.invoke(app, ["resume", out])
     assert again.exit_code == 1
     assert "1 of 2 units done, 1 failed, 0 missing" in again.output
+    assert set(inversion_kit.open(out)["projection"]["of_label"].values) == {"yield"}
     retried = runner.invoke(app, ["resume", out, "--retry-failed"])
     assert retried.exit_code == 0, retried.output
     assert "2 of 2 units done" in retried.output
+    assert set(inversion_kit.open(out)["projection"]["of_label"].values) == {"stop", "yield"}
 
 
 def test_status_of_a_running_audit_is_read_by_another_process(tmp_path):

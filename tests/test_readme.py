@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import timm
@@ -159,10 +160,19 @@ def test_what_is_replaced_stands_there_once() -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
 def test_every_command_is_one(page: str) -> None:
-    known = typer.main.get_command(app).commands
+    known, refused = typer.main.get_command(app).commands, []
     for _, name, *rest in commands(page):
-        if rest != ["--help"]:
-            known[name].make_context(name, rest)  # raises where it could not be typed so
+        try:
+            if rest != ["--help"]:
+                known[name].make_context(name, rest)
+        except (KeyError, click.UsageError) as error:
+            refused.append((name, rest, str(error)))
+    assert refused == []
+
+
+def test_every_command_is_shown() -> None:
+    shown = {name for page in PAGES for _, name, *_ in commands(page)}
+    assert shown == set(typer.main.get_command(app).commands)
 
 
 @pytest.mark.parametrize("page", PAGES)

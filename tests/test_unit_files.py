@@ -11,7 +11,8 @@ import pytest
 
 from inversion_kit.errors import InputError, SchemaError, StoreError
 from inversion_kit.storage import durable, unit_files
-from inversion_kit.storage.units import check_groups
+from inversion_kit.storage.audit_store import AuditStore
+from inversion_kit.storage.units import Unit, check_groups
 from inversion_kit.testing import synthetic_plan, synthetic_unit
 from tests.audits import NAMES, assert_same_groups
 
@@ -181,10 +182,13 @@ def test_what_is_no_unit_of_a_plan_is_refused(change, named):
 
 
 @pytest.mark.parametrize("left", [("samples",), ("trajectory", "validation", "token", "probe")])
-def test_images_alone_and_a_search_without_them_are_units(left):
-    groups, _ = synthetic_unit(1, method="cma")
+def test_images_alone_and_a_search_without_them_are_units(tmp_path, left):
+    groups, attributes = synthetic_unit(1, method="cma")
     check_groups(groups, synthetic_plan(), "it")
-    check_groups({name: groups[name] for name in left}, synthetic_plan(), "it")
+    store = AuditStore.create(tmp_path / "audit", synthetic_plan())
+    unit, part = Unit(1, "token", 0), {name: groups[name] for name in left}
+    assert store.commit(unit, part, attributes)
+    assert_same_groups(store.load(unit)[0], part)
 
 
 @pytest.mark.parametrize("value", [float("nan"), {1: 2}, (1, 2), object(), np.float32(1)])

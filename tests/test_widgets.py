@@ -321,7 +321,7 @@ def test_a_stored_projection_is_the_map(tree: xr.DataTree):
         panel.map.points.sizes["point"] == kept["projection"].sizes["point"] == 5 * 4 * 2 * 2 + 30
     )
     assert [name for name, _ in panel.map.method.options] == ["stored", "PCA", "UMAP"]
-    assert "480 images are left out; PCA and UMAP place more" in panel.map.note.value
+    assert "240 images are left out; PCA and UMAP place more" in panel.map.note.value
     panel.map.method.value = "pca"
     assert panel.map.points.sizes["point"] == 5 * 4 * 2 * 8 + 30
     assert "left out" not in panel.map.note.value
