@@ -17,7 +17,6 @@ from inversion_kit.audits.plan import Task, plan_of
 from inversion_kit.audits.units import Groups, sampled, search, searched
 from inversion_kit.generators.sample import to_bytes
 from inversion_kit.progress import Bars, Seen, StopAsked, view_of
-from inversion_kit.search import datasets
 from inversion_kit.search.checks import check_settings
 from inversion_kit.search.history import History
 from inversion_kit.seeds import check_seeds
