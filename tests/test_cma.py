@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -83,6 +84,22 @@ def run(classifier, generator):
     return start
 
 
+def evolved(n, classifier, generator, target, **options):
+    """The first generations from the neutral vector."""
+    steps = evolve(
+        classifier,
+        generator,
+        target,
+        PROMPTS,
+        start=generator.neutral_vector(),
+        start_name=NEUTRAL,
+        basis=directions(generator),
+        spread=0.5,
+        **options,
+    )
+    return list(itertools.islice(steps, n))
+
+
 @pytest.mark.parametrize("queries", [20, 95, 151])
 def test_the_ledger_counts_every_image_and_the_budget_holds(run, classifier, queries):
     box = Box(classifier)
@@ -151,25 +168,7 @@ def test_a_generation_shares_its_noise_which_no_other_has(classifier, generator,
         return images(prompts, seeds=seeds, **rest)
 
     monkeypatch.setattr(generator, "images", watched)
-    steps = [
-        step
-        for _, step in zip(
-            range(3),
-            evolve(
-                classifier,
-                generator,
-                1,
-                PROMPTS,
-                start=generator.neutral_vector(),
-                start_name=NEUTRAL,
-                basis=directions(generator),
-                seed=5,
-                batch=2,
-                spread=0.5,
-            ),
-            strict=False,
-        )
-    ]
+    steps = evolved(3, classifier, generator, 1, seed=5, batch=2)
     assert seen == [step.seeds for step in steps for _ in range(POPULATION)]
     assert [step.seeds for step in steps] == [tuple(noise_seeds(5, TRAIN, i, 2)) for i in range(3)]
     held_out = {*noise_seeds(5, VALIDATE, 0, 3), *noise_seeds(5, TEST, 0, 3)}
@@ -203,37 +202,13 @@ def test_a_generation_in_which_all_score_alike_moves_nothing(generator):
     box = as_classifier(
         lambda files: np.zeros(len(files), int), black_box=True, labels=["a", "b"], name="always a"
     )
-    start = generator.neutral_vector()
-    steps = evolve(
-        box,
-        generator,
-        1,
-        PROMPTS,
-        start=start,
-        start_name=NEUTRAL,
-        basis=directions(generator),
-        seed=0,
-        batch=1,
-        spread=0.5,
-    )
-    for _, step in zip(range(3), steps, strict=False):
-        torch.testing.assert_close(step.token[0], start)
+    for step in evolved(3, box, generator, 1, seed=0, batch=1):
+        torch.testing.assert_close(step.token[0], generator.neutral_vector())
 
 
 def test_the_loss_falls_along_a_start(classifier, generator):
-    steps = evolve(
-        classifier,
-        generator,
-        3,
-        PROMPTS,
-        start=generator.neutral_vector(),
-        start_name=NEUTRAL,
-        basis=directions(generator),
-        seed=0,
-        batch=3,
-        spread=0.5,
-    )
-    losses = [float(step.losses.mean()) for _, step in zip(range(8), steps, strict=False)]
+    steps = evolved(8, classifier, generator, 3, seed=0, batch=3)
+    losses = [float(step.losses.mean()) for step in steps]
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.05
 
 

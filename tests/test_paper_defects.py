@@ -24,18 +24,9 @@ from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.gradients import LAST_STEP
 from inversion_kit.search.optimise import check, optimise
 from inversion_kit.seeds import TRAIN, noise_seeds
+from tests.test_invert import SMALL
 
 PROMPTS = (f"a photo of a {PLACEHOLDER}",)
-SMALL = {
-    "steps": 4,
-    "batch": 2,
-    "samples": 3,
-    "validation": 3,
-    "check_every": 2,
-    "restarts": 1,
-    "stop_at": 1.0,
-    "progress": False,
-}
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from inversion_kit import schema
 from inversion_kit.analysis.looks import KINDS, reasons, verdict
 from inversion_kit.analysis.mixups import read_as
 from inversion_kit.analysis.rates import (
@@ -21,7 +22,6 @@ from inversion_kit.analysis.rates import (
 from inversion_kit.analysis.reading import Result, arm_place, arms_of, reads
 from inversion_kit.arms import baseline_arm, controls, name_arm
 
-_STATES = ("done", "failed", "stopped", "missing")
 Arrays = dict[str, np.ndarray]
 _ENDS = ("value", "low", "high")
 
@@ -186,7 +186,7 @@ def _arrays(table: xr.Dataset) -> Arrays:
 
 
 def _states(status: np.ndarray) -> dict[str, int]:
-    return {state: int((status == state).sum()) for state in _STATES}
+    return {state: int((status == state).sum()) for state in schema.STATES}
 
 
 def _shares(scorers: list[str], table: Arrays, name: str, *at: int) -> dict[str, Any]:
