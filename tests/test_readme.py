@@ -25,6 +25,7 @@ import inversion_kit
 from inversion_kit import analysis, arms, figures, objectives, schema
 from inversion_kit.cli import app
 from tests.test_adapters import clip, tiny_vit
+from tests.test_onnx import export
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -113,6 +114,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         processor.save_pretrained(folder / name)
     for part in clip():
         part.save_pretrained(folder / "path/to/a/clip")
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 2))
+    export(pooled, folder / "path/to/a/model.onnx", shape=(3, 224, 224))
     return folder
 
 
@@ -226,6 +229,7 @@ KINDS = {
     "function": "given as settings",
     "binary": "given as settings",
     "multi-label": "given as settings",
+    "onnx": "given as settings",
     "ensemble": "ViTImageProcessor of transformers",
     "black box": "a black box takes files as they are",
     "top-1": "a black box takes files as they are",

@@ -10,11 +10,13 @@ from torch import nn
 
 import inversion_kit
 from inversion_kit import Preprocess, as_classifier
+from inversion_kit.arms import check_arms
 from inversion_kit.audits.bench import Bench
 from inversion_kit.classifiers.ensemble import Ensemble
 from inversion_kit.classifiers.same_network import same_network
 from inversion_kit.errors import InputError
 from inversion_kit.search.checks import check_judges
+from inversion_kit.settings import Settings
 from tests.test_functions import Scorer
 from tests.test_modules import exported, net
 
@@ -148,9 +150,6 @@ def test_the_queries_of_the_comparison_are_counted():
         asked.append(len(files))
         return files[:, ::8, ::8].reshape(len(files), -1)[:, : len(labels)].argmax(1)
 
-    from inversion_kit.arms import check_arms
-    from inversion_kit.settings import Settings
-
     settings = Settings(method="cma", queries=4000)
     for model in (as_classifier(ask, black_box=True, labels=labels), "pocket:honest"):
         bench = Bench.load(model, "pocket", ["pocket:judge"], check_arms(["token"]), settings)
@@ -167,3 +166,14 @@ def test_a_judge_that_is_the_audited_network_is_refused_before_any_work():
         inversion_kit.invert(
             made(model), 1, judges=[made(nn.Sequential(model), name="b")], progress=False, **given
         )
+
+
+def test_a_module_that_was_trained_on_since_is_at_rest_again():
+    one, other = net(), net()
+    audited, judge = made([one, net()]), made(other, name="judge")
+    for model in (one, other):
+        model.train().requires_grad_(True)
+    Bench.load(audited, "pocket", [judge], check_arms(["token"]), Settings())
+    for model in (one, other):
+        assert not model.training
+        assert not any(p.requires_grad for p in model.parameters())

@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from inversion_kit.bank.bank import Bank
 from inversion_kit.classifiers.base import IDENTITY, Classifier
 from inversion_kit.classifiers.controls import shuffled
 from inversion_kit.classifiers.convert import as_classifier
+from inversion_kit.classifiers.modules import freeze
+from inversion_kit.classifiers.same_network import networks_of
 from inversion_kit.classifiers.views import View
 from inversion_kit.errors import InputError, LabelError
 from inversion_kit.generators.base import Generator
@@ -85,6 +88,8 @@ class Bench:
         settings = check_method(settings, classifier)
         asks = classifier.asks_for_hash or (bool(judges) and "answers" not in vars(classifier))
         panel = check_judges(judges, classifier)
+        for network in chain.from_iterable(map(networks_of, [classifier, *panel])):
+            freeze(network.model)  # it may have been trained on since it was made a classifier
         pipeline = as_generator(generator)
         for source, one in zip([model, *judges], [classifier, *panel], strict=True):
             parts = source if isinstance(source, (list, tuple)) else [source]

@@ -171,7 +171,7 @@ def _uncopied(module: nn.Module, why: str) -> InputError:
 
 
 def _share(thing: Any, memo: dict[int, Any], seen: set[int]) -> None:
-    """Note for `copy.deepcopy`, in ``memo``, the smallest parts of a thing that cannot be copied."""
+    """Note in ``memo``, for `copy.deepcopy`, the smallest parts that cannot be copied."""
     if id(thing) in seen or _copies(thing, memo):
         return
     seen.add(id(thing))

@@ -33,8 +33,8 @@ def same_network(one: Classifier, other: Classifier) -> str | None:
     """
     if one.hash == other.hash:
         return "has the same weights as"
-    for first in _networks(one):
-        for second in _networks(other):
+    for first in networks_of(one):
+        for second in networks_of(other):
             mine, theirs = hash_weights(first.model), hash_weights(second.model)
             if mine and mine == theirs:
                 return "has the same weights as"
@@ -47,13 +47,13 @@ def same_network(one: Classifier, other: Classifier) -> str | None:
     return None
 
 
-def _networks(classifier: Classifier) -> Iterator[Classifier]:
-    """The classifier, or the members of an ensemble, of ensembles too."""
+def networks_of(classifier: Classifier) -> Iterator[Classifier]:
+    """The classifier, or the members of an ensemble, of ensembles in it too."""
     if not isinstance(classifier, Ensemble):
         yield classifier
         return
     for member in classifier.members:
-        yield from _networks(member)
+        yield from networks_of(member)
 
 
 def _same_answers(one: Classifier, other: Classifier) -> bool:
