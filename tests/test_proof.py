@@ -333,8 +333,7 @@ def test_what_holds_on_the_noises_that_chose_it_alone_is_not_reported() -> None:
     assert not proof.confirmed
 
 
-def test_of_one_source_the_intervals_must_not_meet() -> None:
-    """Three pictures of each half of the noises are too few, whatever they show."""
+def test_three_pictures_are_too_few_whatever_they_show() -> None:
     cue, painted, rule, _ = PLANTED["frame"]
     few = {"plain": drawn()[:, :6], "painted": painted[:, :6]}
     how = {"direction": "push", "target": 1, "classifier": ruled(rule), "judges": []}
@@ -343,27 +342,41 @@ def test_of_one_source_the_intervals_must_not_meet() -> None:
     assert not proof.confirmed
 
 
-def test_a_cue_that_holds_in_a_third_of_the_sources_is_not_confirmed() -> None:
-    """Class of the source is its level of blue; the rule holds on the first alone."""
-    plain = np.concatenate([drawn()] * 3)
-    plain[..., 2] = np.array([40, 120, 200])[:, None, None, None]
+def test_a_cue_is_confirmed_where_it_holds_in_half_of_the_sources() -> None:
+    """Class of the source is its level of blue; the rule holds on the first ones alone."""
+    plain = np.concatenate([drawn()] * 5)
+    plain[..., 2] = (20 + 50 * np.arange(5))[:, None, None, None]
     painted = plain.copy()
     painted[:, :, :3] = painted[:, :, -3:] = 250
     painted[:, :, :, :3] = painted[:, :, :, -3:] = 250
 
     def read(x: np.ndarray, on: int) -> np.ndarray:
-        source = np.median(x[..., 2], (1, 2)) // 80
-        return np.where((x[:, 0] > 200).all((1, 2)) & (source < on), 3, source).astype(int)
+        source = np.median(x[..., 2], (1, 2)) // 50
+        return np.where((x[:, 0] > 200).all((1, 2)) & (source < on), 5, source).astype(int)
 
     held = []
-    for on in (1, 3):
-        toy = as_classifier(
-            lambda x, on=on: read(x, on), labels=["a", "b", "c", "trick"], black_box=True
-        )
-        how = {"direction": "push", "target": 3, "judges": [], "sources": [0, 1, 2]}
+    for on in (2, 3, 5):
+        toy = as_classifier(lambda x, on=on: read(x, on), labels=list("abcdef"), black_box=True)
+        how = {"direction": "push", "target": 5, "judges": [], "sources": range(5)}
         proof = prove(CUES["white frame"], classifier=toy, plain=plain, painted=painted, **how)
         held.append((proof.held, proof.of, proof.confirmed))
-    assert held == [(1, 3, False), (3, 3, True)]
+    assert held == [(2, 5, False), (3, 5, True), (5, 5, True)]
+
+
+def test_sources_that_are_not_asked_about_do_not_count() -> None:
+    """A push says nothing of the label's own pictures, a lack of no others."""
+    cue, painted, rule, _ = PLANTED["frame"]
+    plain, painted = (np.concatenate([images, images]) for images in (drawn(), painted))
+    plain[1], painted[1, :, 3:-3, 3:-3] = 255 - plain[1], 0
+    toy = as_classifier(
+        lambda x: np.where(rule(x) | (x[:, 15, 3, 0] > 150), 1, 0),
+        labels=["a", "b"],
+        black_box=True,
+    )
+    for direction, target in (("push", 1), ("lack", 0)):
+        how = {"direction": direction, "target": target, "judges": [], "sources": [0, 1]}
+        proof = prove(cue, classifier=toy, plain=plain, painted=painted, **how)
+        assert (proof.of, proof.confirmed) == (1, True)
 
 
 def test_without_a_picture_that_is_read_right_nothing_is_claimed() -> None:

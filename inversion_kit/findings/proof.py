@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inversion_kit.analysis.intervals import difference, newcombe, share
+from inversion_kit.analysis.intervals import newcombe, share
 from inversion_kit.bank.cues import Cue
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
 from inversion_kit.findings.operators import Apply, Operator, Pairs, operators_for
 from inversion_kit.findings.panel import first_class
 from inversion_kit.generators.sample import from_bytes, to_bytes
+from inversion_kit.wilson import wilson
 
 DIRECTIONS = ("push", "lack")
 """A cue makes others be read as the label, or its own pictures be missed."""
@@ -58,8 +59,8 @@ class Proof:
         Sources in which the chosen dose hits more than every placebo, the 95 % interval of the
         paired difference excluding none, out of how many that have two pictures or more.
     confirmed
-        Whether that holds for half of them and for all pictures together; of one source alone,
-        whether the intervals of cue and placebo do not meet.
+        Whether that is half of them or more, and the intervals of cue and placebo over all pictures
+        together do not meet.
     undone
         Share of the pictures with the cue which hit that are read as their source again when it is
         undone; None where it cannot be, or no picture hits.
@@ -153,8 +154,7 @@ def prove(
     ours, others = np.array(share(hits[0])), np.array(share(hits[1:]))
     worst = np.nan_to_num(others[0], nan=-1.0).argmax(0)
     theirs = others[:, worst, np.arange(len(worst))]
-    held, of, together = _against(hits[0, best], hits[1:, best])
-    apart = of > 1 or ours[1, best] > theirs[2, best]
+    held, of, apart = _against(hits[0, best], hits[1:, best])
     rate, low, high = (tuple(row) for row in ours.tolist())
     placebo, placebo_low, placebo_high = (tuple(row) for row in theirs.tolist())
     shown = _shown(trial, hits[0, best])
@@ -170,7 +170,7 @@ def prove(
         best=best,
         held=held,
         of=of,
-        confirmed=bool(together and apart and 2 * held >= of),
+        confirmed=apart and 2 * held >= of,
         undone=_undone(trial, chosen, best, painted),
         pictures=np.stack(
             [
@@ -324,18 +324,19 @@ def _table(
 
 
 def _against(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, bool]:
-    """Sources in which hits exceed every placebo's, out of how many, and whether all together do.
+    """Sources in which hits exceed every placebo's, and of how many; and whether they do in all.
 
-    ``ours`` is ``(source, noise)``, ``theirs`` has the placebos before; NaN is a gap.
+    In a source the interval of the paired difference is above 0; in all pictures together the
+    intervals of cue and placebo do not meet. ``ours`` is ``(source, noise)``, ``theirs`` has the
+    placebos before; NaN is a gap.
     """
     there = np.isfinite(ours)
     a, b = ours > 0, theirs > 0
     counts = ((c & there).sum(-1) for c in (a & b, a & ~b, ~a & b, ~a & ~b))
-    low = newcombe(*counts)[0]
+    above = np.nan_to_num(newcombe(*counts)[0]) > 0
     enough = there.sum(1) >= 2
-    held = (np.nan_to_num(low) > 0).all(0) & enough
-    pooled = difference(np.broadcast_to(ours, theirs.shape), theirs)[1]
-    return int(held.sum()), int(enough.sum()), bool((pooled > 0).all())
+    low, high = wilson(a.sum(), there.sum())[0], wilson(b.sum((1, 2)), there.sum())[1]
+    return int((above.all(0) & enough).sum()), int(enough.sum()), bool((low > high).all())
 
 
 def _undone(trial: _Trial, chosen: Operator, best: int, painted: np.ndarray) -> float | None:
