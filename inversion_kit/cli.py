@@ -204,6 +204,9 @@ def audit(
     out: _Out = "runs/audit",
     budget: _Budget = None,
     dry_run: Annotated[bool, typer.Option(help="Time one step; say how long it takes.")] = False,
+    findings: Annotated[
+        bool, typer.Option("--findings", help="Look for what is tied to its classes too.")
+    ] = False,
     workers: _Workers = 0,
     device: _Device = None,
     dtype: _Dtype = None,
@@ -240,6 +243,20 @@ def audit(
         typer.echo(str(result))
     else:
         _say_status(place)
+
+
+def _tied(path: Path) -> list[str]:
+    """Look for an audit's findings and keep them in its folder; what they come to."""
+    from inversion_kit.analysis import looked_for
+    from inversion_kit.schema import WHOLE
+    from inversion_kit.storage.audit_store import AuditStore
+
+    tree = inversion_kit.findings(inversion_kit.open(path))
+    folder = AuditStore(path)
+    with folder.lock():
+        for group in WHOLE.keys() - {"projection"}:
+            folder.write_whole(group, tree[group].to_dataset(inherit=False))
+    return looked_for(tree)
 
 
 def _generator(name: str | None, device: str | None, dtype: str | None) -> Any:

@@ -35,7 +35,8 @@ group          own dims                     variables
 /proof         finding; place, row, example a cue done to the pixels: rates by dose, with those of a
                                             placebo, and pictures
 /effects       cue, class, source           the screening: share of sources that a cue moves to each
-                                            class, and which sources it makes be missed
+                                            class, and which sources it makes be missed; how far the
+                                            trigger and the last layer's row of a class stand out
 =============  ===========================  =======================================================
 
 An arm without a search has /samples alone. What a unit does not have is filled: NaN, 0, -1 or "".
@@ -162,6 +163,8 @@ WHOLE: dict[str, Table] = {
         "painted": (("cue",), "f4"),
         "seen": (("cue",), "f4"),
         "push": (("cue", "class"), "f4"),
+        "trigger": (("class",), "f4"),
+        "scan": (("class",), "f4"),
         "lost": (("cue", "source"), "f4"),
     },
 }

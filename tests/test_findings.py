@@ -13,11 +13,11 @@ from inversion_kit import analysis, schema
 from inversion_kit.analysis.intervals import difference
 from inversion_kit.bank.cues import PLACEBOS, POCKET, Cue
 from inversion_kit.errors import InputError
+from inversion_kit.findings import run
 from inversion_kit.findings.effects import Effect, corrected, effect_of
+from inversion_kit.findings.run import findings as look_for
 from inversion_kit.findings.screen import Candidate, Screening, Sources, candidates, pushes
 from inversion_kit.findings.verdicts import Finding
-from inversion_kit.findings import run
-from inversion_kit.findings.run import findings as look_for
 from inversion_kit.findings.words import power
 
 LABELS = ["stop", "yield", "priority road", "keep right", "roundabout", "no entry"]

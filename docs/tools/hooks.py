@@ -27,6 +27,8 @@ GROUND = (
     "arms",
     "seeds",
     "hashing",
+    "paths",
+    "wordings",
     "plain",
     "wilson",
     "pictures",

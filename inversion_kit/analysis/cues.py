@@ -99,6 +99,8 @@ def looked_for(tree: xr.DataTree) -> list[str]:
         f"{percent(float(about['power_lack']))} of a class's own be missed, is seen 8 times of 10."
         + (f" {count(unsure, 'more effect')} could not be confirmed." if unsure else "")
     )
+    if why := str(about["trigger"]):
+        said.append(f"Without the lens of triggers, which finds what cannot be painted: {why}.")
     if hard := json.loads(str(about["hard"])):
         said.append(
             f"Hard for this classifier whatever the class, and so tied to none: {', '.join(hard)}."

@@ -10,7 +10,10 @@ import xarray as xr
 
 from inversion_kit.audits.bench import Bench
 from inversion_kit.bank.cues import Cue
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.findings.scan import scan_last_layer
 from inversion_kit.findings.screen import Sources
+from inversion_kit.findings.trigger import Look
 from inversion_kit.findings.verdicts import Finding
 from inversion_kit.findings.words import Screened
 
@@ -24,7 +27,7 @@ def whole_groups(
     cues: Sequence[Cue],
     bench: Bench,
     sources: Sources,
-    about: dict[str, Any],
+    trigger: Look,
 ) -> dict[str, xr.Dataset]:
     """The groups, see `inversion_kit.schema.WHOLE`."""
     effects = xr.Dataset(
@@ -33,6 +36,8 @@ def whole_groups(
             "painted": ("cue", screened.painted.astype("f4")),
             "seen": ("cue", screened.seen.astype("f4")),
             "push": (("cue", "class"), screened.push.astype("f4")),
+            "trigger": ("class", _trigger(trigger, len(bench.classifier.labels))),
+            "scan": ("class", _scan(bench.classifier)),
             "lost": (("cue", "source"), screened.lost.astype("f4")),
         },
         coords={
@@ -41,12 +46,19 @@ def whole_groups(
             "source": _texts([bench.classifier.labels[i] for i in sources.index]),
         },
     )
-    table = findings_table(found)
-    table.attrs = dict(about)
-    groups = {"findings": table, "effects": effects}
-    if proofs := _proofs(found):
-        groups["proof"] = proofs
-    return groups
+    return {"findings": findings_table(found), "proof": proof_table(found), "effects": effects}
+
+
+def _trigger(look: Look, classes: int) -> np.ndarray:
+    """How far each label's trigger is smaller than usual, above the judges'; NaN if not tried."""
+    index = np.full(classes, np.nan, "f4")
+    index[look.labels] = look.excess
+    return index
+
+
+def _scan(classifier: Classifier) -> np.ndarray:
+    found = scan_last_layer(classifier)
+    return np.full(len(classifier.labels), np.nan, "f4") if found is None else found.astype("f4")
 
 
 def findings_table(found: Sequence[Finding]) -> xr.Dataset:
@@ -83,13 +95,11 @@ def findings_table(found: Sequence[Finding]) -> xr.Dataset:
     )
 
 
-def _proofs(found: Sequence[Finding]) -> xr.Dataset | None:
-    """Doses and pictures of the findings that have a proof; None where none has."""
+def proof_table(found: Sequence[Finding]) -> xr.Dataset:
+    """Doses and pictures of each finding; NaN and black where it has no proof."""
     proofs = [(i, one.proof) for i, one in enumerate(found) if one.proof is not None]
-    if not proofs:
-        return None
-    doses = max(len(proof.doses) for _, proof in proofs)
-    shapes = [proof.pictures.shape for _, proof in proofs]
+    doses = max((len(proof.doses) for _, proof in proofs), default=1)
+    shapes = [(len(ROWS), 1, 1, 1, 3), *(proof.pictures.shape for _, proof in proofs)]
     most = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
     columns = {
         name: np.full((len(found), doses), np.nan, "f4")

@@ -27,6 +27,7 @@ from inversion_kit.findings.effects import corrected, keys_of
 from inversion_kit.findings.panel import Panel
 from inversion_kit.findings.proof import prove
 from inversion_kit.findings.screen import PLAIN_CUE, Sources
+from inversion_kit.findings.trigger import Look, look_for_triggers
 from inversion_kit.findings.verdicts import Finding
 from inversion_kit.progress import bar
 from inversion_kit.search.checks import check_settings
@@ -37,6 +38,9 @@ from inversion_kit.storage.units import Unit
 
 SOURCES = 48
 """Classes whose pictures cues are added to, at most; of more a random choice."""
+LENSES = ("words", "trigger")
+"""Ways to look: cues that the generator paints, and triggers that a gradient finds on its plain
+pictures."""
 _TRIED = 8
 """Sources and noises of a proof, at most."""
 
@@ -48,6 +52,7 @@ def findings(
     judges: Sequence[Any] = (),
     labels: Sequence[int | str] | int | str | None = None,
     cues: str | Sequence[str | Cue] | None = None,
+    lenses: Sequence[str] = LENSES,
     seed: int = 0,
     bank: Any = None,
     budget: float | str | None = None,
@@ -74,6 +79,10 @@ def findings(
     cues
         A list by name (`inversion_kit.bank.cues.LISTS`), or words of your own, such as
         ``["with a moustache"]``. By default the list whose words the generator knows best.
+    lenses
+        ``"words"``: the cues. ``"trigger"``: a small change of the pixels that moves every plain
+        picture to one label, far smaller than for other labels and for the judges. It needs a
+        gradient, and is skipped where there is none, which the result says.
     seed
         Of all noise.
     bank
@@ -108,7 +117,7 @@ def findings(
     >>> int(tree["findings"].attrs["sources"])
     3
     """
-    began, limit = time.monotonic(), seconds_of(budget)
+    began, limit, lenses = time.monotonic(), seconds_of(budget), _check_lenses(lenses)
     given = model if isinstance(model, xr.DataTree) else None
     if given is not None:
         given = schema.validate(given)
@@ -124,13 +133,24 @@ def findings(
     listed = check_cues(cues) if cues is not None else fitting(bench.generator.vocabulary)
     work = _Work(bench, Bank(bench.generator, bank), listed, asked, seed, progress)
     work.paint(None if limit is None else began + limit)
-    found = work.look()
-    groups = whole_groups(found, work.screened, work.cues, bench, work.sources, work.about)
-    groups["findings"].attrs["seconds"] = round(time.monotonic() - began, 1)
+    found = in_order([*work.look(), *(work.look_closer() if "trigger" in lenses else [])])
+    groups = whole_groups(found, work.screened, work.cues, bench, work.sources, work.trigger)
+    groups["findings"].attrs = {**work.about, "seconds": round(time.monotonic() - began, 1)}
     if given is not None:
         return _added(given, groups)
     targets = {bench.classifier.labels.index(one.label) for one in found}
     return work.result(task, sorted({*asked, *targets}), groups, began)
+
+
+def in_order(found: Sequence[Finding]) -> list[Finding]:
+    """The confirmed first, then the largest effect."""
+    return sorted(found, key=lambda one: (not one.confirmed, -one.effect.value))
+
+
+def _check_lenses(lenses: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(lenses, str) or "words" not in lenses or not set(lenses) <= set(LENSES):
+        raise InputError(f"lenses={lenses!r}: expected ['words'] or {list(LENSES)}")
+    return tuple(lenses)
 
 
 def _models(tree: xr.DataTree, generator: Any, judges: Sequence[Any]) -> tuple[Any, Any, Any]:
@@ -195,6 +215,7 @@ class _Work:
         self.cues = tuple(cue for cue in self.cues if cue.name not in self.unpainted)
         self.sources: Sources
         self.screened: words.Screened
+        self.trigger = Look(why="not asked for")
 
     def _readable(self, cue: Cue) -> bool:
         """Whether the generator reads the cue's prompts whole."""
@@ -227,7 +248,7 @@ class _Work:
                 )
 
     def look(self) -> list[Finding]:
-        """Screen, measure and prove."""
+        """Screen the cues, measure and prove what stands out."""
         classes = len(self.bench.classifier.labels)
         self.sources = words.read_sources(self.panel, self.bank, self.asked, self.names, self.seeds)
         measured, self.screened = words.look(
@@ -247,14 +268,32 @@ class _Work:
             "candidates": len(measured),
             "seed": self.seed,
             "bank": self.bank.key,
+            "trigger": self.trigger.why,
         }
         kept = []
         with bar(total=len(measured), desc="proofs", disable=not self.progress) as shown:
             for one, chance in zip(measured, chances, strict=True):
                 kept.append(self._finding(one, float(chance)))
                 shown.update(1)
-        kept = [one for one in kept if one.stands]
-        return sorted(kept, key=lambda one: (not one.confirmed, -one.effect.value))
+        return [one for one in kept if one.stands]
+
+    def look_closer(self) -> list[Finding]:
+        """Search triggers by the gradient, on the plain pictures."""
+        keys = keys_of(PLAIN_CUE, self.names, self.seeds)
+        images = self.bank.images(keys)
+        plain = images.reshape(len(self.names), len(self.seeds), *images.shape[1:])
+        kept = self.bank.path.with_name(f"{self.bank.path.name}-triggers")
+        with bar(total=1000, desc="triggers", disable=not self.progress) as shown:
+            self.trigger = look_for_triggers(
+                self.panel,
+                plain,
+                self.sources.index,
+                seed=self.seed,
+                kept=kept,
+                heard=lambda done, total: shown.update(1000 * done // total - shown.n),
+            )
+        self.about["trigger"] = self.trigger.why
+        return [one.finding for one in self.trigger.found if one.finding.stands]
 
     def _finding(self, one: words.Measured, chance: float) -> Finding:
         labels = self.bench.classifier.labels

@@ -106,13 +106,15 @@ class Finding:
         else:
             said = f"{what} {share} of other classes are read as it"
         where = "" if self.direction == "lack" else f"{found.held} of {found.of} sources; "
-        other = f"with other words for the plain picture {percent(max(self.placebo, 0.0))}"
+        what = "with the same pixels shuffled, in opposite colours,"
+        other = f"{what if self.lens == 'trigger' else 'with other words for the plain picture'}"
+        other += f" {percent(max(self.placebo, 0.0))}"
         return f"“{self.label}”: {said} ({where}{seen}; {other}){self._pasted}; {self._ends}."
 
     @property
     def _pasted(self) -> str:
         proof = self.proof
-        if proof is None:
+        if proof is None or self.lens == "trigger":
             return ""
         side = min(proof.pictures.shape[2:4])
         in_pixels = self.cue.kind in ("sticker", "frame") and "patch" in proof.operator
