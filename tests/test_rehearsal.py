@@ -47,7 +47,7 @@ class Flat(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layer = nn.Linear(432, 3)
+        self.layer = nn.Linear(768, 3)
 
     def forward(self, x):
         return self.layer(x.view(len(x), -1))
@@ -144,7 +144,7 @@ def test_every_classifier_gets_contiguous_images(generator):
 
 @RUNS
 def test_a_model_that_views_its_input_is_searched(run, generator):
-    tree = run(made(Flat()), generator)
+    tree = run(made(Flat(), preprocess=ik.Preprocess(size=(16, 16))), generator)
     assert np.isfinite(tree["samples"]["probability"].values).all()
     assert (tree["status"]["status"].values == "done").all()
 
