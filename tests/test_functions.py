@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -206,7 +207,12 @@ def test_the_networks_of_a_black_box_are_found_and_it_is_given_whole_bytes():
 
 def test_two_threads_may_ask_one_function():
     model = net().train()
-    classifier = made(lambda images: model(images))
+
+    def ask(images):
+        time.sleep(0.002)  # another thread comes and goes meanwhile
+        return model(images)
+
+    classifier = made(ask)
     images = torch.rand(4, 3, 32, 32)
     wanted = classifier.logits(images)
     with ThreadPoolExecutor(4) as pool:
