@@ -419,7 +419,6 @@ HOSTILE = (
     "x" * 300,
     "Case",
     "case",
-    "",
     "a <ik-class> b",
     "{token}",
     "{name}",
