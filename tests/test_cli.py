@@ -188,7 +188,7 @@ def test_audit_status_and_resume_say_what_became_of_the_units(tmp_path):
     again = runner.invoke(app, ["resume", out])
     assert again.exit_code == 1
     assert "1 of 2 units done, 1 failed, 0 missing" in again.output
-    assert set(inversion_kit.open(out)["projection"]["of_label"].values) == {"yield"}
+    assert set(inversion_kit.open(out)["projection"]["of_label"].values) == {"stop"}
     retried = runner.invoke(app, ["resume", out, "--retry-failed"])
     assert retried.exit_code == 0, retried.output
     assert "2 of 2 units done" in retried.output
