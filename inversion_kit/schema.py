@@ -147,6 +147,8 @@ WHOLE: dict[str, Table] = {
         "only": (("finding",), "str"),
         "judges": (("finding",), "f4"),
         "chance": (("finding",), "f4"),
+        "opinion": (("finding",), "str"),
+        "note": (("finding",), "str"),
     },
     "proof": {
         "operator": (("finding",), "str"),
@@ -180,6 +182,8 @@ STORED = tuple(group for group in UNIT if group != "status")
 FILL: dict[str, Any] = {"f4": np.nan, "u1": 0, "i8": -1, "str": ""}
 """What stands where a unit has nothing: after its last step, or where it is missing."""
 OPTIONAL = {
+    ("findings", "opinion"),
+    ("findings", "note"),
     ("validation", "objective"),
     ("samples", "feature"),
     ("samples", "judge_probability"),

@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit import schema
+from inversion_kit.analysis.tied import ROWS
 from inversion_kit.arms import ARMS, NAME_FREE, Arm
 from inversion_kit.errors import InputError
 from inversion_kit.seeds import TEST, TRAIN, VALIDATE, check_seeds, noise_seeds
@@ -147,6 +148,112 @@ def synthetic(
         if state != "failed":
             made[unit] = groups
     return assemble(plan, made, states)
+
+
+def synthetic_findings(
+    tree: xr.DataTree,
+    *,
+    confirmed: int = 1,
+    unsure: int = 1,
+    cues: Sequence[str] = ("yellow sticker", "snow", "bright", "blue frame"),
+    size: int = 32,
+) -> xr.DataTree:
+    """A made-up result with made-up findings: what `inversion_kit.findings` adds to one.
+
+    Parameters
+    ----------
+    tree
+        As `synthetic` gave it; it is not changed.
+    confirmed, unsure
+        Findings of each kind, one label after the other. Every third is a lack. With none of a
+        kind the search came out clean.
+    cues
+        Names of cues, repeated as often as needed.
+    size
+        y and x of a proof's pictures: the confirmed have one, with 4 pictures of each kind.
+
+    Examples
+    --------
+    >>> tree = synthetic_findings(synthetic(labels=2), confirmed=3)
+    >>> tree["findings"]["of_label"].values.tolist()
+    ['sky', 'green', 'sky', 'green']
+    >>> tree["proof"]["picture"].dims
+    ('finding', 'row', 'example', 'y', 'x', 'channel')
+    """
+    names = [str(n) for n in tree["samples"]["label"].values]
+    classes = [str(n) for n in tree["samples"]["class"].values]
+    groups = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
+    groups["effects"] = _effects(list(dict.fromkeys(cues)), classes)
+    groups["findings"] = _findings(names, cues, confirmed, confirmed + unsure)
+    if confirmed:
+        groups["proof"] = _proof(confirmed, confirmed + unsure, size)
+    return schema.build(groups, {k: v for k, v in tree.attrs.items() if k != "schema_version"})
+
+
+def _findings(names: Sequence[str], cues: Sequence[str], sure: int, n: int) -> xr.Dataset:
+    """The group /findings: ``n``, of which the first are confirmed."""
+    labels, named = ([of[i % len(of)] for i in range(n)] for of in (names, cues))
+    ways = ["lack" if i % 3 == 2 else "push" for i in range(n)]
+    ends = ["confirmed, shortcut" if i < sure else "uncertain" for i in range(n)]
+    said = [
+        f"“{label}”: “{cue}” is a {way}; {end}."
+        for label, cue, way, end in zip(labels, named, ways, ends, strict=True)
+    ]
+    effect = np.linspace(0.9, 0.3, n, dtype="f4")
+    words = {"of_label": labels, "direction": ways, "cue": named, "lens": ["words"] * n}
+    words |= {"verdict": [end.split(", ")[-1] for end in ends], "sentence": said, "only": [""] * n}
+    words |= dict.fromkeys(("opinion", "note"), [""] * n)
+    numbers: dict[str, Any] = {"effect": effect, "low": effect - 0.1, "high": effect + 0.1}
+    numbers |= dict.fromkeys(("placebo", "judges", "chance"), np.zeros(n, "f4"))
+    whole = dict.fromkeys(("sources", "of"), np.full(n, 8))
+    table = {name: ("finding", texts(values)) for name, values in words.items()}
+    table |= {name: ("finding", values) for name, values in (numbers | whole).items()}
+    table["confirmed"] = ("finding", np.arange(n) < sure)
+    about: dict[str, Any] = {
+        "cues": 40,
+        "sources": 8,
+        "power_push": 0.25,
+        "power_lack": 0.6,
+        "seconds": 12.5,
+    }
+    about |= {"trigger": "", "hard": "[]", "unpainted": "[]"}
+    return xr.Dataset(table, coords={"finding": np.arange(n)}, attrs=about)
+
+
+def _proof(sure: int, n: int, size: int) -> xr.Dataset:
+    """The group /proof: discs, with a yellow patch, with a blue one; NaN and 0 where is none."""
+    pictures = np.zeros((n, 3, 4, size, size, 3), "u1")
+    side = max(size // 4, 1)
+    for i, colour in enumerate(list(COLOURS)[:4]):
+        pictures[:sure, :, i] = _disc(colour, i, size).astype("u1")
+    pictures[:sure, 1, :, :side, :side] = COLOURS["yellow"]
+    pictures[:sure, 2, :, :side, :side] = COLOURS["blue"]
+    lines = {"dose": [0.12, 0.19, 0.25], "rate": [0.3, 0.8, 0.95], "placebo": [0.0, 0.02, 0.05]}
+    lines |= {"low": [0.2, 0.7, 0.85], "high": [0.45, 0.9, 1.0]}
+    made = np.arange(n)[:, None] < sure
+    table: dict[str, Any] = {
+        name: (("finding", "place"), np.where(made, np.array(values), np.nan).astype("f4"))
+        for name, values in lines.items()
+    }
+    table["operator"] = ("finding", texts(["patch at the edge" if m else "" for m in made[:, 0]]))
+    table["undone"] = ("finding", np.where(made[:, 0], 0.9, np.nan).astype("f4"))
+    table["picture"] = (("finding", "row", "example", "y", "x", "channel"), pictures)
+    at = {"place": np.arange(3), "example": np.arange(4), "finding": np.arange(n)}
+    return xr.Dataset(table, coords={**at, "row": texts(ROWS)})
+
+
+def _effects(cues: Sequence[str], classes: Sequence[str]) -> xr.Dataset:
+    """The group /effects, of every cue and class."""
+    sizes = {"cue": len(cues), "class": len(classes), "source": len(classes)}
+    table: dict[str, Any] = {}
+    for name, (dims, kind) in schema.WHOLE["effects"].items():
+        shape = [sizes[dim] for dim in dims]
+        table[name] = (
+            dims,
+            texts(["sticker"] * len(cues)) if kind == "str" else np.zeros(shape, kind),
+        )
+    named = {"cue": texts(cues), "class": texts(classes), "source": texts(classes)}
+    return xr.Dataset(table, coords=named)
 
 
 def _checked(

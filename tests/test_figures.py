@@ -18,7 +18,7 @@ from inversion_kit import analysis
 from inversion_kit.analysis.words import percent, visible
 from inversion_kit.errors import InputError, LabelError
 from inversion_kit.pictures import thumbnail
-from inversion_kit.testing import synthetic
+from inversion_kit.testing import synthetic, synthetic_findings
 
 pytest.importorskip("plotly", reason="comes with the extra notebook")
 from inversion_kit import figures
@@ -355,6 +355,33 @@ def test_findings_are_drawn_with_their_verdicts(tied: xr.DataTree, audit: xr.Dat
         figures.findings(tied, label="c")
     with pytest.raises(InputError, match="holds no findings"):
         figures.findings(audit)
+
+
+def test_a_proof_is_the_stored_pictures_and_rates() -> None:
+    tree = synthetic_findings(synthetic(labels=2), confirmed=2, cues=["snow", HOSTILE[1]])
+    drawn, curve = figures.proof(tree, finding=1), figures.doses(tree, finding=1)
+    pictures = tree["proof"]["picture"].values[1]
+    assert len(drawn.layout.images) == pictures.shape[0] * pictures.shape[1]
+    for i, image in enumerate(drawn.layout.images):
+        back = picture(image.source)
+        wanted = pictures[i // 4, i % 4]
+        assert np.array_equal(
+            back[:: len(back) // len(wanted), :: len(back) // len(wanted)], wanted
+        )
+    proof = tree["proof"].sel(finding=1)
+    interval, cue, placebo = curve.data
+    np.testing.assert_array_equal(cue.y, proof["rate"])
+    np.testing.assert_array_equal(placebo.y, proof["placebo"])
+    ends = [y for y in interval.y if y is not None]
+    np.testing.assert_array_equal(ends, np.stack([proof["low"], proof["high"]], -1).ravel())
+    assert curve.layout.xaxis.ticktext == ("4 px", "6 px", "8 px")
+    for spec in (drawn, curve):
+        for said in strings(json.loads(spec.to_json())):
+            assert not set(said.replace("<br>", "")) & set("<>$\0"), said
+    with pytest.raises(InputError, match=r"finding=2: it has no proof; try '[01]'"):
+        figures.proof(tree, finding=2)
+    with pytest.raises(InputError, match="holds no proof"):
+        figures.doses(synthetic())
 
 
 # Confusion

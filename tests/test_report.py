@@ -31,7 +31,13 @@ from inversion_kit.reports import report, to_html, write_json, write_report
 from inversion_kit.reports.sprites import sheet
 from inversion_kit.storage.audit_store import AuditStore
 from inversion_kit.storage.units import Unit
-from inversion_kit.testing import synthetic, synthetic_plan, synthetic_unit
+from inversion_kit.testing import (
+    COLOURS,
+    synthetic,
+    synthetic_findings,
+    synthetic_plan,
+    synthetic_unit,
+)
 
 HOSTILE = "</script><img src=https://evil.example/x onerror=alert(1)>{{ 7*7 }}{% raw %}&\"'"
 OUTCOMES = ("meaning", "trick", "failure", "mixed")
@@ -91,7 +97,7 @@ def words(text: str) -> str:
 
 
 def sheets(html: str) -> dict[str, Image.Image]:
-    made = re.findall(r"\.(s\d+)\{background-image:url\(data:image/webp;base64,([^)]+)\)", html)
+    made = re.findall(r"\.([sf]\d+)\{background-image:url\(data:image/webp;base64,([^)]+)\)", html)
     return {name: Image.open(io.BytesIO(base64.b64decode(data))) for name, data in made}
 
 
@@ -165,6 +171,9 @@ def with_findings(tree: xr.DataTree, *rows: tuple[str, str, float, str]) -> xr.D
         "of": np.full(n, 10),
         "placebo": np.full(n, np.nan, "f4"),
         "confirmed": np.full(n, True),
+        "only": [""] * n,
+        "judges": np.zeros(n, "f4"),
+        "chance": np.zeros(n, "f4"),
         "verdict": ["moved"] * n,
         "sentence": [r[3] for r in rows],
     }
@@ -332,7 +341,7 @@ def test_nothing_is_loaded_and_only_two_styles_and_a_script_run(
 
 @pytest.mark.parametrize("labels", [1, 6])
 def test_hostile_texts_stay_text(labels: int) -> None:
-    html = to_html(hostile(labels))
+    html = to_html(synthetic_findings(hostile(labels), cues=[HOSTILE]))
     page = Page(html)
     assert page.open == []
     assert [s.get("type") for s in page.all("script")] == ["application/json", None]
@@ -597,20 +606,58 @@ def test_other_results(make: Callable[[], xr.DataTree]) -> None:
 
 
 def test_findings_stand_on_the_first_screen() -> None:
-    said = "A yellow border makes it “sky”."
-    tree = with_findings(
-        synthetic(size=4), ("sky", "yellow border", -0.42, said), ("sky", "snow", 0.1, "")
+    tree = synthetic_findings(
+        many(labels=3, seeds=1), confirmed=5, unsure=2, cues=["snow", HOSTILE]
     )
-    page = Page(to_html(tree))
-    assert said in page.text
-    assert page.text.index(said) < page.text.index("The class appears step by step")
-    assert page.text.count("effect −0.42 [−0.52, −0.32] · confirmed") == 2
-    assert "snow: moved" in page.text
-    held = page.data["labels"][0]["findings"]
-    assert {f["cue"] for f in held} == {"yellow border", "snow"}
-    of_many = Page(to_html(with_findings(many(labels=2, seeds=1), ("green", "snow", 0.3, said))))
-    assert of_many.text.index(said) < of_many.text.index("Labels that need a look")
-    assert of_many.text.count(said) == 2
+    html = to_html(tree)
+    page = Page(html)
+    assert page.open == []
+    ids = [a["id"] for _, a in page.elements if "id" in a]
+    assert len(ids) == len(set(ids))
+    sentences = [str(said) for said in tree["findings"]["sentence"].values]
+    first = page.text.index("On noise it never saw")
+    above = [sentences.index(said) for said in sentences if page.text.index(said) < first]
+    assert above == [0, 1, 2]
+    assert page.text.index("Looked for 40 cues") < first
+    assert all(page.text.count(said) == 2 for said in sentences)  # the other is its label's own
+    assert "Findings: 5 confirmed, 2 not" in page.text
+    shown = [a["class"] for a in page.pictures if re.match(r"p f\d", a["class"] or "")]
+    assert Counter(shown) == {
+        f"p f{n} r{r} c{c}": 2 for n in range(5) for r in range(3) for c in range(4)
+    }
+    assert [row["verdict"] for row in page.data["labels"]] == ["tied"] * 3
+    assert [row["confirmed"] for row in page.data["labels"]] == [2, 2, 1]
+
+
+def test_a_proof_is_cut_from_its_place_and_counted_in_the_size() -> None:
+    tree = synthetic_findings(many(labels=3, seeds=1, size=32), confirmed=9, size=64)
+    html = to_html(tree)
+    picture = np.asarray(sheets(html)["f0"].convert("RGB")).astype(int)
+    assert picture.shape == (96, 192, 3)  # three kinds, six places, 32 pixels each as its others
+    for row, colour in ((1, COLOURS["yellow"]), (2, COLOURS["blue"])):
+        patch = picture[32 * row + 2 : 32 * row + 5, 2:5].mean((0, 1))
+        assert np.abs(patch - colour).max() < 40, row
+    assert ".proof .p{background-size:600% 300%}" in html
+    small = to_html(tree, max_mb=len(html.encode()) / 1e6 * 0.5)
+    assert len(small.encode()) <= len(html.encode()) * 0.5
+    drawn = sum(name.startswith("f") for name in sheets(small))
+    assert 0 < drawn < 9
+    assert f"{9 - drawn} of 9 confirmed findings are without pictures" in Page(small).text
+
+
+def test_a_clean_result_says_with_how_much_power() -> None:
+    page = Page(to_html(synthetic_findings(synthetic(size=4), confirmed=0, unsure=0)))
+    first = page.text.index("On noise it never saw")
+    assert page.text.index("Nothing is confirmed") < page.text.index("a cue that moves 25") < first
+    assert page.data["labels"][0]["verdict"] == "confirmed"
+    assert "tied" not in Page(to_html(synthetic(size=4))).text.lower()
+
+
+def test_a_persons_verdict_stands_with_its_finding() -> None:
+    tree = synthetic_findings(synthetic(size=4))
+    tree["findings"]["opinion"].values[0] = "disagree"
+    tree["findings"]["note"].values[0] = HOSTILE
+    assert f"verdict: disagrees. “ {HOSTILE} ”" in Page(to_html(tree)).text
 
 
 def test_the_code_makes_the_same_result_again(one: xr.DataTree, tree: xr.DataTree) -> None:

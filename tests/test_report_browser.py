@@ -14,7 +14,7 @@ from test_report import HOSTILE, OUTCOMES, hostile, many
 
 from inversion_kit.analysis.words import VERDICTS
 from inversion_kit.reports import report
-from inversion_kit.testing import synthetic
+from inversion_kit.testing import synthetic, synthetic_findings
 
 pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -172,6 +172,22 @@ def test_the_table_is_sorted_and_filtered(watched: Any, plain: Path) -> None:
         assert all(kind in text for text in looks)
     page.locator('.glance a[data-verdict="mixed"]').first.click()
     assert set(drawn(page, "verdict")) == {list(VERDICTS).index("mixed")}
+    assert faults == []
+
+
+def test_labels_with_findings_are_picked_out(watched: Any, tmp_path: Path) -> None:
+    page, faults = watched
+    tree = synthetic_findings(many(labels=4, seeds=1), confirmed=2, unsure=1)
+    page.goto(report(tree, tmp_path / "audit.html").as_uri())
+    every = labels(page)
+    page.select_option("#found", "confirmed")
+    assert labels(page) == every[:2]
+    page.select_option("#found", "effects")
+    assert labels(page) == every[:3]
+    page.locator("#clear").click()
+    assert labels(page) == every
+    page.locator('th[data-key="confirmed"] button').click()
+    assert set(labels(page)[:2]) == set(every[:2])
     assert faults == []
 
 
@@ -374,7 +390,7 @@ def opened(page: Any) -> None:
 @pytest.mark.parametrize("what", ["run", "audit"])
 def test_a_narrow_screen_is_not_scrolled_sideways(browser: Any, tmp_path: Path, what: str) -> None:
     made = {"run": synthetic, "audit": lambda **wide: many(labels=2, **wide)}[what]
-    path = report(made(checks=10, steps=20), tmp_path / "a.html")
+    path = report(synthetic_findings(made(checks=10, steps=20)), tmp_path / "a.html")
     page = browser.new_context(viewport={"width": 400, "height": 900}).new_page()
     page.goto(path.as_uri())
     opened(page)

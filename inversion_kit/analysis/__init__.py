@@ -39,6 +39,7 @@ from inversion_kit.analysis.rows import Attention, attention
 from inversion_kit.analysis.search_path import trajectory
 from inversion_kit.analysis.summary import sentences
 from inversion_kit.analysis.table import numbers
+from inversion_kit.analysis.tied import proof
 
 __all__ = [
     "Attention",
@@ -62,6 +63,7 @@ __all__ = [
     "parse_gate",
     "project",
     "projected",
+    "proof",
     "read_as",
     "reads",
     "repeatability",

@@ -13,6 +13,7 @@ from inversion_kit.arms import ARMS
 from inversion_kit.wilson import wilson
 
 KINDS = (
+    "tied to a cue",
     "never reached",
     "trick",
     "no better than control",
@@ -27,6 +28,7 @@ CONTROL_MARGIN = 0.1
 """A gain over the control is called none where its whole interval is below this."""
 _MIXED = 0.2
 _VERDICTS = {
+    "tied to a cue": "tied",
     "never reached": "never",
     "trick": "trick",
     "no better than control": "control",
@@ -39,6 +41,8 @@ def reasons(
 ) -> Iterator[tuple[str, str]]:
     """Kinds and reasons of the label at place ``i``, whose row of ``data`` it is."""
     top, status, reason = (read.variables[n].values for n in ("top", "status", "reason"))
+    if ties := str(read.variables["tied"].values[i]):
+        yield "tied to a cue", f"{ties} (confirmed by words and pixels)"
     own, mixed = row["arms"][data["arm"]], _mixed(row, data["arm"])
     share, meant, seen = row["success"], row["semantic_index"], row["view_index"]
     if share and share["value"] == 0 and share["high"] < 0.5:
@@ -83,9 +87,9 @@ def reasons(
 
 def verdict(row: dict[str, Any]) -> str:
     """One of `inversion_kit.analysis.words.VERDICTS` on a label, by the kinds of its looks."""
-    if not row["images"]:
-        return "none"
     kinds = {one["kind"] for one in row["attention"]}
+    if not row["images"] and "tied to a cue" not in kinds:
+        return "none"
     for kind, word in _VERDICTS.items():
         if kind in kinds:
             return word

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit import schema
+from inversion_kit.analysis.tied import tied
 from inversion_kit.arms import main_arm
 from inversion_kit.errors import InputError, LabelError, nearest
 
@@ -26,7 +27,8 @@ def reads(tree: Result) -> xr.Dataset:
         ``top`` int32 ``(scorer, label, arm, seed, sample)``, a place in coordinate ``class``, -1
         where there is no image or its softmax is not finite; ``trained`` int32
         ``(label, arm, seed, sample)``, the same for the classifier that gave the gradient;
-        ``noise_seed`` along the same; ``status`` and ``reason`` ``(label, arm, seed)``.
+        ``noise_seed`` along the same; ``status`` and ``reason`` ``(label, arm, seed)``; ``tied``
+        ``(label)``, what a confirmed finding ties to it in words.
         Coordinate ``scorer`` holds the audited classifier's name, then the judges'; ``role``
         along it is "audited", "classifier" or "view". A Dataset that came from here is returned
         as it is.
@@ -59,6 +61,7 @@ def reads(tree: Result) -> xr.Dataset:
             "trained": (dims, trained),
             "noise_seed": (dims, samples["noise_seed"].values),
             **{n: (schema.OUTER, status[n].values) for n in ("status", "reason")},
+            "tied": ("label", tied(tree, [str(n) for n in samples["label"].values])),
         },
         coords={
             "scorer": names,

@@ -41,6 +41,7 @@ def attention(tree: Result, arm: str | None = None) -> list[Attention]:
     A reason is given only where the whole interval carries it, label by label; of many labels a
     few are named by chance. That an interval holds 0 shows no absence: it is said as what it is.
 
+    - tied to a cue: a finding is confirmed, see `inversion_kit.findings`.
     - never reached: no image of any run is read as the label, and the images are enough to show
       that less than half would be.
     - trick: held-out classifiers confirm less than half of the success.

@@ -34,6 +34,7 @@ from inversion_kit import arms
 from inversion_kit.schema import NEUTRAL
 
 VERDICTS = {
+    "tied": "Tied to a cue",
     "confirmed": "Confirmed",
     "mixed": "Mixed up",
     "trick": "A trick",
@@ -43,7 +44,7 @@ VERDICTS = {
     "none": "No images",
 }
 """What can be said of a label, and its words."""
-SIGNS = dict(zip(VERDICTS, "●⇄▲◇○?–", strict=True))
+SIGNS = dict(zip(VERDICTS, "■●⇄▲◇○?–", strict=True))
 """The sign of every verdict. ✓ and ≠ are kept for what one image is read as."""
 POINT_VERDICTS = (
     "confirmed",

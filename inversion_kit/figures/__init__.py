@@ -22,6 +22,7 @@ from inversion_kit.figures.bars import (
 from inversion_kit.figures.images import before_after, before_after_spec, strip, strip_spec
 from inversion_kit.figures.matrices import confusion, confusion_spec
 from inversion_kit.figures.paths import live_spec, trajectory, trajectory_spec
+from inversion_kit.figures.proofs import doses, doses_spec, proof, proof_spec
 from inversion_kit.figures.scatter import projection, projection_spec
 from inversion_kit.figures.static import svg
 
@@ -35,6 +36,8 @@ __all__ = [
     "semantic",
     "neighbours",
     "findings",
+    "proof",
+    "doses",
     "trajectory_spec",
     "live_spec",
     "strip_spec",
@@ -45,5 +48,7 @@ __all__ = [
     "semantic_spec",
     "neighbours_spec",
     "findings_spec",
+    "proof_spec",
+    "doses_spec",
     "svg",
 ]

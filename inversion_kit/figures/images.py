@@ -107,7 +107,7 @@ def strip_spec(pictures: xr.Dataset) -> Spec:
         f"{arm}, run {pictures.attrs['seed']}; below each image the probability of the label, ✓ "
         "where it is the first class"
     )
-    return _grid(rows, heads, [f"noise {k + 1}" for k in range(len(rows))], title, said)
+    return grid_spec(rows, heads, [f"noise {k + 1}" for k in range(len(rows))], title, said)
 
 
 def before_after(
@@ -186,7 +186,7 @@ def before_after_spec(pictures: xr.Dataset) -> Spec:
         f"top three classes of {text(pictures.attrs['classifier'])}, bold for the label, ✓ where "
         "it is the first"
     )
-    return _grid(rows, heads, [arm_name(a) for a in arms], title, said)
+    return grid_spec(rows, heads, [arm_name(a) for a in arms], title, said)
 
 
 def _reading(name: str, probability: float, *, hit: bool, own: bool) -> str:
@@ -202,10 +202,11 @@ def _hover(names: list[str], probability: np.ndarray, where: str) -> str:
     return "<br>".join([where, *(f"{text(names[c])}: {percent(probability[c])}" for c in best)])
 
 
-def _grid(
+def grid_spec(
     rows: list[list[Tile]], heads: list[str], sides: list[str], title: str, said: str
 ) -> Spec:
-    pitch = 1.06 + 0.13 * max(len(tile.lines) for row in rows for tile in row)
+    """Tiles in rows, with a word over every column and beside every row."""
+    pitch = 1.06 + 0.13 * max((len(tile.lines) for row in rows for tile in row), default=0)
     spots = [(k + 0.5, i * pitch, tile) for i, row in enumerate(rows) for k, tile in enumerate(row)]
     across, up = [x for x, *_ in spots], [y + 0.5 for _, y, _ in spots]
     trace = style.marks(across, up, "pictures", GREY, "square", 60) | {"showlegend": False}
@@ -224,8 +225,8 @@ def _grid(
         place = {"xref": "x", "yref": "y", "x": x - side / 2, "y": y, "sizex": side, "sizey": side}
         kind = {"sizing": "contain", "layer": "below", "name": "pixelated" if pixelated else ""}
         images.append({"source": source, **place, **kind})
-        lines = "<br>".join(tile.lines)
-        notes.append(note(lines, size=11, x=x, y=y + side, yanchor="top", align="center"))
+        if lines := "<br>".join(tile.lines):
+            notes.append(note(lines, size=11, x=x, y=y + side, yanchor="top", align="center"))
     notes += [note(head, x=k + 0.5, y=-0.03, yanchor="bottom") for k, head in enumerate(heads)]
     left: Spec = {"x": 0, "xref": "paper", "xshift": -8, "xanchor": "right"}
     notes += [note(name, size=13, y=i * pitch + 0.5, **left) for i, name in enumerate(sides)]

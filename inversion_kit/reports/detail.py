@@ -29,6 +29,10 @@ class Detail:
     """Whether judges and views stand under pictures."""
     labels: int = 1_000_000
     """Labels of a result at most."""
+    proofs: int = 24
+    """Findings with pictures."""
+    examples: int = 6
+    """Pictures of each kind of a finding."""
 
 
 LEVELS = (
@@ -38,9 +42,9 @@ LEVELS = (
     Detail(8, (4, 2, 2), 9, 96, 8, 86),
     Detail(6, (3,), 8, 96, 3, 80),
     Detail(6, (2,), 6, 64, 1, 75, tables=False),
-    Detail(4, (1,), 6, 48, 1, 70, tables=False),
-    Detail(3, (1,), 4, 32, 1, 60, tables=False, views=False),
-    Detail(2, (), 0, 32, 0, 55, tables=False, views=False),
+    Detail(4, (1,), 6, 48, 1, 70, tables=False, proofs=12),
+    Detail(3, (1,), 4, 32, 1, 60, tables=False, views=False, proofs=6, examples=4),
+    Detail(2, (), 0, 32, 0, 55, tables=False, views=False, proofs=3, examples=4),
 )
 """From most to least; the first that fits the size is taken."""
 

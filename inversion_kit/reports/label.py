@@ -17,6 +17,7 @@ from inversion_kit.analysis.words import start_says, visible
 from inversion_kit.figures.paths import trajectory_spec
 from inversion_kit.figures.static import svg
 from inversion_kit.reports.detail import Detail
+from inversion_kit.reports.findings import FIRST, Told
 from inversion_kit.reports.sprites import sheet
 
 _WORTH = 0.01
@@ -29,7 +30,12 @@ Row = list[np.ndarray | None]
 
 
 def label_block(
-    space: Environment, tree: xr.DataTree, data: dict[str, Any], i: int, detail: Detail
+    space: Environment,
+    tree: xr.DataTree,
+    data: dict[str, Any],
+    i: int,
+    detail: Detail,
+    told: Told | None = None,
 ) -> tuple[str, str, list[str]]:
     """HTML of a label, CSS of its sheet, and which of its pictures there are.
 
@@ -39,13 +45,15 @@ def label_block(
         What `inversion_kit.analysis.numbers` gave.
     i
         Place of the label along its dimension.
+    told
+        The findings of the result.
 
     Returns
     -------
     tuple
         The last is a text for every arm, "1" for each picture that is there and "0" for each gap.
     """
-    row = data["labels"][i]
+    row, one = data["labels"][i], len(data["labels"]) == 1
     cells = analysis.grid(tree, label=row["label"], columns=detail.images, every_run=True)
     gaps, image = cells["gap"].values, cells["image"].values
     pictures: list[Row] = [
@@ -63,7 +71,8 @@ def label_block(
         heads=heads(cells),
         runs=runs,
         words=_words(tree, row["label"]),
-        one=len(data["labels"]) == 1,
+        one=one,
+        **_findings(told, i, one),
         differences=row.get("differences")
         or {c: {data["classifier"]: share} for c, share in row["gains"].items()},
     )
@@ -72,6 +81,13 @@ def label_block(
     )
     there = ["".join("0" if gap else "1" for gap in line) for line in gaps]
     return block, f".s{i}{{background-image:url({address})}}\n", there
+
+
+def _findings(told: Told | None, i: int, one: bool) -> dict[str, Any]:
+    """Findings of a label; of one label alone those that the first screen does not show."""
+    confirmed = [] if told is None else [f for f in told.confirmed if f["at"] == i]
+    others = [] if told is None else [f for f in told.others if f["at"] == i]
+    return {"confirmed": confirmed[FIRST:] if one else confirmed, "others": others}
 
 
 def heads(cells: xr.Dataset) -> list[dict[str, int]]:

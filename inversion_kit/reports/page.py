@@ -24,12 +24,15 @@ from inversion_kit.errors import InputError
 from inversion_kit.figures.matrices import confusion_spec
 from inversion_kit.figures.static import svg
 from inversion_kit.figures.templates import digest, environment
+from inversion_kit.reports import findings
 from inversion_kit.reports.detail import Detail, left_out, levels
 from inversion_kit.reports.label import heads, label_block, sheet_columns, sheet_rows
 from inversion_kit.reports.map import map_of, points_of
 from inversion_kit.reports.sprites import positions
 
 MEANINGS = {
+    "tied": "a finding is confirmed: a cue moves pictures of other classes to it, or makes its own "
+    "be missed; its picture and its numbers stand with the findings",
     "confirmed": "most images are read as the label, and held-out classifiers agree: the "
     "classifier knows it in a way that others share",
     "mixed": "another class takes more than a fifth of the images",
@@ -45,7 +48,7 @@ MEANINGS = {
     "none": "every unit failed or is still to be run",
 }
 _MARGIN, _MB = 0.97, 1_000_000
-_SHOWN, _LARGEST, _FAILURES, _FINDINGS = 3, 20, 200, 6
+_SHOWN, _LARGEST, _FAILURES = 3, 20, 200
 _ROW = (
     "label",
     "index",
@@ -59,6 +62,7 @@ _ROW = (
     "failed",
     "missing",
     "attention",
+    "confirmed",
 )
 """What sorting and filtering need of a label."""
 
@@ -116,18 +120,20 @@ def to_html(
     parts = _Parts(tree, data, _matrices(read) if len(rows) > 1 else None, points_of(tree, read))
     limit = max_mb * _MB * _MARGIN
     tried = levels(tree)
-    shell = len(_page(space, parts, [], tried[-1]).encode())
+    shell = len(_page(space, parts, [], tried[-1], None).encode())
     size = 0.0
     for detail in tried:
         few = sorted({int(i) for i in np.linspace(0, len(rows) - 1, min(3, len(rows)))})
-        made = {i: label_block(space, tree, data, i, detail) for i in few}
+        told = findings.told(tree, detail)
+        made = {i: label_block(space, tree, data, i, detail, told) for i in few}
         size = shell + len(rows) * sum(len(b) + len(s) for b, s, _ in made.values()) / len(made)
+        size += told.size if told else 0
         if size > limit:
             continue
         blocks = [
-            made.get(i) or label_block(space, tree, data, i, detail) for i in range(len(rows))
+            made.get(i) or label_block(space, tree, data, i, detail, told) for i in range(len(rows))
         ]
-        page = _page(space, parts, blocks, detail)
+        page = _page(space, parts, blocks, detail, told)
         size = len(page.encode())
         if size <= max_mb * _MB:
             return page
@@ -148,7 +154,11 @@ class _Parts:
 
 
 def _page(
-    space: Environment, parts: _Parts, blocks: list[tuple[str, str, list[str]]], detail: Detail
+    space: Environment,
+    parts: _Parts,
+    blocks: list[tuple[str, str, list[str]]],
+    detail: Detail,
+    told: findings.Told | None,
 ) -> str:
     tree, data = parts.tree, parts.data
     rows, main = data["labels"], data["arms"].index(data["arm"])
@@ -158,7 +168,8 @@ def _page(
     atlas = None if parts.points is None else map_of(parts.points, data, columns, there)
     held = positions(sheet_columns(detail), sheet_rows(data, detail), detail.pixels)
     style, script = Markup(_source(space, "report.css") + held), _source(space, "report.js")
-    pictures = Markup("".join(sheet for _, sheet, _ in blocks))
+    pictures = "".join(sheet for _, sheet, _ in blocks)
+    pictures = Markup(pictures + (told.style if told else ""))
     return space.get_template("report.html.j2").render(
         data=data,
         shown=_shown(data, columns, there, atlas),
@@ -178,10 +189,14 @@ def _page(
         matrices=parts.matrices,
         mixups=_mixups(data),
         map=atlas,
-        findings=_findings(rows),
+        told=told,
+        first=findings.FIRST,
         places={row["label"]: i for i, row in enumerate(rows)},
         failures=_failures(tree),
-        left_out=left_out(tree, detail, None if atlas is None else atlas["left_out"]),
+        left_out=[
+            *(told.left_out if told else []),
+            *left_out(tree, detail, None if atlas is None else atlas["left_out"]),
+        ],
         made=_made(data),
     )
 
@@ -208,13 +223,18 @@ def _shown(
     rows = data["labels"]
     return {
         **data,
-        "labels": [{k: row[k] for k in _ROW} for row in rows] if len(rows) > 1 else rows,
+        "labels": [_short(row) for row in rows] if len(rows) > 1 else rows,
         "verdicts": list(VERDICTS),
         "columns": [c["says"] for c in columns],
         "there": there,
         "words": [visible(_title(arm)) for arm in data["arms"]],
         "map": atlas and atlas["data"],
     }
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    """What the page's script needs of a label."""
+    return {**{k: row[k] for k in _ROW}, "effects": len(row["findings"])}
 
 
 def _title(arm: str) -> str:
@@ -238,12 +258,6 @@ def _groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             known = sum(share["low"] > 0.5 for share in named)
             groups.append({"verdict": verdict, "rows": inside, "known": known})
     return groups
-
-
-def _findings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The largest findings of all labels."""
-    listed = [one for row in rows for one in row["findings"]]
-    return sorted(listed, key=lambda one: -abs(one["effect"]))[:_FINDINGS]
 
 
 def _mixups(data: dict[str, Any]) -> list[dict[str, Any]]:

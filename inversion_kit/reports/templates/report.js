@@ -114,10 +114,11 @@
   }
 
   let redraw = () => {}; // the maps, once they are there
-  const search = one("#search"), verdict = one("#verdict"), kind = one("#kind");
+  const search = one("#search"), verdict = one("#verdict"), kind = one("#kind"), found = one("#found"); // the last only where findings were looked for
   const fits = (row) =>
     row.label.toLocaleLowerCase().includes(search.value.trim().toLocaleLowerCase()) &&
     (!verdict.value || row.verdict === verdict.value) &&
+    (!found?.value || row[found.value] > 0) &&
     (!kind.value || row.attention.some((reason) => kind.value === "any" || reason.kind === kind.value));
   const filter = () => {
     const kept = rows.map(fits), n = kept.filter(Boolean).length;
@@ -126,8 +127,8 @@
     one("#nothing").hidden = n > 0;
     redraw();
   };
-  for (const control of [search, verdict, kind]) control.addEventListener("input", filter);
-  const clear = () => { search.value = verdict.value = kind.value = ""; filter(); };
+  for (const control of [search, verdict, kind, found]) control?.addEventListener("input", filter);
+  const clear = () => { search.value = verdict.value = kind.value = ""; if (found) found.value = ""; filter(); };
   one("#clear").addEventListener("click", clear);
   for (const link of all("[data-verdict]")) link.addEventListener("click", () => { clear(); verdict.value = link.dataset.verdict; filter(); });
 

@@ -1,0 +1,124 @@
+"""Labels that a confirmed finding ties to a cue, and the proof of a finding by pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from inversion_kit.analysis.words import rate, some
+from inversion_kit.errors import InputError, nearest
+
+ROWS = ("plain", "cue", "placebo")
+"""Rows of a proof's pictures: as they were, with the cue done to them, with a placebo."""
+_SAID = 2
+"""Most cues of a label that are named."""
+_RATE = ("effect", "low", "high")
+_DOSES = ("dose", "rate", "low", "high", "placebo")
+
+
+def tied(tree: xr.DataTree, labels: Sequence[str]) -> np.ndarray:
+    """In words what is confirmed to be tied to each label; "" where nothing is.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> tied(synthetic(), ["sky"]).tolist()
+    ['']
+    """
+    said: dict[str, list[tuple[float, str]]] = {label: [] for label in labels}
+    if "findings" in tree.children:
+        table = tree["findings"].to_dataset(inherit=False)
+        for at in np.flatnonzero(table["confirmed"].values):
+            one = table.isel(finding=at)
+            if (label := str(one["of_label"].item())) in said:
+                said[label].append((-abs(float(one["effect"])), _tie(one)))
+    made = np.empty(len(labels), object)
+    for i, label in enumerate(labels):
+        ties = [words for _, words in sorted(said[label])]
+        more = [f"{len(ties) - _SAID} more"] if len(ties) > _SAID else []
+        made[i] = "; ".join([*ties[:_SAID], *more])
+    return made
+
+
+def _tie(one: xr.Dataset) -> str:
+    cue, share = some([str(one["cue"].item())]), rate(*(float(one[n]) for n in _RATE))
+    if str(one["direction"].item()) == "lack":
+        return f"with {cue} {share} of its own pictures are missed"
+    return f"with {cue} {share} of other pictures are read as it"
+
+
+def proof(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
+    """The proof of one finding: rates by dose beside a placebo's, and three rows of pictures.
+
+    Parameters
+    ----------
+    tree
+        A result with the groups ``/findings`` and ``/proof``.
+    finding
+        Its place in the result, as coordinate ``finding`` has it; where not given that of the
+        confirmed with the largest effect, or else of the largest.
+
+    Returns
+    -------
+    xr.Dataset
+        ``dose``, ``rate``, ``low``, ``high`` and ``placebo`` along ``place``, and ``picture``
+        uint8 ``(row, example, y, x, channel)``, where ``row`` holds `ROWS`. Attributes: ``label``,
+        ``cue``, ``direction``, ``verdict``, ``sentence``, ``confirmed``, ``operator`` (what was
+        done), and ``pixels``: by what a dose is multiplied to give pixels, 0 where it is no length.
+
+    Raises
+    ------
+    InputError
+        The result has no such finding, or it was not proved.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic, synthetic_findings
+    >>> data = proof(synthetic_findings(synthetic()))
+    >>> data.attrs["cue"], data["picture"].sizes["row"]
+    ('yellow sticker', 3)
+    """
+    proved = _proved(tree)
+    if not proved:
+        raise InputError(
+            "tree: it holds no proof of a finding; make one with inversion_kit.findings(tree)"
+        )
+    at = proved[0] if finding is None else finding
+    if at not in proved:
+        near = nearest(str(at), [str(n) for n in proved])
+        raise InputError(f"finding={finding!r}: it has no proof; try {near} of {proved}")
+    table = tree["findings"].to_dataset(inherit=False).sel(finding=at)
+    data = tree["proof"].to_dataset(inherit=False).sel(finding=at).load()
+    there = np.isfinite(data["dose"].values)
+    shown = data["picture"].values.any((0, 2, 3, 4))
+    data = data.isel(place=there, example=shown)[[*_DOSES, "picture"]].drop_vars("finding")
+    text = ("cue", "direction", "verdict", "sentence")
+    operator = str(tree["proof"]["operator"].sel(finding=at).item())
+    return data.assign_attrs(
+        label=str(table["of_label"].item()),
+        confirmed=bool(table["confirmed"]),
+        operator=operator,
+        pixels=min(data.sizes["y"], data.sizes["x"]) if _is_length(tree, table, operator) else 0,
+        **{name: str(table[name].item()) for name in text},
+    )
+
+
+def _proved(tree: xr.DataTree) -> list[int]:
+    """Places of the findings with a proof: the confirmed first, then the largest effect."""
+    if "proof" not in tree.children or "findings" not in tree.children:
+        return []
+    table, doses = tree["findings"].to_dataset(inherit=False), tree["proof"]["dose"]
+    have = doses["finding"].values[np.isfinite(doses.values).any(1)]
+    table = table.sel(finding=have[np.isin(have, table["finding"].values)])
+    order = np.lexsort((-np.abs(table["effect"].values), ~table["confirmed"].values))
+    return [int(n) for n in table["finding"].values[order]]
+
+
+def _is_length(tree: xr.DataTree, table: xr.Dataset, operator: str) -> bool:
+    """Whether a dose is a share of a picture's side: of a patch that was pasted."""
+    if "effects" not in tree.children or "patch" not in operator:
+        return False
+    kinds = tree["effects"]["kind"].to_series().to_dict()
+    return kinds.get(str(table["cue"].item())) in ("sticker", "frame")

@@ -1,0 +1,128 @@
+"""Findings in a report: each with its pictures and its dose curve, as many as fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+from markupsafe import Markup
+
+from inversion_kit import analysis
+from inversion_kit.analysis.cues import finding_data
+from inversion_kit.analysis.words import visible
+from inversion_kit.figures.proofs import doses_spec, row_words
+from inversion_kit.figures.static import svg
+from inversion_kit.reports.detail import Detail
+from inversion_kit.reports.sprites import positions, sheet
+
+FIRST = 3
+"""Confirmed findings on the first screen."""
+_PIXELS = 96
+"""Side of a picture at most: they are shown small."""
+_BARE = {"opinion": "", "note": "", "columns": 0}
+"""What a finding without a person's verdict, and one that is not drawn, has."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a page tells of the findings.
+
+    Parameters
+    ----------
+    sentences
+        What the search for them comes to, beside the confirmed.
+    confirmed, others
+        Findings as data, with ``at``, the place of the label; confirmed ones with ``n``, their
+        sheet, ``columns``, ``rows`` and ``chart`` where they are drawn.
+    style
+        CSS of all their pictures.
+    left_out
+        In words, what is not drawn.
+    """
+
+    sentences: list[str]
+    confirmed: list[dict[str, Any]]
+    others: list[dict[str, Any]]
+    style: str
+    left_out: list[str]
+
+    @property
+    def size(self) -> int:
+        """About how many bytes they take of a page beside their labels' parts."""
+        return len(self.style) + sum(len(one.get("chart", "")) for one in self.confirmed)
+
+    @property
+    def more(self) -> bool:
+        """Whether there is more than the first screen shows."""
+        return len(self.confirmed) > FIRST or bool(self.others)
+
+
+def told(tree: xr.DataTree, detail: Detail) -> Told | None:
+    """The findings of a result at a level of detail; None where nobody looked for any.
+
+    Examples
+    --------
+    >>> from inversion_kit.reports.detail import levels
+    >>> from inversion_kit.testing import synthetic, synthetic_findings
+    >>> tree = synthetic_findings(synthetic())
+    >>> told(tree, levels(tree)[0]).confirmed[0]["columns"]
+    4
+    """
+    if "findings" not in tree.children:
+        return None
+    table = analysis.findings(tree)
+    labels = [str(n) for n in tree["samples"]["label"].values]
+    every = [
+        {**_BARE, **finding_data(row), "n": int(n), "at": labels.index(row["of_label"])}
+        for n, row in table.to_dataframe().to_dict("index").items()
+    ]
+    confirmed = [one for one in every if one["confirmed"]]
+    proved = {} if "proof" not in tree.children else _proofs(tree, confirmed, detail)
+    styles = [one.pop("style") for one in proved.values()]
+    if proved:
+        columns = detail.examples
+        rule = positions(columns, len(next(iter(proved.values()))["rows"]), _side(detail))
+        styles.append("\n".join(f".proof {line}" for line in rule.splitlines()))
+    bare = len(confirmed) - len(proved)
+    said = [f"{bare} of {len(confirmed)} confirmed findings are without pictures"] * (bare > 0)
+    return Told(
+        sentences=analysis.looked_for(tree)[len(confirmed) :],
+        confirmed=[one | proved.get(one["n"], {}) for one in confirmed],
+        others=[one for one in every if not one["confirmed"]],
+        style="\n".join(styles),
+        left_out=said,
+    )
+
+
+def _side(detail: Detail) -> int:
+    return min(detail.pixels, _PIXELS)
+
+
+def _proofs(
+    tree: xr.DataTree, confirmed: list[dict[str, Any]], detail: Detail
+) -> dict[int, dict[str, Any]]:
+    """By number, sheet and chart of the first confirmed findings that have a proof."""
+    place = tree["proof"]["dose"]
+    there = set(place["finding"].values[place.notnull().any("place").values].tolist())
+    made = {}
+    for one in [one for one in confirmed if one["n"] in there][: detail.proofs]:
+        data = analysis.proof(tree, one["n"])
+        pictures = data["picture"].values[:, : detail.examples]
+        address = sheet(
+            [list(row) for row in pictures],
+            columns=detail.examples,
+            pixels=_side(detail),
+            quality=detail.quality,
+        )
+        name = f"Dose of “{visible(one['cue'])}” against “{visible(one['label'])}”"
+        chart = svg(
+            doses_spec(data), width=400, height=250, css="figure doses", name=name, hover=False
+        )
+        made[one["n"]] = {
+            "columns": pictures.shape[1],
+            "rows": row_words(one["cue"]),
+            "chart": Markup(chart),
+            "style": f".f{one['n']}{{background-image:url({address})}}",
+        }
+    return made
