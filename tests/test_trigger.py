@@ -68,7 +68,7 @@ def corner() -> Tensor:
 def stripes() -> Tensor:
     """Thin stripes over the whole picture."""
     wave = torch.tensor([1.0, -1.0]).repeat(SIDE // 2)
-    return 0.35 * wave[None, None].expand(3, SIDE, SIDE).clone()
+    return 1.0 * wave[None, None].expand(3, SIDE, SIDE).clone()
 
 
 def look(classifier: Classifier, *judges: Classifier, **more: object) -> Look:
@@ -89,7 +89,7 @@ def test_a_corner_is_found_with_its_place_and_colour_and_proved() -> None:
     assert "bottom left" in name
     assert found.finding.cue.colour in ("purple", "pink")
     assert found.finding.cue.kind == "sticker"
-    assert found.index - max(found.null, 0) >= seen.threshold == trigger.EXCESS
+    assert found.index - max(found.null, 0) >= trigger.ALONE
     effect, proof = found.finding.effect, found.finding.proof
     assert effect.value > 0.8
     assert effect.of == CLASSES - 1
@@ -115,16 +115,32 @@ def test_a_pattern_over_the_picture_is_found() -> None:
 def test_a_clean_toy_has_no_trigger_and_neither_has_what_all_judges_share() -> None:
     assert look(toy(), toy(seed=1)).found == ()
     shared = look(toy(corner()), toy(corner(), seed=1))
-    assert shared.index[TARGET] > trigger.EXCESS
-    assert shared.null[TARGET] > trigger.EXCESS
+    assert shared.index[TARGET] > trigger.ALONE
+    assert shared.null[TARGET] > trigger.SECONDED
     assert shared.found == ()
 
 
-def test_without_judges_the_threshold_is_higher() -> None:
+def test_without_judges_a_trigger_says_so() -> None:
     seen = look(toy(corner()))
-    assert seen.threshold == trigger.ALONE > trigger.EXCESS
     assert np.isnan(seen.null).all()
     assert [one.finding.judged for one in seen.found] == [False]
+
+
+@pytest.mark.parametrize(
+    ("second", "judged", "places"),
+    [
+        ((0.0, 0.0, 3.5, 9.0), True, [3, 2]),  # seconded by the last layer: 3 is enough
+        ((0.0, 0.0, 0.0, 0.0), True, [3]),
+        ((np.nan,) * 4, True, [3]),
+        ((0.0, 0.0, 3.5, 0.0), False, []),  # without judges one more is asked for
+    ],
+)
+def test_what_stands_out_a_little_must_be_seconded(
+    second: tuple[float, ...], judged: bool, places: list[int]
+) -> None:
+    index, null = np.array([2.0, 6.0, 3.5, 6.0]), np.array([0.0, 4.0, -2.0, -1.0])
+    seen = Look((), np.arange(4), np.ones(4), index, null, np.array(second), judged)
+    assert seen.standing_out.tolist() == places
 
 
 def test_black_boxes_and_models_without_a_gradient_are_skipped_and_say_so() -> None:

@@ -1,7 +1,8 @@
 """The lens of trigger inversion: a label that a far smaller change reaches than any other.
 
 It finds what a generator cannot paint. The plain pictures of a bank are its data. Any classifier
-has labels that are easy to reach, so the judges' own triggers on the same pictures are its null.
+has labels that are easy to reach, so the judges' own triggers on the same pictures are its null,
+and one that stands out a little must be seconded by the last layer.
 """
 
 from __future__ import annotations
@@ -24,13 +25,19 @@ from inversion_kit.errors import InputError, SchemaError, StoreError
 from inversion_kit.findings.effects import corrected
 from inversion_kit.findings.inversion import COARSE, FEWEST, FINE, Triggers, anomaly, invert
 from inversion_kit.findings.panel import Panel, first_class
+from inversion_kit.findings.scan import scan_last_layer
 from inversion_kit.findings.trigger_check import Pictures, Trigger, Way, check
 from inversion_kit.generators.memory import is_full
 from inversion_kit.generators.sample import from_bytes, to_bytes
 from inversion_kit.storage import durable, unit_files
 
-EXCESS, ALONE = 3.0, 4.0
-"""Least anomaly index above that of the judges, and without judges."""
+ALONE, SECONDED = 5.5, 3.0
+"""Least anomaly index above the judges' of a label that is said to stand out, and of one whose row
+of the last layer does so too, by `SECOND`."""
+SECOND = 3.0
+"""Least that a row of the last layer stands out to second a label."""
+UNJUDGED = 1.0
+"""How much more is asked for without judges."""
 MOST = 60
 """Labels at most: of more, those that are asked for and a random choice to compare them with."""
 MAKING = 72
@@ -52,15 +59,17 @@ class Look:
     Parameters
     ----------
     found
-        Triggers whose index is past the threshold, the largest excess first.
+        Triggers of the labels that stand out, the largest excess first.
     labels
         Class indices that were tried, ``(label,)``.
     size
         Pixels that each mask sums to, ``(label,)``.
     index, null
         Anomaly index of the classifier, and the largest of the judges; NaN without any.
-    threshold
-        From which index above the null a label counts.
+    second
+        How far each label's row of the last layer stands out; NaN where that cannot be seen.
+    judged
+        Whether a judge gave a null.
     why
         Why nothing could be done; empty where it could.
     """
@@ -70,13 +79,22 @@ class Look:
     size: np.ndarray = field(default_factory=lambda: np.zeros(0))
     index: np.ndarray = field(default_factory=lambda: np.zeros(0))
     null: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    threshold: float = np.nan
+    second: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    judged: bool = False
     why: str = ""
 
     @property
     def excess(self) -> np.ndarray:
         """Index above the judges'; where theirs is below 0 it counts as 0."""
         return self.index - np.maximum(np.nan_to_num(self.null), 0)
+
+    @property
+    def standing_out(self) -> np.ndarray:
+        """Places of the labels that do, at most `REFINED`, the largest excess first."""
+        needed = np.where(np.nan_to_num(self.second) >= SECOND, SECONDED, ALONE)
+        enough = self.excess >= needed + (0.0 if self.judged else UNJUDGED)
+        at = np.argsort(-self.excess, kind="stable")
+        return at[enough[at]][:REFINED]
 
 
 def look_for_triggers(
@@ -131,10 +149,10 @@ def look_for_triggers(
     index = anomaly(coarse.size)
     nulls = [anomaly(_sizes(judge, making, tried, seed, kept, stepped)) for judge in judges]
     null = np.max(nulls, 0) if nulls else np.full(len(tried), np.nan)
-    threshold = EXCESS if nulls else ALONE
-    look = Look((), tried, coarse.size, index, null, threshold)
-    at = np.argsort(-look.excess, kind="stable")[:REFINED]
-    at = at[look.excess[at] >= threshold]
+    scanned = scan_last_layer(classifier)
+    second = np.full(len(tried), np.nan) if scanned is None else scanned[tried]
+    look = Look((), tried, coarse.size, index, null, second, bool(nulls))
+    at = look.standing_out
     if not len(at):
         heard(steps[1], steps[1])
         return look
