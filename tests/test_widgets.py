@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
+import ipywidgets
 import numpy as np
 import pytest
 import xarray as xr
@@ -18,7 +19,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import inversion_kit
 from inversion_kit import schema
-from inversion_kit.analysis import numbers, project, projected, sentences
+from inversion_kit.analysis import judge_finding, numbers, project, projected, sentences
 from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, percent, visible
 from inversion_kit.audits.invert import invert
 from inversion_kit.classifiers.ensemble import Ensemble
@@ -26,10 +27,11 @@ from inversion_kit.errors import InputError, StoreError
 from inversion_kit.figures.static import svg
 from inversion_kit.pictures import thumbnail
 from inversion_kit.progress import VIEWS, Seen
+from inversion_kit.reports import to_html as report_html
 from inversion_kit.storage import assemble
 from inversion_kit.storage.audit_store import AuditStore
 from inversion_kit.storage.units import Unit
-from inversion_kit.testing import synthetic, synthetic_plan, synthetic_unit
+from inversion_kit.testing import synthetic, synthetic_findings, synthetic_plan, synthetic_unit
 from inversion_kit.widgets import map as map_module
 from inversion_kit.widgets.explorer import explore
 from inversion_kit.widgets.ipython import register
@@ -790,3 +792,34 @@ def test_the_live_view_is_drawn_before_and_after_its_first_images(monkeypatch: A
 def test_the_live_view_needs_a_notebook(watched: Any):
     with pytest.raises(InputError, match="this is no notebook"):
         watched(Impatient(), progress="widget")
+
+
+def test_a_persons_verdict_on_a_finding_is_kept_and_reported(tmp_path: Path):
+    tree = synthetic_findings(synthetic(labels=2, size=4), confirmed=2, unsure=1)
+    view = explore(tree)
+    texts = [box.value for box in boxes(view) if isinstance(box, ipywidgets.HTML)]
+    for n, sentence in enumerate(tree["findings"]["sentence"].values[:2]):
+        (said,) = [text for text in texts if html.escape(str(sentence)) in text]
+        wanted = [thumbnail(p, 128)[0] for row in tree["proof"]["picture"].values[n] for p in row]
+        assert [src for src in wanted if src in said] == wanted
+        assert "<svg" in said
+    assert any("a cue that moves 25" in text for text in texts)
+    choices = [box for box in boxes(view) if getattr(box, "description", "") == "Your verdict"]
+    notes = [box for box in boxes(view) if getattr(box, "description", "") == "Note"]
+    assert len(choices) == len(notes) == 2
+    choices[1].value, notes[1].value = "disagree", "<b>a shadow</b>"
+    path = inversion_kit.save(view.trees[0], tmp_path / "reviewed.zarr")
+    back = inversion_kit.open(path)
+    assert [str(v) for v in back["findings"]["opinion"].values] == ["", "disagree", ""]
+    page = Page(report_html(back))
+    assert "verdict: disagrees. “ <b>a shadow</b> ”" in page.text
+    again = [box for box in boxes(explore(back)) if getattr(box, "description", "") == "Note"]
+    assert [box.value for box in again] == ["", "<b>a shadow</b>"]
+    with pytest.raises(InputError, match="opinion='maybe'"):
+        judge_finding(tree, 0, "maybe")
+    assert "Nothing is confirmed" in to_html(synthetic_findings(synthetic(), confirmed=0))
+
+
+def boxes(widget: Any) -> list[Any]:
+    """A widget and all that is in it."""
+    return [widget, *(one for child in getattr(widget, "children", ()) for one in boxes(child))]

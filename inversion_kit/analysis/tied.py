@@ -12,6 +12,8 @@ from inversion_kit.errors import InputError, nearest
 
 ROWS = ("plain", "cue", "placebo")
 """Rows of a proof's pictures: as they were, with the cue done to them, with a placebo."""
+OPINIONS = ("", "agree", "disagree")
+"""A person's verdict on a finding; "" for none."""
 _SAID = 2
 """Most cues of a label that are named."""
 _RATE = ("effect", "low", "high")
@@ -80,15 +82,15 @@ def proof(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
     >>> data.attrs["cue"], data["picture"].sizes["row"]
     ('yellow sticker', 3)
     """
-    proved = _proved(tree)
-    if not proved:
+    places = proved(tree)
+    if not places:
         raise InputError(
             "tree: it holds no proof of a finding; make one with inversion_kit.findings(tree)"
         )
-    at = proved[0] if finding is None else finding
-    if at not in proved:
-        near = nearest(str(at), [str(n) for n in proved])
-        raise InputError(f"finding={finding!r}: it has no proof; try {near} of {proved}")
+    at = places[0] if finding is None else finding
+    if at not in places:
+        near = nearest(str(at), [str(n) for n in places])
+        raise InputError(f"finding={finding!r}: it has no proof; try {near} of {places}")
     table = tree["findings"].to_dataset(inherit=False).sel(finding=at)
     data = tree["proof"].to_dataset(inherit=False).sel(finding=at).load()
     there = np.isfinite(data["dose"].values)
@@ -105,7 +107,7 @@ def proof(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
     )
 
 
-def _proved(tree: xr.DataTree) -> list[int]:
+def proved(tree: xr.DataTree) -> list[int]:
     """Places of the findings with a proof: the confirmed first, then the largest effect."""
     if "proof" not in tree.children or "findings" not in tree.children:
         return []
@@ -122,3 +124,46 @@ def _is_length(tree: xr.DataTree, table: xr.Dataset, operator: str) -> bool:
         return False
     kinds = tree["effects"]["kind"].to_series().to_dict()
     return kinds.get(str(table["cue"].item())) in ("sticker", "frame")
+
+
+def judge_finding(tree: xr.DataTree, finding: int, opinion: str, note: str = "") -> None:
+    """Keep a person's verdict on a finding in the result: `save` stores it, reports show it.
+
+    Parameters
+    ----------
+    tree
+        A result with findings; it is changed.
+    finding
+        Its place in the result, as coordinate ``finding`` has it.
+    opinion
+        One of `OPINIONS`; "" for none.
+    note
+        Why, in the person's own words.
+
+    Raises
+    ------
+    InputError
+        There is no such finding, or the opinion is another word.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic, synthetic_findings
+    >>> tree = synthetic_findings(synthetic())
+    >>> judge_finding(tree, 0, "agree", "seen on the road")
+    >>> tree["findings"]["opinion"].values.tolist()
+    ['agree', '']
+    """
+    if opinion not in OPINIONS:
+        raise InputError(f"opinion={opinion!r}: must be one of {OPINIONS}")
+    if "findings" not in tree.children:
+        raise InputError("tree: it holds no findings; make them with inversion_kit.findings(tree)")
+    node = tree["findings"]
+    places = node["finding"].values.tolist()
+    if finding not in places:
+        raise InputError(f"finding={finding!r}: there is none; must be one of {places}")
+    for name, value in (("opinion", opinion), ("note", note)):
+        values = np.full(len(places), "", object)
+        if name in node:
+            values[:] = [str(v) for v in node[name].values]
+        values[places.index(finding)] = value
+        node[name] = xr.DataArray(values, dims="finding")

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from inversion_kit import analysis
 from inversion_kit.analysis.cues import finding_data
+from inversion_kit.analysis.tied import proved
 from inversion_kit.analysis.words import visible
 from inversion_kit.figures.proofs import doses_spec, row_words
 from inversion_kit.figures.static import svg
@@ -78,17 +79,17 @@ def told(tree: xr.DataTree, detail: Detail) -> Told | None:
         for n, row in table.to_dataframe().to_dict("index").items()
     ]
     confirmed = [one for one in every if one["confirmed"]]
-    proved = {} if "proof" not in tree.children else _proofs(tree, confirmed, detail)
-    styles = [one.pop("style") for one in proved.values()]
-    if proved:
+    drawn = _proofs(tree, confirmed, detail)
+    styles = [one.pop("style") for one in drawn.values()]
+    if drawn:
         columns = detail.examples
-        rule = positions(columns, len(next(iter(proved.values()))["rows"]), _side(detail))
+        rule = positions(columns, len(next(iter(drawn.values()))["rows"]), _side(detail))
         styles.append("\n".join(f".proof {line}" for line in rule.splitlines()))
-    bare = len(confirmed) - len(proved)
+    bare = len(confirmed) - len(drawn)
     said = [f"{bare} of {len(confirmed)} confirmed findings are without pictures"] * (bare > 0)
     return Told(
         sentences=analysis.looked_for(tree)[len(confirmed) :],
-        confirmed=[one | proved.get(one["n"], {}) for one in confirmed],
+        confirmed=[one | drawn.get(one["n"], {}) for one in confirmed],
         others=[one for one in every if not one["confirmed"]],
         style="\n".join(styles),
         left_out=said,
@@ -103,9 +104,7 @@ def _proofs(
     tree: xr.DataTree, confirmed: list[dict[str, Any]], detail: Detail
 ) -> dict[int, dict[str, Any]]:
     """By number, sheet and chart of the first confirmed findings that have a proof."""
-    place = tree["proof"]["dose"]
-    there = set(place["finding"].values[place.notnull().any("place").values].tolist())
-    made = {}
+    there, made = proved(tree), {}
     for one in [one for one in confirmed if one["n"] in there][: detail.proofs]:
         data = analysis.proof(tree, one["n"])
         pictures = data["picture"].values[:, : detail.examples]

@@ -39,7 +39,7 @@ class Frame(anywidget.AnyWidget):
     """Nothing to see: the style of a view, and plotly figures made as wide as their place."""
 
     _esm = source("frame.js")
-    _css = source("base.css")
+    _css = source("base.css", "findings.css")
 
 
 class Frames(anywidget.AnyWidget):

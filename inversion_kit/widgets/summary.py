@@ -63,7 +63,8 @@ def to_html(tree: xr.DataTree, *, inside: bool = True) -> str:
         f"{count(samples.sizes['seed'], 'run')} · units: {units} · {attributes['seconds']:.0f} s · "
         f"{attributes['created']}",
         "warning": " ".join(warnings),
-        "sentences": analysis.sentences(whole) if size <= _MOST_SCORES else [],
+        "sentences": analysis.looked_for(whole)
+        + (analysis.sentences(whole) if size <= _MOST_SCORES else []),
         "parts": (_label_parts if one else _labels_parts)(whole, labels, names),
         "rows": [("judges", judges)],
         "hint": 'explore(tree) shows every step and image; report(tree, "page.html") writes a '

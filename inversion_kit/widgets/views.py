@@ -10,6 +10,7 @@ import xarray as xr
 
 from inversion_kit.analysis.words import arm_words, count, percent, visible
 from inversion_kit.widgets.elements import Gallery, LabelTable, View, heading, row
+from inversion_kit.widgets.findings import findings_of
 from inversion_kit.widgets.images import Images, Key
 from inversion_kit.widgets.map import Map
 from inversion_kit.widgets.matrix import Matrix
@@ -49,7 +50,9 @@ class LabelView(View):
         note = f"{tree.attrs['classifier']} through {tree.attrs['generator']}"
         note += f" · stopped {stopped}" if stopped else ""
         head = heading(f"The search for “{images.labels[0]}”", note)
-        super().__init__([tree], [head, self.search.widget, self.gallery.widget])
+        super().__init__(
+            [tree], [head, *findings_of(tree), self.search.widget, self.gallery.widget]
+        )
         self.gallery.show_label(0)
 
 
@@ -83,20 +86,27 @@ class LabelsView(View):
                 self.table,
                 row(
                     [
-                        ipywidgets.VBox([_head(one, letter), panel.tabs, panel.gallery.widget])
+                        _column(one, letter, panel)
                         for one, panel, letter in zip(images, self.panels, "AB", strict=True)
                     ]
                 ),
             ]
         else:
             panel = self.panels[0]
-            body = [_head(images[0]), row([self.table, panel.tabs]), panel.gallery.widget]
+            body = [_head(images[0]), *findings_of(trees[0])]
+            body += [row([self.table, panel.tabs]), panel.gallery.widget]
         super().__init__(trees, body)
         self.table.selected = rows[0]["label"] if rows else ""
 
     def _select(self, change: Any) -> None:
         for panel in self.panels:
             panel.show_label(change["new"])
+
+
+def _column(images: Images, letter: str, panel: Panel) -> Any:
+    """One of two results beside each other."""
+    parts = [_head(images, letter), *findings_of(images.tree), panel.tabs, panel.gallery.widget]
+    return ipywidgets.VBox(parts)
 
 
 class ImageGallery:
