@@ -175,10 +175,9 @@ def test_one_failure_does_not_stop_the_others(run, make_classifier, tmp_path, ca
 
     def hook(_module, _inputs, output):
         nonlocal calls
-        calls += 1
+        calls += len(output) == SMALL["samples"]  # neither the rehearsal's nor those of judges
         return output * torch.nan if calls == 1 else None
 
-    classifier.hash  # noqa: B018 - a cached property
     classifier.model.register_forward_hook(hook)
     tree = run(classifier, labels=["cat", "dog"], arms=["name"], store=tmp_path, progress=True)
     assert tree["status"]["status"].values.ravel().tolist() == ["failed", "done"]

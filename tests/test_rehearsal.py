@@ -363,6 +363,15 @@ def test_a_judge_that_would_fail_late_is_refused_before_any_work(
         run(made(Plain()), generator, judges=judges)
 
 
+def test_a_judge_that_takes_images_of_the_generators_size_alone_serves(generator):
+    models = [nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3)) for _ in range(2)]
+    classifier, judge = (
+        made(m, preprocess=lambda x: x, name=n) for m, n in zip(models, "ab", strict=True)
+    )
+    tree = invert(classifier, generator, judges=[judge])
+    assert tree["samples"].sizes["judge"] == 1
+
+
 def test_a_judge_of_another_number_of_labels_is_refused(generator):
     judge = made(nn.Sequential(Plain(), nn.Linear(3, 4)), labels=[*NAMES, "dog house"])
     with no_work(generator), pytest.raises(InputError, match="other label names"):

@@ -25,6 +25,7 @@ from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.gradients import NONE, as_policy
+from inversion_kit.generators.memory import is_full
 from inversion_kit.generators.prompts import fill, in_utf8
 from inversion_kit.generators.rehearsal import rehearse_call
 from inversion_kit.search.checks import check_judges, check_method, check_queries
@@ -85,7 +86,8 @@ class Bench:
             One cannot be used, or they do not go together.
         """
         classifier = as_classifier(model)
-        settings = check_method(settings, classifier)
+        searched = any(arm.searched for arm in arms)
+        settings = check_method(settings, classifier, searched=searched)
         asks = classifier.asks_for_hash or (bool(judges) and "answers" not in vars(classifier))
         panel = check_judges(judges, classifier)
         for network in chain.from_iterable(map(networks_of, [classifier, *panel])):
@@ -212,7 +214,11 @@ class Bench:
                 raise troubles[0]
         if self.settings.start is not None:
             self.generator.vector_of(self.settings.start)
-        self._rehearse(indices, (searched or list(self.arms.values()))[0])
+        try:
+            self._rehearse(indices, (searched or list(self.arms.values()))[0])
+        except RuntimeError as error:
+            if not is_full(error):  # whether a single image fits is seen unit by unit
+                raise
 
     def _rehearse(self, indices: Sequence[int], arm: Arm) -> None:
         """Do once in small what a unit of an arm does, with the first label that can be said."""

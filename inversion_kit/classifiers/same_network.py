@@ -9,6 +9,7 @@ from torch import Tensor
 
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.ensemble import Ensemble
+from inversion_kit.errors import InputError, NumericalError
 from inversion_kit.hashing import hash_weights
 
 _APART = 0.05
@@ -59,9 +60,13 @@ def networks_of(classifier: Classifier) -> Iterator[Classifier]:
 def _same_answers(one: Classifier, other: Classifier) -> bool:
     """Whether two classifiers vary alike over the images that both are asked about.
 
-    Answers that say the top class alone, or the same of every image, tell no networks apart.
+    Answers that say the top class alone, or the same of every image, tell no networks apart; nor do
+    models that do not take these images, but take others.
     """
-    first, second = (_logs(classifier) for classifier in (one, other))
+    try:
+        first, second = (_logs(classifier) for classifier in (one, other))
+    except (InputError, NumericalError):
+        return False
     if any(len(answers.unique()) <= 2 for answers in (first, second)):
         return False
     vary = (first - first.mean(0)).square().mean().sqrt()

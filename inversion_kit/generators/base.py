@@ -266,7 +266,6 @@ class Generator:
         gradient: GradientPolicy = NONE,
         estimate_at: int | None = None,
         num_inference_steps: int | None = None,
-        only_first_step: bool = False,
     ) -> Tensor:
         """Sample one image per prompt.
 
@@ -285,9 +284,6 @@ class Generator:
             For a policy with ``estimate``: the denoising step (0 is the first) to stop at.
         num_inference_steps
             Fewer or more steps than the generator's own, for quick images.
-        only_first_step
-            Stop after the first denoising step: a rehearsal of all else. The images are noise, and
-            they need not be finite.
 
         Returns
         -------
@@ -303,6 +299,39 @@ class Generator:
         NumericalError
             The generator gave values that are not finite.
         """
+        image = self._called(prompts, seeds, token, gradient, estimate_at, num_inference_steps)
+        if not torch.isfinite(image).all():
+            raise NumericalError(f"generator {self.name!r} gave images that are not finite")
+        return image + (image.clamp(0, 1) - image).detach()
+
+    @torch.inference_mode(False)
+    def first_step(
+        self,
+        prompts: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        token: ClassToken | None = None,
+        gradient: GradientPolicy = NONE,
+    ) -> Tensor:
+        """What is there of `images` after the first denoising step: a rehearsal of all else.
+
+        Noise ``(n, 3, y, x)``, neither clamped nor always finite. Arguments as of `images`; the
+        gradient is that of the one step.
+        """
+        return self._called(prompts, seeds, token, gradient, 0, None, only_first=True)
+
+    def _called(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        token: ClassToken | None,
+        gradient: GradientPolicy,
+        estimate_at: int | None,
+        num_inference_steps: int | None,
+        *,
+        only_first: bool = False,
+    ) -> Tensor:
+        """What the pipeline's call gives, black at 0 and white at 1."""
         if len(prompts) != len(seeds):
             raise InputError(f"seeds: {len(seeds)} for {len(prompts)} prompts; give one each")
         holding = sum(PLACEHOLDER in p for p in prompts)
@@ -339,7 +368,7 @@ class Generator:
                     gradient,
                     estimate_at,
                     encoded,
-                    only_first=only_first_step,
+                    only_first=only_first,
                 )
             )
             given = {key: value for key, value in arguments.items() if key in self._arguments}
@@ -355,10 +384,7 @@ class Generator:
                 ) from error
         if holding and gradient.last != 0 and not image.requires_grad:
             raise self._no_gradient(gradient)
-        image = image.to(torch.promote_types(image.dtype, torch.float32)) / 2 + 0.5
-        if not only_first_step and not torch.isfinite(image).all():
-            raise NumericalError(f"generator {self.name!r} gave images that are not finite")
-        return image + (image.clamp(0, 1) - image).detach()
+        return image.to(torch.promote_types(image.dtype, torch.float32)) / 2 + 0.5
 
     def _place(self, token: ClassToken, stack: contextlib.ExitStack) -> list[list[int]]:
         """Place its part of the token in each text encoder; the rows that each sees it in."""

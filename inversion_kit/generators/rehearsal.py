@@ -120,13 +120,8 @@ def _paint(
     part: slice,
 ) -> Tensor:
     """Images of the first step, their gradient taken where the policy has one."""
-    images = generator.images(
-        prompts[part],
-        seeds=list(range(len(prompts)))[part],
-        token=token,
-        gradient=gradient,
-        only_first_step=True,
-    )
+    seeds = list(range(len(prompts)))[part]
+    images = generator.first_step(prompts[part], seeds=seeds, token=token, gradient=gradient)
     if gradient.last != 0 and token is not None:
         torch.autograd.grad(images.sum(), token.vector)
     return images.detach()
