@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import inversion_kit as ik
@@ -22,7 +23,13 @@ from inversion_kit.findings.words import power
 
 LABELS = ["stop", "yield", "priority road", "keep right", "roundabout", "no entry"]
 CUES = [cue for cue in POCKET if cue.name in ("yellow sticker", "blue sticker", "bright")]
-GIVEN = {"generator": "pocket", "judges": ["pocket:judge"], "labels": LABELS, "progress": False}
+GIVEN = {
+    "generator": "pocket",
+    "judges": ["pocket:judge"],
+    "labels": LABELS,
+    "lenses": ["words"],
+    "progress": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +89,8 @@ def test_added_to_an_audit_of_named_models(backdoored, bank):
         "pocket:backdoored", LABELS[:2], generator="pocket", judges=["pocket:judge"],
         arms=["name"], seeds=1, samples=2, views=[], progress=False,
     )  # fmt: skip
-    tree = look_for(audit, cues=CUES[:1], labels=LABELS, bank=bank, progress=False)
+    given = {"labels": LABELS, "lenses": ["words"], "progress": False}
+    tree = look_for(audit, cues=CUES[:1], bank=bank, **given)
     assert tree["samples"].identical(schema.validate(audit)["samples"])
     assert tree["findings"]["cue"].values.tolist() == ["yellow sticker"]
 
@@ -103,6 +111,7 @@ def test_result_of_objects_asks_for_the_classifier():
         ({"cues": "martian"}, "cues="),
         ({"labels": ["no such sign"]}, "label="),
         ({"budget": -1}, "budget"),
+        ({"lenses": ["trigger"]}, "lenses="),
         ({"judges": ["pocket:backdoored"]}, "judges"),
     ],
 )
@@ -136,6 +145,22 @@ def test_cue_that_the_generator_cannot_read_is_left_out_and_named(bank):
     )
     assert json.loads(tree["findings"].attrs["unpainted"]) == [long]
     assert any(line.startswith("Not looked for") for line in analysis.looked_for(tree))
+
+
+def test_black_box_is_looked_at_in_words_and_the_other_lens_says_why_not(bank):
+    model = ik.as_classifier("pocket:backdoored")
+
+    def answers(images):
+        with torch.no_grad():
+            pictures = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+            return model.probability(model.logits(pictures)).numpy()
+
+    box = ik.as_classifier(answers, labels=model.labels, black_box=True, name="box")
+    tree = look_for(box, cues=CUES[:1], bank=bank, **{**GIVEN, "lenses": ["words", "trigger"]})
+    (found,) = analysis.findings_data(tree)["findings"]
+    assert (found["cue"], found["lens"], found["confirmed"]) == ("yellow sticker", "words", True)
+    assert "black box" in " ".join(analysis.looked_for(tree))
+    assert np.isnan(tree["effects"]["trigger"].values).all()
 
 
 # The arithmetic, on made-up answers.

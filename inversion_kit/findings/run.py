@@ -112,7 +112,7 @@ def findings(
     >>> tree = findings(
     ...     "pocket:backdoored", generator="pocket", judges=["pocket:judge"],
     ...     labels=["stop", "yield", "keep left"], cues=["with a yellow sticker"],
-    ...     bank=tempfile.mkdtemp(), progress=False,
+    ...     lenses=["words"], bank=tempfile.mkdtemp(), progress=False,
     ... )
     >>> int(tree["findings"].attrs["sources"])
     3

@@ -63,8 +63,13 @@ def check_queries(settings: Settings, arms: int) -> int:
     return settings.queries - kept
 
 
-def check_method(settings: Settings, classifier: Classifier) -> Settings:
+def check_method(settings: Settings, classifier: Classifier, *, searched: bool = True) -> Settings:
     """The settings for this classifier: its default objective is None.
+
+    Parameters
+    ----------
+    searched
+        Whether a token is searched for, so that the method matters.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def check_method(settings: Settings, classifier: Classifier) -> Settings:
     if isinstance(settings.objective, objectives.OfImages):
         asked += settings.objective.others
     for one in asked:
-        if settings.method == "gradient" and not one.differentiable:
+        if searched and settings.method == "gradient" and not one.differentiable:
             raise InputError(
                 f"method='gradient': classifier {one.name!r} is a black box and gives no "
                 'gradient; use method="cma"'
