@@ -735,6 +735,27 @@ def test_the_interrupt_button_keeps_the_result_too(notebook: Any) -> None:
     assert book.faults == []
 
 
+def test_a_persons_verdict_on_a_finding_reaches_the_result(notebook: Any) -> None:
+    book = notebook(
+        "from inversion_kit.testing import synthetic_findings\n"
+        "tree = synthetic_findings(synthetic(labels=3, size=16), confirmed=2)\n"
+        "view = ik.explore(tree); view"
+    )
+    page = book.run(".ik-findings .proof img")
+    found = page.locator(".ik-findings .proof")
+    assert [one.locator("img").count() for one in found.all()] == [12, 12]
+    pictures, curve = (
+        found.first.locator(f"{part} >> nth=0") for part in (".scroll", ".curve svg")
+    )
+    assert curve.bounding_box()["x"] > pictures.bounding_box()["x"] + 300
+    page.locator(".ik-findings select").first.select_option(label="disagree")
+    page.locator(".ik-findings input[type=text]").first.fill("a shadow")
+    page.keyboard.press("Tab")
+    asked = "print(tree['findings']['opinion'].values[0], tree['findings']['note'].values[0])"
+    eventually(page, lambda: book.add(asked).strip(), "disagree a shadow")
+    assert book.faults == []
+
+
 def test_hostile_labels_run_nothing(notebook: Any) -> None:
     here = str(Path(__file__).parents[1])
     book = notebook(
