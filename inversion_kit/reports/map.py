@@ -20,7 +20,7 @@ _SPACES: tuple[Literal["image", "token"], ...] = ("image", "token")
 
 
 def points_of(tree: xr.DataTree, read: xr.Dataset) -> xr.Dataset | None:
-    """Places of some thousand images that a page may show, stored or made; None of one label."""
+    """The stored places of images, or some thousand that a page may show; None of one label."""
     sizes = tree["samples"].sizes
     if sizes["label"] == 1:
         return None
@@ -29,9 +29,6 @@ def points_of(tree: xr.DataTree, read: xr.Dataset) -> xr.Dataset | None:
     points = analysis.stored(tree)
     if points is None:
         points = analysis.project(tree, method="neighbours", samples=samples, read=read)
-    else:
-        image = points["space"].values == "image"
-        points = points.isel(point=~image | (points["of_sample"].values < samples))
     return points if points.sizes["point"] else None
 
 
