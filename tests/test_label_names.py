@@ -251,6 +251,15 @@ def test_objectives_take_no_images_for_logits(name):
         objective(torch.rand(2, 3), torch.zeros(3, dtype=torch.long))
 
 
+@pytest.mark.parametrize("name", ["", " ", 3, "\ud800", b"mine", float("nan")])
+def test_what_no_result_can_call_a_classifier_is_refused(name):
+    for model in ("pocket:honest", made(["a", "b", "c"]), [made(["a", "b", "c"])]):
+        with pytest.raises(InputError, match=r"name=.*: expected text"):
+            as_classifier(model, name=name)
+    with pytest.raises(InputError, match=r"name=.*: expected text"):
+        Classifier(nn.Flatten(), Preprocess(size=(8, 8)), ["a", "b"], name=name)
+
+
 def test_names_are_checked_where_a_classifier_is_made_by_hand():
     with pytest.raises(InputError, match="class 1 is called nan"):
         Classifier(nn.Flatten(), Preprocess(size=(8, 8)), ["a", float("nan")], name="c")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from inversion_kit.classifiers.adapter_parts import first_line, unchanged
 from inversion_kit.classifiers.functions import Function, OtherWeights
-from inversion_kit.classifiers.label_names import names_of
+from inversion_kit.classifiers.label_names import called, names_of
 from inversion_kit.classifiers.modules import copy_of, freeze, input_like
 from inversion_kit.classifiers.preprocess import Preprocess, parity, whole_bytes
 from inversion_kit.errors import InputError, InversionError, LabelError, NumericalError, nearest
@@ -103,7 +103,7 @@ class Classifier:
         freeze(self.model)
         self.preprocess = preprocess
         self.labels = names_of(labels)
-        self.name = name
+        self.name = called(name)
         self.head = head
         self.differentiable = differentiable
         self.wordings = tuple(wordings_of(self.labels))

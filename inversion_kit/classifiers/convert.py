@@ -16,7 +16,7 @@ from inversion_kit.classifiers.adapters import from_module, from_name
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.black_box import from_black_box
 from inversion_kit.classifiers.ensemble import Ensemble
-from inversion_kit.classifiers.label_names import names_of, text_of
+from inversion_kit.classifiers.label_names import called, names_of, text_of
 from inversion_kit.classifiers.transformers_adapter import from_transformers
 from inversion_kit.errors import InputError
 from inversion_kit.paths import name_or_path
@@ -93,7 +93,8 @@ def as_classifier(
     Classifier('pocket:honest + pocket:judge', 43 labels)
     """
     names = None if labels is None else names_of(labels)
-    options = Options(preprocess, names, name, head, template, revision)
+    own = None if name is None else called(name)
+    options = Options(preprocess, names, own, head, template, revision)
     made = _made(model, options, black_box=black_box)
     if isinstance(model, (str, os.PathLike)) and not black_box and options == Options():
         made.source = os.fspath(model)

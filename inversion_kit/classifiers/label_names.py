@@ -52,6 +52,27 @@ def names_of(labels: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def called(name: Any) -> str:
+    """The name of a classifier, as results and files can hold it.
+
+    Raises
+    ------
+    InputError
+        It is no text, blank, or holds what UTF-8 cannot.
+
+    Examples
+    --------
+    >>> called("mine")
+    'mine'
+    """
+    try:
+        if isinstance(name, str) and name.strip() and name.encode():
+            return str.__str__(name)
+    except UnicodeEncodeError:
+        pass
+    raise InputError(f"name={name!r:.80}: expected text that UTF-8 can hold, for example 'mine'")
+
+
 def text_of(value: Any) -> str | None:
     """The text that a value is: itself, or of UTF-8 bytes or a whole number; None of others.
 

@@ -233,7 +233,7 @@ def load_token(path: str | os.PathLike[str], *, generator: Generator | None = No
         (only,) = data.values()
         layout = [Part(KEY, only.shape[-1] if only.ndim else 0)]
     if len(layout) == len(data) == 1:  # diffusers calls it as the token, others as they like
-        data = {layout[0].key: only for only in data.values()}
+        data = dict(zip([layout[0].key], data.values(), strict=True))
     wanted = {part.key: (1, part.width) for part in layout}
     data = {key: t[None] if (1, *t.shape) == wanted.get(key) else t for key, t in data.items()}
     if {key: tuple(tensor.shape) for key, tensor in data.items()} != wanted:
