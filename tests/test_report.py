@@ -709,7 +709,7 @@ def test_a_stored_projection_is_used() -> None:
     page = Page(to_html(tree))
     assert "principal axes" in page.text
     assert max(page.data["map"]["column"]) == 2
-    assert "The map holds 24 of the 64 test images that are shown" in page.text
+    assert "The map holds 24 of the 32 test images that are shown" in page.text
     more = analysis.projected(many(labels=2, seeds=1, samples=12), method="pca")
     text = Page(to_html(more)).text
     assert "Of the 96 images that were placed the map holds those shown" in text
