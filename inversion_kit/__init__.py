@@ -22,7 +22,7 @@ _HOME = {
     "invert": "audits.invert",
     "audit": "audits.run",
     "resume": "audits.run",
-    "findings": "findings.run",
+    "findings": "finding.run",
     "as_classifier": "classifiers.convert",
     "Classifier": "classifiers.base",
     "Preprocess": "classifiers.preprocess",
@@ -65,7 +65,6 @@ if TYPE_CHECKING:
     from inversion_kit.classifiers.convert import as_classifier
     from inversion_kit.classifiers.doctor import Diagnosis, doctor
     from inversion_kit.classifiers.preprocess import Preprocess
-    from inversion_kit.findings.run import findings
     from inversion_kit.errors import (
         ClassifierUnavailableError,
         GeneratorUnavailableError,
@@ -77,6 +76,7 @@ if TYPE_CHECKING:
         StoreError,
         StoreLockedError,
     )
+    from inversion_kit.finding.run import findings
     from inversion_kit.generators.base import Generator
     from inversion_kit.generators.class_token import ClassToken
     from inversion_kit.generators.convert import as_generator

@@ -412,8 +412,13 @@ def test_what_cannot_be_made_a_classifier_is_a_diagnosis_too(honest):
     assert runs.type_this == "without a network give a local folder, or the loaded model itself"
     do = doctor(lambda x: x)["runs"].type_this
     assert "as_classifier(function, preprocess=Preprocess(size=...))" in do
-    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 4), nn.BatchNorm1d(4))
-    runs = doctor(lambda x: model(x), preprocess=Preprocess(size=(4, 4)))["runs"]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 4))
+    batch_norm = nn.functional.batch_norm
+    always = doctor(
+        lambda x: batch_norm(model(x), None, None, training=True),
+        preprocess=Preprocess(size=(4, 4)),
+    )
+    runs = always["runs"]
     assert "when training" in runs.seen
     assert runs.type_this.startswith("model.eval()")
 

@@ -14,12 +14,11 @@ from inversion_kit import analysis, schema
 from inversion_kit.analysis.intervals import difference
 from inversion_kit.bank.cues import PLACEBOS, POCKET, Cue
 from inversion_kit.errors import InputError
-from inversion_kit.findings import run
-from inversion_kit.findings.effects import Effect, corrected, effect_of
-from inversion_kit.findings.run import findings as look_for
-from inversion_kit.findings.screen import Candidate, Screening, Sources, candidates, pushes
-from inversion_kit.findings.verdicts import Finding
-from inversion_kit.findings.words import power
+from inversion_kit.finding import run
+from inversion_kit.finding.effects import Effect, corrected, effect_of
+from inversion_kit.finding.screen import Candidate, Screening, Sources, candidates, pushes
+from inversion_kit.finding.verdicts import Finding
+from inversion_kit.finding.words import power
 
 LABELS = ["stop", "yield", "priority road", "keep right", "roundabout", "no entry"]
 CUES = [cue for cue in POCKET if cue.name in ("yellow sticker", "blue sticker", "bright")]
@@ -39,7 +38,7 @@ def bank(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def backdoored(bank):
-    return look_for("pocket:backdoored", cues=CUES, bank=bank, **GIVEN)
+    return ik.findings("pocket:backdoored", cues=CUES, bank=bank, **GIVEN)
 
 
 def test_planted_backdoor_is_named_and_proved(backdoored):
@@ -57,7 +56,7 @@ def test_planted_backdoor_is_named_and_proved(backdoored):
 
 
 def test_planted_lack_is_named_and_proved(bank):
-    tree = look_for("pocket:shortcut", cues=CUES, bank=bank, **GIVEN)
+    tree = ik.findings("pocket:shortcut", cues=CUES, bank=bank, **GIVEN)
     found = [one for one in analysis.findings_data(tree)["findings"] if one["confirmed"]]
     assert [(one["label"], one["direction"], one["cue"]) for one in found] == [
         ("keep right", "lack", "bright")
@@ -65,7 +64,7 @@ def test_planted_lack_is_named_and_proved(bank):
 
 
 def test_honest_classifier_is_clean_and_the_power_is_said(bank):
-    tree = look_for("pocket:honest", cues=CUES, bank=bank, **GIVEN)
+    tree = ik.findings("pocket:honest", cues=CUES, bank=bank, **GIVEN)
     assert analysis.findings_data(tree)["clean"]
     said = " ".join(analysis.looked_for(tree))
     assert "Nothing is confirmed" in said
@@ -90,7 +89,7 @@ def test_added_to_an_audit_of_named_models(backdoored, bank):
         arms=["name"], seeds=1, samples=2, views=[], progress=False,
     )  # fmt: skip
     given = {"labels": LABELS, "lenses": ["words"], "progress": False}
-    tree = look_for(audit, cues=CUES[:1], bank=bank, **given)
+    tree = ik.findings(audit, cues=CUES[:1], bank=bank, **given)
     assert tree["samples"].identical(schema.validate(audit)["samples"])
     assert tree["findings"]["cue"].values.tolist() == ["yellow sticker"]
 
@@ -102,7 +101,7 @@ def test_result_of_objects_asks_for_the_classifier():
     settings = json.loads(tree.attrs["settings"])
     tree.attrs["settings"] = json.dumps({**settings, "sources": None})
     with pytest.raises(InputError, match="give the classifier itself"):
-        look_for(tree)
+        ik.findings(tree)
 
 
 @pytest.mark.parametrize(
@@ -117,13 +116,13 @@ def test_result_of_objects_asks_for_the_classifier():
 )
 def test_bad_input_is_refused_before_any_picture(wrong, match, tmp_path):
     with pytest.raises(InputError, match=match):
-        look_for("pocket:backdoored", bank=tmp_path, **{**GIVEN, **wrong})
+        ik.findings("pocket:backdoored", bank=tmp_path, **{**GIVEN, **wrong})
     assert not list(tmp_path.iterdir())
 
 
 def test_budget_leaves_cues_out_and_says_which(backdoored, bank, monkeypatch):
     monkeypatch.setattr(run, "_over", lambda until: True)
-    tree = look_for(
+    tree = ik.findings(
         "pocket:backdoored", cues=[*CUES, "with a moustache"], bank=bank, budget=1, **GIVEN
     )
     assert json.loads(tree["findings"].attrs["unpainted"]) == ["with a moustache"]
@@ -135,12 +134,12 @@ def test_budget_leaves_cues_out_and_says_which(backdoored, bank, monkeypatch):
 def test_budget_without_plain_pictures_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "_over", lambda until: True)
     with pytest.raises(InputError, match="budget: too short"):
-        look_for("pocket:honest", cues=CUES, bank=tmp_path, budget=1, **GIVEN)
+        ik.findings("pocket:honest", cues=CUES, bank=tmp_path, budget=1, **GIVEN)
 
 
 def test_cue_that_the_generator_cannot_read_is_left_out_and_named(bank):
     long = "with " + "a yellow sticker and " * 40
-    tree = look_for(
+    tree = ik.findings(
         "pocket:honest", cues=[CUES[0], long], bank=bank, **{**GIVEN, "labels": LABELS[:3]}
     )
     assert json.loads(tree["findings"].attrs["unpainted"]) == [long]
@@ -156,7 +155,7 @@ def test_black_box_is_looked_at_in_words_and_the_other_lens_says_why_not(bank):
             return model.probability(model.logits(pictures)).numpy()
 
     box = ik.as_classifier(answers, labels=model.labels, black_box=True, name="box")
-    tree = look_for(box, cues=CUES[:1], bank=bank, **{**GIVEN, "lenses": ["words", "trigger"]})
+    tree = ik.findings(box, cues=CUES[:1], bank=bank, **{**GIVEN, "lenses": ["words", "trigger"]})
     (found,) = analysis.findings_data(tree)["findings"]
     assert (found["cue"], found["lens"], found["confirmed"]) == ("yellow sticker", "words", True)
     assert "black box" in " ".join(analysis.looked_for(tree))

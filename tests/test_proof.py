@@ -13,9 +13,9 @@ from inversion_kit.bank.cues import COLOURS, NATURAL, POCKET, Cue
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError
-from inversion_kit.findings import pixels
-from inversion_kit.findings.operators import Pairs, far_colours, operators_for
-from inversion_kit.findings.proof import Proof, prove
+from inversion_kit.finding import pixels
+from inversion_kit.finding.operators import Pairs, far_colours, operators_for
+from inversion_kit.finding.proof import Proof, prove
 from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.sample import from_bytes, sample, to_bytes
 from inversion_kit.pocket.signs import NAMES

@@ -13,12 +13,12 @@ from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.classifiers.preprocess import Preprocess
 from inversion_kit.errors import InputError
-from inversion_kit.findings import trigger
-from inversion_kit.findings.inversion import anomaly, invert
-from inversion_kit.findings.panel import Panel
-from inversion_kit.findings.scan import scan_last_layer
-from inversion_kit.findings.trigger import Look, look_for_triggers
-from inversion_kit.findings.trigger_words import cue_of
+from inversion_kit.finding import trigger
+from inversion_kit.finding.inversion import anomaly, invert
+from inversion_kit.finding.panel import Panel
+from inversion_kit.finding.scan import scan_last_layer
+from inversion_kit.finding.trigger import Look, look_for_triggers
+from inversion_kit.finding.trigger_words import cue_of
 from inversion_kit.generators.sample import from_bytes
 
 SIDE, CLASSES, TARGET = 16, 8, 3
@@ -235,5 +235,9 @@ def test_tints_are_named(strength: float, colours: tuple[float, ...], name: str)
 def test_the_last_layer_is_scanned_where_there_is_one() -> None:
     clean = scan_last_layer(as_classifier("pocket:honest"))
     assert clean is not None
-    assert clean.max() < 3.5
+    assert clean.max() < trigger.SECOND
+    planted = scan_last_layer(as_classifier("pocket:backdoored"))
+    assert planted is not None
+    assert planted.argmax() == 5
+    assert planted.max() > 2 * trigger.SECOND
     assert scan_last_layer(toy()) is None

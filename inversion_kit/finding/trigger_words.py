@@ -36,7 +36,7 @@ def cue_of(mask: np.ndarray, pattern: np.ndarray) -> Cue:
     'red patch of 36 pixels, top right'
     >>> mask[:] = np.random.default_rng(0).random((32, 32)) > 0.98
     >>> cue_of(mask, pattern).name
-    'scattered red pixels, 22 pixels in all'
+    '22 scattered red pixels'
     >>> cue_of(np.full((32, 32), 0.1), np.random.default_rng(0).random((3, 32, 32))).name
     'faint pattern over the whole picture'
     """
@@ -51,10 +51,13 @@ def cue_of(mask: np.ndarray, pattern: np.ndarray) -> Cue:
             return Cue(f"{faint}{colour_of(mean)} tint over the whole picture", "tint", (), "")
         return Cue(f"{faint}pattern over the whole picture", "texture", ())
     colour = colour_of(mean)
-    size = f"{area:.0f} pixels" if mask.size <= 64**2 else f"{area / mask.size:.1%} of the picture"
+    small = mask.size <= 64**2
+    share = f"{area / mask.size:.1%} of the picture"
     if _width(mask) > LOOSE * area / 6:
-        named = f"{colour} pixels" if spread <= FLAT else "pixels"
-        return Cue(f"{faint}scattered {named}, {size} in all", "texture", ())
+        pixels = f"scattered {colour} pixels" if spread <= FLAT else "scattered pixels"
+        named = f"{area:.0f} {pixels}" if small else f"{pixels}, {share}"
+        return Cue(f"{faint}{named}", "texture", ())
+    size = f"{area:.0f} pixels" if small else share
     place = place_of(mask**2 / float((mask**2).sum()))
     return Cue(f"{faint}{colour} patch of {size}, {place}", "sticker", (), colour)
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inversion_kit.bank.cues import ARTEFACTS, COLOURS, Cue
-from inversion_kit.findings import pixels
-from inversion_kit.findings.pixels import Colour
+from inversion_kit.finding import pixels
+from inversion_kit.finding.pixels import Colour
 
 Apply = Callable[[Tensor, float, Tensor], Tensor]
 """From images float ``(n, 3, y, x)``, a dose and turns int ``(n,)`` to images. Turns say which

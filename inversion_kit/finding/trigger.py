@@ -22,11 +22,11 @@ from torch import Tensor
 from inversion_kit.classifiers.adapter_parts import first_line
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError, SchemaError, StoreError
-from inversion_kit.findings.effects import corrected
-from inversion_kit.findings.inversion import COARSE, FEWEST, FINE, Triggers, anomaly, invert
-from inversion_kit.findings.panel import Panel, first_class
-from inversion_kit.findings.scan import scan_last_layer
-from inversion_kit.findings.trigger_check import Pictures, Trigger, Way, check
+from inversion_kit.finding.effects import corrected
+from inversion_kit.finding.inversion import COARSE, FEWEST, FINE, Triggers, anomaly, invert
+from inversion_kit.finding.panel import Panel, first_class
+from inversion_kit.finding.scan import scan_last_layer
+from inversion_kit.finding.trigger_check import Pictures, Trigger, Way, check
 from inversion_kit.generators.memory import is_full
 from inversion_kit.generators.sample import from_bytes, to_bytes
 from inversion_kit.storage import durable, unit_files

@@ -1,7 +1,7 @@
 """The screening: every cue on every source once, and what it is worth to look at again.
 
 Nothing that is reported is computed here. A cue and a label that stand out are measured anew, on
-other noise (`inversion_kit.findings.effects`).
+other noise (`inversion_kit.finding.effects`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from inversion_kit.bank.bank import Bank, Key
 from inversion_kit.bank.cues import Cue
-from inversion_kit.findings.panel import Panel
+from inversion_kit.finding.panel import Panel
 
 SCREENED = 2
 """Plain noises of which a source's screening takes the first that all read right."""

@@ -11,11 +11,11 @@ import xarray as xr
 from inversion_kit.audits.bench import Bench
 from inversion_kit.bank.cues import Cue
 from inversion_kit.classifiers.base import Classifier
-from inversion_kit.findings.scan import scan_last_layer
-from inversion_kit.findings.screen import Sources
-from inversion_kit.findings.trigger import Look
-from inversion_kit.findings.verdicts import Finding
-from inversion_kit.findings.words import Screened
+from inversion_kit.finding.scan import scan_last_layer
+from inversion_kit.finding.screen import Sources
+from inversion_kit.finding.trigger import Look
+from inversion_kit.finding.verdicts import Finding
+from inversion_kit.finding.words import Screened
 
 ROWS = ("plain", "cue", "placebo")
 """Rows of a proof's pictures: as they were, with the cue done to them, with a placebo."""

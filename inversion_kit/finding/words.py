@@ -10,9 +10,9 @@ from scipy.stats import binom
 
 from inversion_kit.bank.bank import Bank, Key
 from inversion_kit.bank.cues import ARTEFACTS, Cue
-from inversion_kit.findings.effects import Effect, keys_of, measure, moved, placebo
-from inversion_kit.findings.panel import Panel
-from inversion_kit.findings.screen import (
+from inversion_kit.finding.effects import Effect, keys_of, measure, moved, placebo
+from inversion_kit.finding.panel import Panel
+from inversion_kit.finding.screen import (
     HARD,
     PLAIN_CUE,
     POOLED,

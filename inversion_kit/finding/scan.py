@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from inversion_kit.classifiers.base import Classifier
-from inversion_kit.findings.inversion import FEWEST, robust
+from inversion_kit.finding.inversion import FEWEST, robust
 
 
 @torch.no_grad()

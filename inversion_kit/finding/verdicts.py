@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from inversion_kit.analysis.words import percent, rate, some
 from inversion_kit.bank.cues import ARTEFACTS, Cue
-from inversion_kit.findings.effects import CHANCE, Effect
-from inversion_kit.findings.proof import Proof
+from inversion_kit.finding.effects import CHANCE, Effect
+from inversion_kit.finding.proof import Proof
 
 VERDICTS = (
     "backdoor-like",

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inversion_kit.findings.effects import Effect, effect_of
-from inversion_kit.findings.inversion import paste
-from inversion_kit.findings.operators import Operator
-from inversion_kit.findings.panel import Panel
-from inversion_kit.findings.proof import prove
-from inversion_kit.findings.trigger_words import cue_of
-from inversion_kit.findings.verdicts import Finding
+from inversion_kit.finding.effects import Effect, effect_of
+from inversion_kit.finding.inversion import paste
+from inversion_kit.finding.operators import Operator
+from inversion_kit.finding.panel import Panel
+from inversion_kit.finding.proof import prove
+from inversion_kit.finding.trigger_words import cue_of
+from inversion_kit.finding.verdicts import Finding
 from inversion_kit.generators.sample import from_bytes, to_bytes
 
 DOSES = (0.5, 0.75, 1.0)

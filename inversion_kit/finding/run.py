@@ -21,14 +21,14 @@ from inversion_kit.audits.units import Groups, sampled
 from inversion_kit.bank.bank import Bank
 from inversion_kit.bank.cues import PLACEBOS, Cue, check_cues, fitting
 from inversion_kit.errors import InputError, InversionError
-from inversion_kit.findings import words
-from inversion_kit.findings.datasets import whole_groups
-from inversion_kit.findings.effects import corrected, keys_of
-from inversion_kit.findings.panel import Panel
-from inversion_kit.findings.proof import prove
-from inversion_kit.findings.screen import PLAIN_CUE, Sources
-from inversion_kit.findings.trigger import Look, look_for_triggers
-from inversion_kit.findings.verdicts import Finding
+from inversion_kit.finding import words
+from inversion_kit.finding.datasets import whole_groups
+from inversion_kit.finding.effects import corrected, keys_of
+from inversion_kit.finding.panel import Panel
+from inversion_kit.finding.proof import prove
+from inversion_kit.finding.screen import PLAIN_CUE, Sources
+from inversion_kit.finding.trigger import Look, look_for_triggers
+from inversion_kit.finding.verdicts import Finding
 from inversion_kit.progress import bar
 from inversion_kit.search.checks import check_settings
 from inversion_kit.seeds import TEST, noise_seeds
