@@ -29,7 +29,7 @@ group          own dims                     variables
 /projection    point                        where images and tokens lie; in an audit's folder once
                                             the audit was looked at, elsewhere only where
                                             `inversion_kit.analysis.projected` made it
-/findings      finding                      only where `inversion_kit.findings` looked for them: what
+/findings      finding                      only where `inversion_kit.findings` looked: what
                                             the classifier has tied to a label; attributes say what
                                             was looked for
 /proof         finding; place, row, example a cue done to the pixels: rates by dose, with those of a
