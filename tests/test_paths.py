@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import inversion_kit
 from inversion_kit import analysis, paths
 from inversion_kit.audits import run as audits
+from inversion_kit.bank.bank import Bank
 from inversion_kit.classifiers.doctor import read_folder
 from inversion_kit.cli import app
 from inversion_kit.errors import InputError, InversionError, StoreError
@@ -86,6 +87,7 @@ def calls(tree, stored):
         "audit": lambda path: inversion_kit.audit("pocket:honest", "stop", store=path),
         "resume": inversion_kit.resume,
         "an audit's folder": lambda path: AuditStore.create(path, synthetic_plan()),
+        "a bank": lambda path: Bank(inversion_kit.as_generator("pocket"), path),
         "as_classifier": inversion_kit.as_classifier,
         "as_generator": inversion_kit.as_generator,
         "doctor's images": lambda path: inversion_kit.doctor("pocket:honest", [path]),
@@ -102,7 +104,7 @@ def test_what_is_no_path_of_this_machine_is_refused_before_any_work(
     for wrong in WRONG:
         with pytest.raises(InputError):
             call(wrong)
-    assert not [*home.iterdir(), *Path.cwd().iterdir()]
+    assert not [path for path in (*home.iterdir(), *Path.cwd().iterdir()) if path.name != ".cache"]
 
 
 WRITERS = {

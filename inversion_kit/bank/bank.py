@@ -19,6 +19,7 @@ import xarray as xr
 from inversion_kit.errors import SchemaError, StoreError
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.sample import sample, to_bytes
+from inversion_kit.paths import folder_to_write, local_path
 from inversion_kit.storage import durable, unit_files
 from inversion_kit.storage.audit_folder import names_in
 
@@ -33,7 +34,7 @@ Key = tuple[str, int]
 def cache_folder() -> Path:
     """Where banks lie: ``INVERSION_KIT_CACHE``, or ``inversion_kit`` in the user's cache folder."""
     if named := os.environ.get("INVERSION_KIT_CACHE"):
-        return Path(named).expanduser()
+        return local_path(named, "INVERSION_KIT_CACHE")
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "inversion_kit"
 
@@ -69,7 +70,7 @@ class Bank:
             str(generator.dtype),
         ]
         self.key = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()
-        root = cache_folder() / "bank" if path is None else Path(path)
+        root = cache_folder() / "bank" if path is None else folder_to_write(path, argument="bank")
         self.path = root / self.key[:16]
         self.places: dict[Key, tuple[str, int]] = {}
         self._open: OrderedDict[str, np.ndarray] = OrderedDict()
