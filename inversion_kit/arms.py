@@ -197,10 +197,10 @@ def check_arms(arms: Sequence[str | Arm]) -> tuple[Arm, ...]:
         raise InputError(f"arms={arms!r}: expected a sequence; give [{arms!r}]")
     chosen = []
     for arm in arms:
-        if not isinstance(arm, Arm) and arm not in ARMS:
+        if not isinstance(arm, Arm) and not (isinstance(arm, str) and arm in ARMS):
             known = ", ".join(map(repr, ARMS))
             raise InputError(
-                f"arms: {arm!r} is unknown; nearest {nearest(str(arm), ARMS, 1)}; known are {known}"
+                f"arms: {arm!r:.80} is unknown; nearest {nearest(str(arm), ARMS, 1)}; known are {known}"
             )
         chosen.append(arm if isinstance(arm, Arm) else ARMS[arm])
     if not chosen or len({arm.name for arm in chosen}) != len(chosen):

@@ -186,9 +186,10 @@ def view_of(
     """
     if isinstance(progress, bool):
         return Bars(label=label, total=total, disable=not progress)
-    if progress not in VIEWS:
+    given: Any = progress
+    if not isinstance(given, str) or given not in VIEWS:
         known = ", ".join(["True", "False", *map(repr, VIEWS)])
-        raise InputError(f"progress={progress!r}: must be one of {known}")
+        raise InputError(f"progress={given!r:.80}: must be one of {known}")
     return VIEWS[progress]()(
         label=label, classifier=classifier, total=total, unit=unit, seeds=seeds, goal=goal
     )

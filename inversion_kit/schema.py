@@ -239,6 +239,12 @@ def validate(tree: xr.DataTree) -> xr.DataTree:
     >>> validate(synthetic().sel(label="sky"))["samples"].sizes["label"]
     1
     """
+    given: Any = tree
+    if not isinstance(given, xr.DataTree):
+        raise SchemaError(
+            f"tree: {type(given).__name__} given; expected the DataTree that invert, audit or open "
+            "returned"
+        )
     faults = [*_attribute_faults(tree.attrs)]
     if not faults:
         tree = _with_outer(tree)
@@ -264,8 +270,10 @@ def is_result(tree: xr.DataTree) -> bool:
     >>> is_result(xr.DataTree())
     False
     """
+    given: Any = tree
     return (
-        tree.attrs.get("schema_version") == VERSION
+        isinstance(given, xr.DataTree)
+        and tree.attrs.get("schema_version") == VERSION
         and "classifier_hash" in tree.attrs
         and "samples" in tree.children
     )

@@ -54,9 +54,9 @@ def _one_of(allowed: Iterable[str]) -> Check:
     known = tuple(allowed)
 
     def check(name: str, value: Any) -> str:
-        if value not in known:
+        if not isinstance(value, str) or value not in known:
             raise InputError(
-                f"{name}={value!r}: allowed are {', '.join(map(repr, known))}; "
+                f"{name}={value!r:.80}: allowed are {', '.join(map(repr, known))}; "
                 f"nearest: {nearest(str(value), known)}"
             )
         return str(value)

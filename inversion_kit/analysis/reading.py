@@ -39,7 +39,7 @@ def reads(tree: Result) -> xr.Dataset:
     >>> reads(synthetic(labels=3))["top"].dims
     ('scorer', 'label', 'arm', 'seed', 'sample')
     """
-    if isinstance(tree, xr.Dataset):
+    if isinstance(tree, xr.Dataset) and "top" in tree:
         return tree
     tree = whole(tree)
     samples = tree["samples"].to_dataset(inherit=False)

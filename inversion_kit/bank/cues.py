@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -202,6 +202,10 @@ def check_cues(cues: str | Sequence[str | Cue]) -> tuple[Cue, ...]:
                 f"such as [{cues!r}]"
             )
         return LISTS[cues]
+    if not isinstance(cues, Iterable):
+        raise InputError(
+            f"cues={cues!r:.80}: expected one of {', '.join(map(repr, LISTS))} or a list of words"
+        )
     made = tuple(_cue(cue) for cue in cues)
     names = [cue.name for cue in made]
     if not made or len(set(names)) < len(names):

@@ -48,10 +48,11 @@ def as_policy(policy: GradientPolicy | str) -> GradientPolicy:
     """
     if isinstance(policy, GradientPolicy):
         return policy
+    name = policy if isinstance(policy, str) else ""
     for known in (LAST_STEP, FULL, LATE_STEP):
-        if policy == known.name:
+        if name == known.name:
             return known
-    if match := re.fullmatch(r"last_([1-9]\d*)", str(policy)):
+    if match := re.fullmatch(r"last_([1-9]\d*)", name):
         return last_k(int(match[1]))
     raise InputError(
         f"gradient={policy!r}: allowed are 'last_step', 'last_2' (any number), 'full', 'late_step'"

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -149,7 +149,7 @@ def save_token(
 
     target = file_to_write(path, ".safetensors")
     chosen = selected_token(tree, label=label, arm=arm, run_seed=run_seed)
-    if generator is not None and generator.hash != tree.attrs["generator_hash"]:
+    if generator is not None and check_generator(generator).hash != tree.attrs["generator_hash"]:
         raise InputError(
             f"generator: {generator.name!r} has other weights than {tree.attrs['generator']!r}, "
             "which this result is from"
@@ -244,10 +244,19 @@ def load_token(path: str | os.PathLike[str], *, generator: Generator | None = No
     return join({key: tensor.float() for key, tensor in data.items()}, layout)
 
 
+def check_generator(generator: Any) -> Generator:
+    """The generator, where it is one; `InputError` with what to type where it is none."""
+    if not isinstance(generator, Generator):
+        raise InputError(
+            f"generator: {type(generator).__name__} given; expected a Generator: as_generator(...)"
+        )
+    return generator
+
+
 def _layout(generator: Generator | None, text: str | None, name: str) -> Sequence[Part] | None:
     """The generator's layout, else the one that a result or a file keeps."""
     if generator is not None:
-        return generator.layout
+        return check_generator(generator).layout
     if text is None:
         return None
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ def to_html(
     Raises
     ------
     InputError
-        ``max_mb`` is too small even for the least.
+        ``max_mb`` is no number above 0, or too small even for the least.
     SchemaError
         ``tree`` is not a valid result.
 
@@ -104,6 +105,9 @@ def to_html(
     >>> to_html(synthetic(size=4))[:15]
     '<!doctype html>'
     """
+    size: Any = max_mb
+    if isinstance(size, bool) or not isinstance(size, Real) or not float(size) > 0:
+        raise InputError(f"max_mb={size!r:.80}: expected megabytes above 0, such as 25")
     tree = whole(tree)
     read = analysis.reads(tree) if read is None else read
     data = analysis.numbers(tree, read=read) if data is None else data

@@ -146,6 +146,9 @@ def free_place(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path
         Nothing can be written there.
     """
     target = place_to_write(path)
+    said: Any = overwrite
+    if not isinstance(said, bool):
+        raise InputError(f"overwrite={said!r:.80}: expected True or False")
     _check_free(target, overwrite)
     return target
 

@@ -1,0 +1,129 @@
+"""Public calls with values of a wrong kind: a typed error or a right result, nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import inversion_kit as ik
+from inversion_kit.errors import InversionError
+from inversion_kit.settings import Settings
+from inversion_kit.testing import synthetic
+
+KINDS = {
+    "none": lambda: None,
+    "empty text": lambda: "",
+    "empty list": lambda: [],
+    "empty dict": lambda: {},
+    "nan": lambda: float("nan"),
+    "numpy float": lambda: np.float32(0.5),
+    "numpy int": lambda: np.int64(-3),
+    "numpy bool": lambda: np.bool_(True),
+    "generator": lambda: (i for i in [1.5]),
+    "path": lambda: Path("no/such/file"),
+    "bytes": lambda: b"\xff",
+    "array": lambda: np.zeros((2, 3)),
+    "tensor": lambda: torch.zeros(0, 3),
+    "dataset": lambda: xr.Dataset(),
+    "object": object,
+    "type": lambda: int,
+}
+"""What stands where something else should."""
+WORK = {"steps": 0, "batch": 1, "samples": 1, "validation": 1, "restarts": 0, "views": []}
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory):
+    """A public function and arguments with which it works, in little time."""
+    folder = tmp_path_factory.mktemp("wrong")
+    generator, classifier = ik.as_generator("pocket"), ik.as_classifier("pocket:honest")
+    tree = synthetic(labels=2, samples=2)
+    one = synthetic(samples=2)
+    vector = generator.vector_of("stop")
+    images = [np.zeros((8, 8, 3), np.uint8)]
+    models = {"generator": generator, "judges": []}
+    image_folder = folder / "images"
+    stored = ik.save(one, folder / "one.zarr")
+    token = ik.save_token(one, folder / "token.safetensors")
+    return {
+        "invert": {"model": classifier, "label": 1, "arms": ["name"], "progress": False, **models},
+        "audit": {"model": classifier, "labels": [1], "arms": ["name"], "seeds": 1, **models},
+        "findings": {"model": classifier, "labels": [1, 2], "cues": ["x"], **models},
+        "as_classifier": {"model": torch.nn.Identity(), "preprocess": ik.Preprocess(size=(8, 8)),
+                          "labels": ["a", "b"], "name": "x", "head": None},
+        "as_generator": {"generator": "pocket", "num_inference_steps": 2, "guidance_scale": 1.0,
+                         "call": None},
+        "doctor": {"model": classifier, "images": images, "labels": [1]},
+        "generate": {"token": vector, "prompt": "a {token}", "generator": generator, "n": 1,
+                     "seed": 0, "batch": 1},
+        "save": {"tree": one, "path": folder / "new.zarr", "overwrite": True},
+        "open": {"path": stored},
+        "save_token": {"tree": one, "path": folder / "t.safetensors"},
+        "load_token": {"path": token, "generator": generator},
+        "validate": {"tree": tree},
+        "success": {"tree": tree},
+        "report": {"result": one, "path": folder / "r.html", "max_mb": 5.0},
+        "resume": {"path": stored},
+        "consolidate": {"path": stored, "target": folder / "c.zarr"},
+        "to_netcdf": {"path": stored, "target": folder / "n.nc"},
+        "export_images": {"path": stored, "folder": image_folder},
+    }  # fmt: skip
+
+
+CALLED = (
+    *("invert", "audit", "findings", "as_classifier", "as_generator", "doctor", "generate"),
+    *("save", "open", "save_token", "load_token", "validate", "success", "report", "resume"),
+    *("consolidate", "to_netcdf", "export_images"),
+)
+
+
+def test_every_public_function_is_called():
+    functions = {name for name in ik._HOME if inspect.isfunction(getattr(ik, name))}
+    assert functions - {"explore"} == set(CALLED)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", CALLED)
+def test_wrong_kind_of_any_argument_is_a_typed_error_or_fine(
+    name, kind, calls, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    function, given = getattr(ik, name), calls[name]
+    work = {**WORK, "progress": False} if name in ("invert", "audit") else {}
+    work = (
+        {**work, "bank": tmp_path, "lenses": ["words"], "progress": False}
+        if name == "findings"
+        else work
+    )
+    accepts = inspect.signature(function).parameters
+    for argument in given:
+        if argument not in accepts or (kind == "none" and accepts[argument].default is None):
+            continue
+        wrong = {**given, **work, argument: KINDS[kind]()}
+        try:
+            function(**{key: value for key, value in wrong.items() if key in accepts})
+        except InversionError:
+            pass
+        except Exception as error:
+            pytest.fail(
+                f"{name}({argument}={KINDS[kind]()!r:.60}): {type(error).__name__}: {error}"
+            )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_wrong_kind_of_a_setting_is_a_typed_error_or_fine(kind):
+    from inversion_kit.search.checks import check_settings
+
+    for field in dataclasses.fields(Settings):
+        try:
+            check_settings(Settings(**{field.name: KINDS[kind]()}), 1)
+        except InversionError:
+            pass
+        except Exception as error:
+            pytest.fail(f"{field.name}={KINDS[kind]()!r:.60}: {type(error).__name__}: {error}")
