@@ -200,7 +200,8 @@ def check_arms(arms: Sequence[str | Arm]) -> tuple[Arm, ...]:
         if not isinstance(arm, Arm) and not (isinstance(arm, str) and arm in ARMS):
             known = ", ".join(map(repr, ARMS))
             raise InputError(
-                f"arms: {arm!r:.80} is unknown; nearest {nearest(str(arm), ARMS, 1)}; known are {known}"
+                f"arms: {arm!r:.80} is unknown; nearest {nearest(str(arm), ARMS, 1)}; "
+                f"known are {known}"
             )
         chosen.append(arm if isinstance(arm, Arm) else ARMS[arm])
     if not chosen or len({arm.name for arm in chosen}) != len(chosen):

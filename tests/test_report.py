@@ -230,7 +230,7 @@ def test_path_is_checked(tmp_path: Path, one: xr.DataTree) -> None:
     with pytest.raises(StoreError, match="does not exist"):
         report(one, tmp_path / "nowhere" / "out.html")
     (tmp_path / "folder.html").mkdir()
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(InputError, match="a folder is there; give a file"):
         report(one, tmp_path / "folder.html")
 
 

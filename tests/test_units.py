@@ -19,6 +19,7 @@ from inversion_kit.settings import Settings
 from inversion_kit.storage import unit_files
 from inversion_kit.storage.audit_store import AuditStore
 from inversion_kit.storage.units import Unit
+from inversion_kit.wordings import wordings_of
 
 
 @pytest.fixture
@@ -210,13 +211,14 @@ def test_what_is_stored_is_told_without_its_images(bench, store):
 @pytest.mark.parametrize(
     ("label", "arm", "says"),
     [
-        ("x " * 150, "name", r"label .x x .*arm .name.: .*tokens.*labels=\[.*or leave it"),
+        ("x " * 150, "name", r"label .x x .*arm .name.: .*tokens.*wordings=\{0: .*or leave it"),
         ("a <ik-class> b", "name", "holds '<ik-class>', which stands for the class token"),
         ("a <ik-class> b", "token+name", "holds '<ik-class>', which stands for the class token"),
     ],
 )
 def test_a_label_that_its_prompts_cannot_hold_is_named(bench, label, arm, says):
     bench.classifier.labels = (label, *bench.classifier.labels[1:])
+    bench.classifier.wordings = tuple(wordings_of(bench.classifier.labels))
     with pytest.raises(InputError, match=says):
         make(bench, Unit(0, arm, 0))
     bench.check_prompts(Unit(0, "token", 0))  # its name is not in there

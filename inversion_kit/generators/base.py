@@ -347,14 +347,7 @@ class Generator:
         rows: list[list[int]] = []
 
         def encoded() -> None:
-            for encoder, seen in zip(self.encoders, rows, strict=False):
-                if sum(seen) < holding:
-                    also = ", or drop clean_caption from call"
-                    raise InputError(
-                        f"prompts: {type(self.pipeline).__name__} cuts or rewrites them, so that "
-                        f"text_encoder{encoder.slot} sees the class token in {sum(seen)} of "
-                        f"{holding}; shorten them{also if self.call.get('clean_caption') else ''}"
-                    )
+            self._check_seen(rows, holding)
 
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._alone())
@@ -385,6 +378,17 @@ class Generator:
         if holding and gradient.last != 0 and not image.requires_grad:
             raise self._no_gradient(gradient)
         return image.to(torch.promote_types(image.dtype, torch.float32)) / 2 + 0.5
+
+    def _check_seen(self, rows: list[list[int]], holding: int) -> None:
+        """Raise `InputError` where an encoder sees the token in fewer prompts than hold it."""
+        for encoder, seen in zip(self.encoders, rows, strict=False):
+            if sum(seen) < holding:
+                also = ", or drop clean_caption from call"
+                raise InputError(
+                    f"prompts: {type(self.pipeline).__name__} cuts or rewrites them, so that "
+                    f"text_encoder{encoder.slot} sees the class token in {sum(seen)} of "
+                    f"{holding}; shorten them{also if self.call.get('clean_caption') else ''}"
+                )
 
     def _place(self, token: ClassToken, stack: contextlib.ExitStack) -> list[list[int]]:
         """Place its part of the token in each text encoder; the rows that each sees it in."""

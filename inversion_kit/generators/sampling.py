@@ -51,6 +51,13 @@ def without_upcast(pipeline: Any) -> None:
     pipeline.vae = vae
 
 
+def _first(policy: GradientPolicy, calls: int, estimate_at: int | None) -> int:
+    """The first of ``calls`` denoising steps that a policy differentiates, or estimates at."""
+    if policy.estimate:
+        return calls - 1 if estimate_at is None else min(estimate_at, calls - 1)
+    return 0 if policy.last is None else max(0, calls - policy.last)
+
+
 @contextlib.contextmanager
 def differentiated(
     pipeline: Any,
@@ -74,12 +81,8 @@ def differentiated(
     timesteps: Any = None
 
     def first() -> int:
-        if only_first:
-            return 0
         calls = len(scheduler.timesteps)  # some schedules make more calls than steps
-        if policy.estimate:
-            return calls - 1 if estimate_at is None else min(estimate_at, calls - 1)
-        return 0 if policy.last is None else max(0, calls - policy.last)
+        return 0 if only_first else _first(policy, calls, estimate_at)
 
     def switch(_module: nn.Module, _inputs: tuple[Any, ...]) -> None:
         nonlocal started
