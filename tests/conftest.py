@@ -7,6 +7,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub reads it: no test needs a network
 
 import json
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ from inversion_kit.classifiers.preprocess import Preprocess
 from inversion_kit.generators.base import Generator
 
 torch.set_num_threads(1)
+_CACHE = tempfile.TemporaryDirectory(prefix="inversion-kit-cache-")
+os.environ["INVERSION_KIT_CACHE"] = _CACHE.name  # no test writes into the user's folder
 
 WORDS = ("photo", "of", "cat", "dog", "red", "stop", "big", "tiger")
 LABELS = ("cat", "dog", "big dog", "stop")

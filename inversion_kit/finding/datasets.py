@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from inversion_kit.analysis.tied import ROWS
 from inversion_kit.audits.bench import Bench
 from inversion_kit.bank.cues import Cue
 from inversion_kit.classifiers.base import Classifier
@@ -16,9 +17,6 @@ from inversion_kit.finding.screen import Sources
 from inversion_kit.finding.trigger import Look
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.finding.words import Screened
-
-ROWS = ("plain", "cue", "placebo")
-"""Rows of a proof's pictures: as they were, with the cue done to them, with a placebo."""
 
 
 def whole_groups(
