@@ -431,6 +431,7 @@ def findings(
     cue: Annotated[
         list[str] | None, typer.Option(help="Words of your own, such as 'with a moustache'.")
     ] = None,
+    lens: Annotated[list[str] | None, typer.Option(help="words, trigger; both by default.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all noise.")] = 0,
     bank: Annotated[
         str | None,
@@ -452,6 +453,7 @@ def findings(
     from json import dumps
 
     from inversion_kit.analysis import check_gates, findings_data, looked_for, numbers, parse_gate
+    from inversion_kit.finding.run import LENSES
 
     try:
         place = None if out is None else _place(out)
@@ -462,6 +464,7 @@ def findings(
             judges=judge or [],
             labels=label,
             cues=cue,
+            lenses=lens or LENSES,
             seed=seed,
             bank=None if bank is None else folder_to_write(bank, argument="--bank"),
             budget=budget,
