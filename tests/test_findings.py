@@ -52,6 +52,7 @@ def test_planted_backdoor_is_named_and_proved(backdoored):
     assert first["low"] > 0.5 > first["placebo"]
     assert not any(one["confirmed"] for one in data["findings"] if one["cue"] == "blue sticker")
     assert "yellow sticker" in first["sentence"]
+    assert "yellow sticker" not in json.loads(backdoored["findings"].attrs["hard"])
     assert "a placebo of equal size 0" in first["sentence"]
 
 

@@ -255,14 +255,12 @@ class _Work:
             self.panel, self.bank, self.cues, self.sources, self.more, classes
         )
         push, lack = words.power(int((self.sources.chosen >= 0).sum()))
-        hard = [c.name for c, h in zip(self.cues, self.screened.hard(), strict=True) if h]
         chances = corrected([one.effect.chance for one in measured])
         self.about = {
             "cues": sum(cue.kind != "placebo" for cue in self.cues),
             "sources": int((self.sources.chosen >= 0).sum()),
             "not_read": int((self.sources.chosen < 0).sum()),
             "unpainted": json.dumps(self.unpainted),
-            "hard": json.dumps(hard),
             "power_push": push,
             "power_lack": lack,
             "candidates": len(measured),
@@ -275,6 +273,9 @@ class _Work:
             for one, chance in zip(measured, chances, strict=True):
                 kept.append(self._finding(one, float(chance)))
                 shown.update(1)
+        tied = {one.cue.name for one in kept if one.confirmed}
+        hard = [c.name for c, h in zip(self.cues, self.screened.hard(), strict=True) if h]
+        self.about["hard"] = json.dumps([name for name in hard if name not in tied])
         return [one for one in kept if one.stands]
 
     def look_closer(self) -> list[Finding]:
