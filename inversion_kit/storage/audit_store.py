@@ -224,13 +224,13 @@ class AuditStore(AuditFolder):
     def write_whole(self, group: str, data: xr.Dataset) -> None:
         """Keep a group of the whole result, in the place of an earlier one; it is opened with it.
 
+        An attribute ``units`` says of which units it was made (`units.digest`): it is no longer
+        opened once others are done.
+
         Parameters
         ----------
         group
             One of `schema.WHOLE`: ``"projection"``, for example.
-
-        An attribute ``units`` says of which units it was made (`units.digest`): it is no longer
-        opened once others are done.
 
         Raises
         ------
