@@ -51,6 +51,8 @@ def tied(tree: xr.DataTree, rows: list[dict[str, Any]]) -> xr.DataTree:
         "only": "",
         "judges": np.nan,
         "chance": 0.01,
+        "opinion": "",
+        "note": "",
     }
     kinds = {n: object if k == "str" else k for n, (_, k) in schema.WHOLE["findings"].items()}
     table = xr.Dataset(
