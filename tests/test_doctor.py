@@ -131,7 +131,7 @@ def test_a_healthy_model_is_not_asked_for_what_cannot_be_better(honest, photos):
     images, names = photos
     model = around(honest, counted)
     labels = [honest.labels[5]] * 12 + names[12:]
-    before = len(images) + 2 * 16 + 1 + 3 * 2  # batches, one image, and pairs with and without slopes
+    before = len(images) + 2 * 16 + 1 + 3 * 2  # pairs: with a gradient, without, and features
     assert_healthy(model, images, names)
     assert sum(asked) == before
     asked.clear()

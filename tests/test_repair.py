@@ -85,7 +85,8 @@ def test_a_damaged_unit_is_found_set_aside_and_made_again(copied, whole, harmed)
     assert done.exit_code == 0, done.output
     assert f"set aside: yield, token, seed 0: path='{path}'" in done.output
     assert "4 of 4 units done" in done.output
-    assert_same(inversion_kit.open(copied.path), inversion_kit.open(whole))
+    again = inversion_kit.open(copied.path)
+    assert_same(again.drop_nodes("projection"), inversion_kit.open(whole))
     assert stamps(copied, unit) == others
     (kept,) = (copied.path / "damaged").iterdir()
     assert kept.name.startswith(f"{unit.id}-")
