@@ -300,7 +300,10 @@ def test_the_slider_and_play_move_image_strip_bars_and_line_together(notebook: A
         assert abs(100 * part - share(text)) < 1.1
     # Markers of the trace that has most: the label's line.
     points = page.locator(".ik-view .js-plotly-plot .scatterlayer .points path")
-    box = page.locator(".ik-view .js-plotly-plot .nsewdrag").bounding_box()
+    plot = page.locator(".ik-view .js-plotly-plot .nsewdrag")
+    plot.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # plotly draws its points again where it is seen anew
+    box = plot.bounding_box()
     spots = [one.bounding_box() for one in points.all()]
     point = min(
         spots, key=lambda b: abs(b["x"] - box["x"]) + abs(b["y"] - box["y"] - box["height"])
