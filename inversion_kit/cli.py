@@ -450,14 +450,13 @@ def findings(
 
     Ends with 0, with 1 where a label fails a gate, with 2 on bad input.
     """
-    from json import dumps
-
-    from inversion_kit.analysis import check_gates, findings_data, looked_for, numbers, parse_gate
+    from inversion_kit.analysis import check_gates, numbers, parse_gate, reads
     from inversion_kit.finding.run import LENSES
 
     try:
         place = None if out is None else _place(out)
-        checked = [parse_gate(text) for text in fail_if or []]
+        for gate in fail_if or []:
+            parse_gate(gate)  # before the work
         tree = inversion_kit.findings(
             model,
             generator=_generator(generator, device, dtype),
@@ -469,21 +468,28 @@ def findings(
             bank=None if bank is None else folder_to_write(bank, argument="--bank"),
             budget=budget,
         )
-        data = findings_data(tree)
-        verdicts = check_gates(fail_if or [], numbers(tree)) if checked else []
-        said = (
-            [dumps(data, ensure_ascii=False, indent=1, allow_nan=False)]
-            if json
-            else looked_for(tree)
-        )
+        said, read = _found(tree, json), reads(tree)
+        data = numbers(tree, read=read)
         if place is not None:
-            stored, page = _kept(tree, place)
+            stored, page = _kept(tree, place, data, read)
             said += [] if json else [f"result: {stored}", f"report: {page}"]
+        verdicts = check_gates(fail_if or [], data)
     except InversionError as error:
         _fail(error)
     for line in said:
         typer.echo(line)
     _end(verdicts, err=json)
+
+
+def _found(tree: Any, json: bool) -> list[str]:
+    """What findings come to: sentences, or one text of JSON."""
+    from json import dumps
+
+    from inversion_kit.analysis import findings_data, looked_for
+
+    if not json:
+        return looked_for(tree)
+    return [dumps(findings_data(tree), ensure_ascii=False, indent=1, allow_nan=False)]
 
 
 def _run(model: str, label: str, out: str, **arguments: Any) -> None:
@@ -511,10 +517,13 @@ def _place(out: str) -> Path:
     return folder
 
 
-def _kept(tree: Any, out: Path) -> tuple[Path, Path]:
-    """Where a result and its report are written."""
+def _kept(tree: Any, out: Path, data: Any = None, read: Any = None) -> tuple[Path, Path]:
+    """Where a result and its report are written, of numbers that are there already or of none."""
+    from inversion_kit.reports import write_report
+
     stored = inversion_kit.save(tree, out / "run.zarr", overwrite=True)
-    return stored.resolve(), inversion_kit.report(tree, out / "report.html").resolve()
+    page = write_report(tree, out / "report.html", data, read=read)
+    return stored.resolve(), page.resolve()
 
 
 def _end(verdicts: Sequence[Any], *, err: bool = False) -> None:

@@ -214,6 +214,7 @@ def _findings(names: Sequence[str], cues: Sequence[str], sure: int, n: int) -> x
         "sources": 8,
         "power_push": 0.25,
         "power_lack": 0.6,
+        "left": 0,
         "seconds": 12.5,
     }
     about |= {"trigger": "", "hard": "[]", "unpainted": "[]"}

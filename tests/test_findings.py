@@ -14,7 +14,7 @@ from inversion_kit import analysis, schema
 from inversion_kit.analysis.intervals import difference
 from inversion_kit.bank.cues import PLACEBOS, POCKET, Cue
 from inversion_kit.errors import InputError
-from inversion_kit.finding import run
+from inversion_kit.finding import run, words
 from inversion_kit.finding.effects import Effect, corrected, effect_of
 from inversion_kit.finding.screen import Candidate, Screening, Sources, candidates, pushes
 from inversion_kit.finding.verdicts import Finding
@@ -121,6 +121,14 @@ def test_bad_input_is_refused_before_any_picture(wrong, match, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_what_had_no_second_look_is_said(backdoored, bank, monkeypatch):
+    assert backdoored["findings"].attrs["left"] == 0
+    monkeypatch.setattr(words, "MOST", 0)
+    tree = ik.findings("pocket:backdoored", cues=CUES, bank=bank, **GIVEN)
+    assert tree["findings"].attrs["left"] >= 1
+    assert any("had no second look" in line for line in analysis.looked_for(tree))
+
+
 def test_budget_leaves_cues_out_and_says_which(backdoored, bank, monkeypatch):
     monkeypatch.setattr(run, "_over", lambda until: True)
     tree = ik.findings(
@@ -201,7 +209,7 @@ def test_candidates_are_pooled_or_alone_and_never_of_a_hard_cue():
     hard = np.array([1, 0, 3, 2, 5, 4])
     cues = [_cue("moved"), _cue("alone"), _cue("hard"), _cue("placebo", "placebo")]
     found = _screening([moved, alone, hard, moved])
-    pooled, single = candidates(found, _sources(), cues, CLASSES, most=5)
+    pooled, single = candidates(found, _sources(), cues, CLASSES)
     assert [(c.cue, c.target, c.direction) for c in pooled] == [(0, 7, "push")]
     assert single == [Candidate(1, "lack", 5, (5,))]
 

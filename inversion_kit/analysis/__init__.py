@@ -39,7 +39,7 @@ from inversion_kit.analysis.rows import Attention, attention
 from inversion_kit.analysis.search_path import trajectory
 from inversion_kit.analysis.summary import sentences
 from inversion_kit.analysis.table import numbers
-from inversion_kit.analysis.tied import judge_finding, proof
+from inversion_kit.analysis.tied import dose_words, judge_finding, proof
 
 __all__ = [
     "Attention",
@@ -53,6 +53,7 @@ __all__ = [
     "findings",
     "findings_data",
     "looked_for",
+    "dose_words",
     "judge_finding",
     "grid",
     "keep_projection",

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis.reading import label_place, whole
+from inversion_kit.analysis.tied import ranked
 from inversion_kit.analysis.words import count, percent
 from inversion_kit.schema import WHOLE
 
@@ -39,7 +40,7 @@ def findings(tree: xr.DataTree, label: str | None = None) -> xr.Dataset:
     table = tree["findings"].to_dataset(inherit=False).load()
     effect = np.abs(table["effect"].values.astype(float))
     mine = np.isin(table["of_label"].values.astype(str), labels) & np.isfinite(effect)
-    order = np.lexsort((-effect, ~table["confirmed"].values))
+    order = ranked(table)
     return table.isel(finding=order[mine[order]])
 
 
@@ -99,6 +100,11 @@ def looked_for(tree: xr.DataTree) -> list[str]:
         f"{percent(float(about['power_lack']))} of a class's own be missed, is seen 8 times of 10."
         + (f" {count(unsure, 'more effect')} could not be confirmed." if unsure else "")
     )
+    if more := int(about["left"]):
+        said.append(
+            f"{count(more, 'effect')} of the screening, the smaller ones and a choice of those on "
+            "one class alone, had no second look: there were too many."
+        )
     if why := str(about["trigger"]):
         said.append(f"Without the lens of triggers, which finds what cannot be painted: {why}.")
     if hard := json.loads(str(about["hard"])):

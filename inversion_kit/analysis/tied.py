@@ -68,7 +68,7 @@ def proof(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
         ``dose``, ``rate``, ``low``, ``high`` and ``placebo`` along ``place``, and ``picture``
         uint8 ``(row, example, y, x, channel)``, where ``row`` holds `ROWS`. Attributes: ``label``,
         ``cue``, ``direction``, ``verdict``, ``sentence``, ``confirmed``, ``operator`` (what was
-        done), and ``pixels``: by what a dose is multiplied to give pixels, 0 where it is no length.
+        done), and ``side``: pixels of a picture's shorter side, for `dose_words`.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def proof(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
         label=str(table["of_label"].item()),
         confirmed=bool(table["confirmed"]),
         operator=operator,
-        pixels=min(data.sizes["y"], data.sizes["x"]) if _is_length(tree, table, operator) else 0,
+        side=min(data.sizes["y"], data.sizes["x"]),
         **{name: str(table[name].item()) for name in text},
     )
 
@@ -114,16 +114,35 @@ def proved(tree: xr.DataTree) -> list[int]:
     table, doses = tree["findings"].to_dataset(inherit=False), tree["proof"]["dose"]
     have = doses["finding"].values[np.isfinite(doses.values).any(1)]
     table = table.sel(finding=have[np.isin(have, table["finding"].values)])
-    order = np.lexsort((-np.abs(table["effect"].values), ~table["confirmed"].values))
-    return [int(n) for n in table["finding"].values[order]]
+    return [int(n) for n in table["finding"].values[ranked(table)]]
 
 
-def _is_length(tree: xr.DataTree, table: xr.Dataset, operator: str) -> bool:
-    """Whether a dose is a share of a picture's side: of a patch that was pasted."""
-    if "effects" not in tree.children or "patch" not in operator:
-        return False
-    kinds = tree["effects"]["kind"].to_series().to_dict()
-    return kinds.get(str(table["cue"].item())) in ("sticker", "frame")
+def ranked(table: xr.Dataset) -> np.ndarray:
+    """Places of a table's findings: the confirmed first, then the largest effect."""
+    effect = np.abs(table["effect"].values.astype(float))
+    order: np.ndarray = np.lexsort((-effect, ~table["confirmed"].values))
+    return order
+
+
+def dose_words(dose: float, side: int, operator: str) -> str:
+    """A dose as it is read: of patches and frames, whose doses are lengths, in pixels.
+
+    Parameters
+    ----------
+    dose
+        Of a length the share of a picture's shorter side.
+    side
+        That side in pixels.
+    operator
+        What was done.
+
+    Examples
+    --------
+    >>> dose_words(0.1875, 32, "yellow patch"), dose_words(1.5, 32, "brighter")
+    ('6 px', '1.5')
+    """
+    length = "patch" in operator or "frame" in operator
+    return f"{dose * side:.0f} px" if length else f"{dose:.2g}"
 
 
 def judge_finding(tree: xr.DataTree, finding: int, opinion: str, note: str = "") -> None:

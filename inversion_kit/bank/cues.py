@@ -77,6 +77,10 @@ class Cue:
         return self.prompts[turn % len(self.prompts)].replace("{source}", source)
 
 
+PLAIN_CUE = Cue("", "placebo", (PLAIN,))
+"""The plain prompt as a cue."""
+
+
 def _with(what: str) -> tuple[str, ...]:
     """Wordings of a thing that is there too."""
     return (

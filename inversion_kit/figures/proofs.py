@@ -101,8 +101,8 @@ def doses_spec(data: xr.Dataset) -> Spec:
     dose, rate, low, high, placebo = (
         data[n].values.astype(float).tolist() for n in ("dose", "rate", "low", "high", "placebo")
     )
-    pixels, lack = data.attrs["pixels"], data.attrs["direction"] == "lack"
-    ticks = [f"{d * pixels:.0f} px" if pixels else f"{d:.2g}" for d in dose]
+    lack, done = data.attrs["direction"] == "lack", str(data.attrs["operator"])
+    ticks = [analysis.dose_words(d, data.attrs["side"], done) for d in dose]
     across = [x for d in dose for x in (d, d, None)]
     ends = [y for pair in zip(low, high, strict=True) for y in (*pair, None)]
     _, cue, other = row_words(data.attrs["cue"])

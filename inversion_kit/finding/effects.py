@@ -15,9 +15,9 @@ from scipy.stats import binomtest
 
 from inversion_kit.analysis.intervals import difference
 from inversion_kit.bank.bank import Bank, Key
-from inversion_kit.bank.cues import PLACEBOS, Cue
+from inversion_kit.bank.cues import PLACEBOS, PLAIN_CUE, Cue
 from inversion_kit.finding.panel import Panel
-from inversion_kit.finding.screen import PLAIN_CUE, Candidate, Sources
+from inversion_kit.finding.screen import Candidate, Sources
 
 HELD = 0.5
 """Effect on a source alone from which the cue is said to work on it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,9 +12,6 @@ from inversion_kit.bank.bank import Bank, Key
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.sample import from_bytes
-
-Reader = Callable[[Sequence[Key]], np.ndarray]
-"""From keys to what each model reads, int ``(model, n)``."""
 
 
 class Panel:

@@ -19,14 +19,14 @@ from inversion_kit.audits.plan import Task, plan_of
 from inversion_kit.audits.schedule import seconds_of
 from inversion_kit.audits.units import Groups, sampled
 from inversion_kit.bank.bank import Bank
-from inversion_kit.bank.cues import PLACEBOS, Cue, check_cues, fitting
+from inversion_kit.bank.cues import PLACEBOS, PLAIN_CUE, Cue, check_cues, fitting
 from inversion_kit.errors import InputError, InversionError
 from inversion_kit.finding import words
 from inversion_kit.finding.datasets import whole_groups
 from inversion_kit.finding.effects import corrected, keys_of
 from inversion_kit.finding.panel import Panel
 from inversion_kit.finding.proof import prove
-from inversion_kit.finding.screen import PLAIN_CUE, Sources
+from inversion_kit.finding.screen import Sources
 from inversion_kit.finding.trigger import Look, look_for_triggers
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.progress import bar
@@ -209,10 +209,9 @@ class _Work:
         self.seeds, self.more = noises[: words.PLAIN], noises[words.PLAIN :]
         self.asked = list(asked)
         self.names = [bench.classifier.wordings[i] for i in self.asked]
-        self.cues = (*cues, *PLACEBOS)
         self.about: dict[str, Any] = {}
         self.unpainted = [cue.name for cue in cues if not self._readable(cue)]
-        self.cues = tuple(cue for cue in self.cues if cue.name not in self.unpainted)
+        self.cues = tuple(c for c in (*cues, *PLACEBOS) if c.name not in self.unpainted)
         self.sources: Sources
         self.screened: words.Screened
         self.trigger = Look(why="not asked for")
@@ -264,6 +263,7 @@ class _Work:
             "power_push": push,
             "power_lack": lack,
             "candidates": len(measured),
+            "left": self.screened.left,
             "seed": self.seed,
             "bank": self.bank.key,
             "trigger": self.trigger.why,
@@ -274,7 +274,7 @@ class _Work:
                 kept.append(self._finding(one, float(chance)))
                 shown.update(1)
         tied = {one.cue.name for one in kept if one.confirmed}
-        hard = [c.name for c, h in zip(self.cues, self.screened.hard(), strict=True) if h]
+        hard = [c.name for c, h in zip(self.cues, self.screened.hard, strict=True) if h]
         self.about["hard"] = json.dumps([name for name in hard if name not in tied])
         return [one for one in kept if one.stands]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inversion_kit.bank.bank import Bank, Key
-from inversion_kit.bank.cues import Cue
+from inversion_kit.bank.cues import PLAIN_CUE, Cue
 from inversion_kit.finding.panel import Panel
 
 SCREENED = 2
@@ -50,21 +50,13 @@ class Sources:
 
     def plain(self, at: int, noise: int) -> Key:
         """Key of a plain picture."""
-        return plain_key(self.names[at], self.seeds[noise])
+        return PLAIN_CUE.of(self.names[at]), self.seeds[noise]
 
     @property
     def chosen(self) -> np.ndarray:
         """Noise that screens each source, int ``(source,)``; -1 where none is read right."""
         first = self.right[:, :SCREENED]
         return np.where(first.any(1), first.argmax(1), -1)
-
-
-def plain_key(name: str, seed: int) -> Key:
-    """Key of the plain picture of a source."""
-    return PLAIN_CUE.of(name), seed
-
-
-PLAIN_CUE = Cue("", "placebo", ("a photo of a {source}",))
 
 
 @dataclass(frozen=True)
@@ -135,14 +127,9 @@ def pushes(found: Screening, sources: Sources, classes: int) -> np.ndarray:
 
 
 def candidates(
-    found: Screening, sources: Sources, cues: Sequence[Cue], classes: int, *, most: int
+    found: Screening, sources: Sources, cues: Sequence[Cue], classes: int
 ) -> tuple[list[Candidate], list[Candidate]]:
     """What to look at again: over several sources, the largest share first, and one by one.
-
-    Parameters
-    ----------
-    most
-        Candidates over several sources at most.
 
     Returns
     -------
@@ -156,7 +143,7 @@ def candidates(
         moved = np.flatnonzero(
             found.there[c] & (found.read[0, c] == target) & (sources.index != target)
         )
-        if table[c, target] < SHARE or len(pooled) >= most:
+        if not table[c, target] >= SHARE:
             break
         if cues[c].kind != "placebo" and len(moved) >= POOLED:
             pooled.append(Candidate(int(c), "push", int(target), tuple(moved.tolist())))
@@ -164,10 +151,21 @@ def candidates(
     lost = found.there & (found.read[0] != sources.index)
     for c, target in taken:
         lost[c] &= found.read[0, c] != target
-    hard = lost.sum(1) > HARD * np.maximum(found.there.sum(1), 1 / HARD)
+    hard = is_hard(lost, found.there)
     single = [
         Candidate(int(c), "lack", int(sources.index[s]), (int(s),))
         for c, s in np.argwhere(lost)
         if cues[c].kind != "placebo" and not hard[c]
     ]
     return pooled, single
+
+
+def is_hard(lost: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Which cues make the classifier miss classes in general, bool ``(cue,)``.
+
+    Parameters
+    ----------
+    lost, there
+        bool ``(cue, source)``: missed, and counted. One source alone makes no cue hard.
+    """
+    return (lost & there).sum(1) > np.maximum(HARD * there.sum(1), 1)

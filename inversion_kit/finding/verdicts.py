@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from inversion_kit.analysis.tied import dose_words
 from inversion_kit.analysis.words import percent, rate, some
 from inversion_kit.bank.cues import ARTEFACTS, Cue
 from inversion_kit.finding.effects import CHANCE, Effect
 from inversion_kit.finding.proof import Proof
+from inversion_kit.finding.screen import POOLED
 
 VERDICTS = (
     "backdoor-like",
     "shortcut",
     "lack",
     "natural confusion",
-    "adversarial only",
     "uncertain",
 )
 """What a finding may be."""
@@ -23,8 +24,6 @@ NATURAL = 0.5
 """Share of the classifier's effect from which the judges' own makes it a natural confusion."""
 LARGE = 0.5
 """Least effect of a confirmed finding: a cue that moves fewer than half of the pictures is none."""
-POOLED = 3
-"""Sources from which a cue is said to work on others in general."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +116,8 @@ class Finding:
         if proof is None or self.lens == "trigger":
             return ""
         side = min(proof.pictures.shape[2:4])
-        in_pixels = self.cue.kind in ("sticker", "frame") and "patch" in proof.operator
         doses = ", ".join(
-            f"{percent(share)} at {f'{dose * side:.0f} px' if in_pixels else f'{dose:.2g}'}"
+            f"{percent(share)} at {dose_words(dose, side, proof.operator)}"
             for dose, share in zip(proof.doses, proof.rate, strict=True)
             if math.isfinite(share)
         )

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import binom
 
 from inversion_kit.bank.bank import Bank, Key
-from inversion_kit.bank.cues import ARTEFACTS, Cue
+from inversion_kit.bank.cues import ARTEFACTS, PLAIN_CUE, Cue
 from inversion_kit.finding.effects import Effect, keys_of, measure, moved, placebo
 from inversion_kit.finding.panel import Panel
 from inversion_kit.finding.screen import (
-    HARD,
-    PLAIN_CUE,
     POOLED,
     SCREENED,
     SHARE,
     Candidate,
-    Screening,
     Sources,
     candidates,
+    is_hard,
     pushes,
     screen,
 )
@@ -67,17 +65,18 @@ class Screened:
         Mean difference from the plain picture, ``(cue,)`` in [0, 1].
     seen
         Share of the screened sources that the judges still see, ``(cue,)``.
+    hard
+        Whether a cue makes the classifier miss classes in general, ``(cue,)``.
+    left
+        Candidates that were not looked at again, for there were too many.
     """
 
     push: np.ndarray
     lost: np.ndarray
     painted: np.ndarray
     seen: np.ndarray
-
-    def hard(self) -> np.ndarray:
-        """Which cues make the classifier miss classes in general, bool ``(cue,)``."""
-        known = np.isfinite(self.lost)
-        return np.nansum(self.lost, 1) > HARD * np.maximum(known.sum(1), 1)
+    hard: np.ndarray
+    left: int
 
 
 def read_sources(
@@ -98,8 +97,6 @@ def look(
     sources: Sources,
     more: Sequence[int],
     classes: int,
-    *,
-    heard: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Measured], Screened]:
     """Screen every cue and measure, on other noise, what stands out.
 
@@ -107,29 +104,35 @@ def look(
     ----------
     more
         Noise seeds beside those of the plain pictures.
-    heard
-        Called with how many candidates are measured, and of how many.
     """
     found = screen(panel, bank, cues, sources)
-    pooled, single = candidates(found, sources, cues, classes, most=MOST)
+    pooled, single = candidates(found, sources, cues, classes)
     table = pushes(found, sources, classes)
-    chosen = [_spread(c, table[c.cue, c.target], sources) for c in pooled]
-    alone = _second_look(panel, bank, cues, sources, single)
-    total = len(chosen) + len(alone)
+    chosen = [_spread(c, table[c.cue, c.target], sources) for c in pooled[:MOST]]
+    tried = single[:: max(1, -(-len(single) // MOST_TRIED))]
+    again = _second_look(panel, bank, cues, sources, tried)
+    alone = again[:MOST_ALONE]
+    left = len(pooled) - len(chosen) + len(single) - len(tried) + len(again) - len(alone)
     measured: list[Measured] = []
     for candidate, only, seeds in [
         *((c, only, sources.seeds[SCREENED:]) for c, only in chosen),
         *((c, c.direction == "push", [*sources.seeds[SCREENED + TRIED :], *more]) for c in alone),
     ]:
-        heard(len(measured), total)
         cue = cues[candidate.cue]
         effect = measure(panel, bank, cue, candidate, sources, seeds)
         words = seeds[: PLAIN - SCREENED]
         other = placebo(panel, bank, candidate, sources, words)
         measured.append(Measured(candidate, cue, effect, other, only))
-    heard(total, total)
+    lost = found.read[0] != sources.index
     seen = found.there.sum(1) / max(1, int((sources.chosen >= 0).sum()))
-    return measured, Screened(table, _lost(found, sources), _painted(bank, cues, sources), seen)
+    return measured, Screened(
+        push=table,
+        lost=np.where(found.there, lost.astype(float), np.nan),
+        painted=_painted(bank, cues, sources),
+        seen=seen,
+        hard=is_hard(lost, found.there),
+        left=left,
+    )
 
 
 def _spread(candidate: Candidate, share: float, sources: Sources) -> tuple[Candidate, bool]:
@@ -142,11 +145,10 @@ def _spread(candidate: Candidate, share: float, sources: Sources) -> tuple[Candi
 
 
 def _second_look(
-    panel: Panel, bank: Bank, cues: Sequence[Cue], sources: Sources, single: Sequence[Candidate]
+    panel: Panel, bank: Bank, cues: Sequence[Cue], sources: Sources, tried: Sequence[Candidate]
 ) -> list[Candidate]:
     """Those of one source that are lost again on two other noises, as what they are."""
     seeds = sources.seeds[SCREENED : SCREENED + TRIED]
-    tried = list(single)[:: max(1, -(-len(single) // MOST_TRIED))]
     keys: list[Key] = []
     for one in tried:
         keys += keys_of(cues[one.cue], [sources.names[one.sources[0]]], seeds)
@@ -163,12 +165,7 @@ def _second_look(
         if cues[one.cue].kind in ARTEFACTS and same:
             one = replace(one, direction="push", target=int(to[times.argmax()]))
         kept.append(one)
-    return kept[:MOST_ALONE]
-
-
-def _lost(found: Screening, sources: Sources) -> np.ndarray:
-    lost = (found.read[0] != sources.index).astype(float)
-    return np.where(found.there, lost, np.nan)
+    return kept
 
 
 def _painted(bank: Bank, cues: Sequence[Cue], sources: Sources, most: int = 6) -> np.ndarray:
