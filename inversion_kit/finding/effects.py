@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
+from inversion_kit.analysis.chance import corrected as corrected
 from inversion_kit.analysis.intervals import difference
 from inversion_kit.bank.bank import Bank, Key
 from inversion_kit.bank.cues import PLACEBOS, PLAIN_CUE, Cue
@@ -122,20 +123,3 @@ def placebo(
     """The largest effect that other words for the plain picture have on the same pictures."""
     tried = [measure(panel, bank, cue, candidate, sources, seeds) for cue in PLACEBOS[:words]]
     return max(tried, key=lambda effect: np.nan_to_num(effect.value, nan=-1.0))
-
-
-def corrected(chances: Sequence[float]) -> np.ndarray:
-    """Chances corrected for how many were looked at (Holm 1979), in the order given.
-
-    Examples
-    --------
-    >>> corrected([0.01, 0.5, 0.02]).round(2).tolist()
-    [0.03, 0.5, 0.04]
-    """
-    values = np.asarray(chances, float)
-    order = np.argsort(values)
-    scaled = values[order] * np.arange(len(values), 0, -1)
-    kept = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    out = np.empty_like(kept)
-    out[order] = kept
-    return out
