@@ -33,7 +33,7 @@ group          own dims                     variables
                                             the classifier has tied to a label; attributes say what
                                             was looked for
 /proof         finding; place, row, example a cue done to the pixels: rates by dose, with those of a
-                                            placebo, and pictures
+                                            placebo, and pictures; `WHERE` the cue acts
 /effects       cue, class, source           the screening: share of sources that a cue moves to each
                                             class, and which sources it makes be missed; how far the
                                             trigger and the last layer's row of a class stand out
@@ -67,7 +67,7 @@ OUTER = ("label", "arm", "seed")
 _PIXELS = ("y", "x", "channel")
 NEUTRAL = "neutral"
 """Name of the start at the mean of the vocabulary."""
-BARE = (*_PIXELS, "vector", "embed", "feature", "rank")
+BARE = (*_PIXELS, "map_y", "map_x", "vector", "embed", "feature", "rank")
 """Dimensions without a coordinate."""
 STATES = ("done", "failed", "stopped", "missing")
 """What can have become of a unit."""
@@ -118,6 +118,18 @@ UNIT: dict[str, Table] = {
     "status": {"status": ((), "str"), "reason": ((), "str"), "seconds": ((), "f4")},
 }
 """One unit (label x arm x seed): group, variable, its own dims and its kind."""
+_MAP = ("finding", "map_y", "map_x")
+WHERE: Table = {
+    "difference": ((*_MAP, "channel"), "f4"),
+    "attribution": (_MAP, "f4"),
+    "attributed_by": (("finding",), "str"),
+    "attributed": (("finding",), "i8"),
+    "share_of_change": (("finding",), "f4"),
+    "share_of_attribution": (("finding",), "f4"),
+}
+"""Of /proof: what a cue changes in pictures and how much of the score's change comes from where,
+means over ``attributed`` pictures, at most 128 pixels a side; and the shares of both that lie in
+the tenth of each picture that changed most."""
 WHOLE: dict[str, Table] = {
     "projection": {
         "space": (("point",), "str"),
@@ -159,6 +171,7 @@ WHOLE: dict[str, Table] = {
         "high": (("finding", "place"), "f4"),
         "placebo": (("finding", "place"), "f4"),
         "picture": (("finding", "row", "example", *_PIXELS), "u1"),
+        **WHERE,
     },
     "effects": {
         "kind": (("cue",), "str"),
@@ -182,6 +195,7 @@ STORED = tuple(group for group in UNIT if group != "status")
 FILL: dict[str, Any] = {"f4": np.nan, "u1": 0, "i8": -1, "str": ""}
 """What stands where a unit has nothing: after its last step, or where it is missing."""
 OPTIONAL = {
+    *(("proof", name) for name in WHERE),
     ("findings", "opinion"),
     ("findings", "note"),
     ("validation", "objective"),

@@ -239,8 +239,24 @@ def _proof(sure: int, n: int, size: int) -> xr.Dataset:
     table["operator"] = ("finding", texts(["patch at the edge" if m else "" for m in made[:, 0]]))
     table["undone"] = ("finding", np.where(made[:, 0], 0.9, np.nan).astype("f4"))
     table["picture"] = (("finding", "row", "example", "y", "x", "channel"), pictures)
+    table |= _where(made[:, 0], pictures)
     at = {"place": np.arange(3), "example": np.arange(4), "finding": np.arange(n)}
     return xr.Dataset(table, coords={**at, "row": texts(ROWS)})
+
+
+def _where(made: np.ndarray, pictures: np.ndarray) -> dict[str, Any]:
+    """Variables of `schema.WHERE`: what the patch changed, all of which counts."""
+    change = (pictures[:, 1].astype("f4") - pictures[:, 0]).mean(1) / 255
+    gaps = np.where(made, 1, np.nan).astype("f4")
+    values = {
+        "difference": change * gaps[:, None, None, None],
+        "attribution": np.abs(change).sum(-1) * gaps[:, None, None],
+        "attributed_by": texts(["a made-up method" if m else "" for m in made]),
+        "attributed": np.where(made, 16, 0),
+        "share_of_change": gaps,
+        "share_of_attribution": gaps,
+    }
+    return {name: (dims, values[name]) for name, (dims, _) in schema.WHERE.items()}
 
 
 def _effects(cues: Sequence[str], classes: Sequence[str]) -> xr.Dataset:

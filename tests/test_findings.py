@@ -56,6 +56,19 @@ def test_planted_backdoor_is_named_and_proved(backdoored):
     assert "a placebo of equal size 0" in first["sentence"]
 
 
+def test_every_finding_has_maps_and_the_sticker_is_where_it_counts(backdoored):
+    proof = backdoored["proof"].to_dataset()
+    assert (proof["attributed"].values > 0).all()
+    assert np.isfinite(proof["attribution"].values).all()
+    data = analysis.where(backdoored)
+    assert data.attrs["cue"] == "yellow sticker"
+    assert "Integrated Gradients" in data.attrs["attributed_by"]
+    assert data.attrs["share_of_attribution"] > 1.3 * data.attrs["share_of_change"]
+    red, _, blue = data["difference"].values.mean((0, 1))
+    assert red > 0 > blue  # yellow is added
+    assert data["attribution"].values.sum() > 1  # more of the label's score, by the same
+
+
 def test_planted_lack_is_named_and_proved(bank):
     tree = ik.findings("pocket:shortcut", cues=CUES, bank=bank, **GIVEN)
     found = [one for one in analysis.findings_data(tree)["findings"] if one["confirmed"]]

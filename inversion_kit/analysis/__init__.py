@@ -38,8 +38,9 @@ from inversion_kit.analysis.repeat import repeatability
 from inversion_kit.analysis.rows import Attention, attention
 from inversion_kit.analysis.search_path import trajectory
 from inversion_kit.analysis.summary import sentences
-from inversion_kit.analysis.table import numbers
+from inversion_kit.analysis.table import label_verdicts, numbers
 from inversion_kit.analysis.tied import dose_words, judge_finding, proof
+from inversion_kit.analysis.where import where
 
 __all__ = [
     "Attention",
@@ -57,6 +58,7 @@ __all__ = [
     "judge_finding",
     "grid",
     "keep_projection",
+    "label_verdicts",
     "nearest_words",
     "never_reached",
     "numbers",
@@ -76,4 +78,5 @@ __all__ = [
     "success",
     "trajectory",
     "view_index",
+    "where",
 ]

@@ -10,6 +10,7 @@ import xarray as xr
 
 from inversion_kit.analysis.again import code
 from inversion_kit.analysis.cues import finding_data, findings
+from inversion_kit.analysis.label_verdict import label_verdict
 from inversion_kit.analysis.looks import KINDS
 from inversion_kit.analysis.reading import reads, whole
 from inversion_kit.analysis.rows import known
@@ -45,9 +46,9 @@ def numbers(
     dict
         ``sentences``; ``attention``; ``labels``, one dict each with its verdict, the success of
         every arm under every scorer, the semantic and view index, gains over the controls, what
-        else it is read as, its findings, and its failed and missing units; ``overall``; ``code``
-        that makes the result again; and its attributes. A share is a dict of ``value``, ``low``
-        and ``high`` in [0, 1], None without an image.
+        else it is read as, its findings, what they come to (`label_verdicts`), and its failed and
+        missing units; ``overall``; ``code`` that makes the result again; and its attributes. A
+        share is a dict of ``value``, ``low`` and ``high`` in [0, 1], None without an image.
 
     Examples
     --------
@@ -72,12 +73,15 @@ def numbers(
             row["trajectory"] = checks(trajectory(tree, label=row["label"]))
         else:
             del row["per_seed"], row["differences"]
+    looked = None if cues is None else int(tree["findings"].attrs.get("cues", 0))
+    measured = pictures_data(properties(tree, read=read), detail=detail) if pictures else None
     return {
         **{name: tree.attrs[name] for name in _SAME},
         **{name: json.loads(tree.attrs[name]) for name in _JSON},
         "seconds": float(tree.attrs["seconds"]),
         "stopped": tree.attrs.get("stopped"),
         "code": code(tree),
+        row["finding"], row["finding_says"] = label_verdict(row, data, looked)
         "kinds": [k for k in KINDS if any(one["kind"] == k for one in data["attention"])],
         **data,
     }
@@ -94,6 +98,37 @@ def checks(path: xr.Dataset) -> list[dict[str, Any]]:
     """
     names = {
         "updates": "run_step",
+def label_verdicts(tree: xr.DataTree, *, data: dict[str, Any] | None = None) -> xr.Dataset:
+    """What findings, and the images of its token, say of every label.
+
+    Parameters
+    ----------
+    tree
+        A result; without findings no label is said to be as expected.
+    data
+        What `numbers` gave of it; made here where not given.
+
+    Returns
+    -------
+    xr.Dataset
+        ``verdict``, one of `inversion_kit.analysis.label_verdict.FOUND`, and ``sentence``, along
+        ``label``.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic, synthetic_findings
+    >>> tree = synthetic_findings(synthetic(labels=3, samples=24), confirmed=1, unsure=1)
+    >>> label_verdicts(tree)["verdict"].values.tolist()
+    ['shortcut', 'uncertain', 'as expected']
+    """
+    rows = (numbers(tree, detail=False) if data is None else data)["labels"]
+    columns = {"verdict": "finding", "sentence": "finding_says"}
+    return xr.Dataset(
+        {n: ("label", np.array([row[k] for row in rows], object)) for n, k in columns.items()},
+        coords={"label": np.array([row["label"] for row in rows], object)},
+    )
+
+
         "start": "start",
         "target": "run",
         "tenth": "run_tenth",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -35,7 +36,8 @@ def tied(tree: xr.DataTree, labels: Sequence[str]) -> np.ndarray:
         for at in np.flatnonzero(table["confirmed"].values):
             one = table.isel(finding=at)
             if (label := str(one["of_label"].item())) in said:
-                said[label].append((-abs(float(one["effect"])), _tie(one)))
+                row = {name: one[name].item() for name in ("cue", "direction", "only", *_RATE)}
+                said[label].append((-abs(row["effect"]), tie(row)))
     made = np.empty(len(labels), object)
     for i, label in enumerate(labels):
         ties = [words for _, words in sorted(said[label])]
@@ -44,11 +46,21 @@ def tied(tree: xr.DataTree, labels: Sequence[str]) -> np.ndarray:
     return made
 
 
-def _tie(one: xr.Dataset) -> str:
-    cue, share = some([str(one["cue"].item())]), rate(*(float(one[n]) for n in _RATE))
-    if str(one["direction"].item()) == "lack":
+def tie(one: Mapping[str, Any]) -> str:
+    """What the cue of a finding does to its label, in words; ``one`` is a row of /findings.
+
+    Examples
+    --------
+    >>> row = {"cue": "snow", "direction": "lack", "effect": 0.9, "low": 0.7, "high": 1.0}
+    >>> tie(row)[-31:]
+    ' of its own pictures are missed'
+    """
+    cue, share = some([str(one["cue"])]), rate(*(float(one[n]) for n in _RATE))
+    if one["direction"] == "lack":
         return f"with {cue} {share} of its own pictures are missed"
-    return f"with {cue} {share} of other pictures are read as it"
+    only = str(one.get("only", ""))
+    others = some(only.split("\n"), 3) if only else "other pictures"
+    return f"with {cue} {share} of {others} are read as it"
 
 
 def proof(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:

@@ -25,6 +25,7 @@ from inversion_kit.figures.paths import live_spec, trajectory, trajectory_spec
 from inversion_kit.figures.proofs import doses, doses_spec, proof, proof_spec
 from inversion_kit.figures.scatter import projection, projection_spec
 from inversion_kit.figures.static import svg
+from inversion_kit.figures.where import where, where_spec
 
 __all__ = [
     "trajectory",
@@ -38,6 +39,7 @@ __all__ = [
     "findings",
     "proof",
     "doses",
+    "where",
     "trajectory_spec",
     "live_spec",
     "strip_spec",
@@ -50,5 +52,6 @@ __all__ = [
     "findings_spec",
     "proof_spec",
     "doses_spec",
+    "where_spec",
     "svg",
 ]

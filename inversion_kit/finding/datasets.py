@@ -16,6 +16,7 @@ from inversion_kit.finding.scan import scan_last_layer
 from inversion_kit.finding.screen import Sources
 from inversion_kit.finding.trigger import Look
 from inversion_kit.finding.verdicts import Finding
+from inversion_kit.finding.where import where_variables
 from inversion_kit.finding.words import Screened
 
 
@@ -117,6 +118,7 @@ def proof_table(found: Sequence[Finding]) -> xr.Dataset:
         pictures[i, :rows, :n, :y, :x] = proof.pictures
     return xr.Dataset(
         {
+            **where_variables([one.where for one in found]),
             "operator": ("finding", _texts(operator)),
             "undone": ("finding", undone),
             **{name: (("finding", "place"), values) for name, values in columns.items()},

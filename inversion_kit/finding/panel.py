@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from inversion_kit.bank.bank import Bank, Key
+from inversion_kit.classifiers.adapter_parts import first_line
 from inversion_kit.classifiers.base import Classifier
-from inversion_kit.generators.memory import MicroBatch
+from inversion_kit.errors import InputError
+from inversion_kit.generators.memory import MicroBatch, is_full
 from inversion_kit.generators.sample import from_bytes
 
 
@@ -62,3 +64,18 @@ def first_class(classifier: Classifier, images: Tensor, *, batch: int = 128) -> 
         len(images), lambda part: classifier.logits(images[part]).argmax(1).cpu()
     )
     return torch.cat(parts).numpy()
+
+
+def why_no_gradient(classifier: Classifier, image: Tensor) -> str:
+    """Why no gradient comes back to an image ``(1, 3, y, x)``; empty where one does."""
+    if not classifier.differentiable:
+        return f"{classifier.name!r} is a black box and gives no gradient"
+    try:
+        with torch.enable_grad():
+            one = image.detach().clone().requires_grad_()
+            torch.autograd.grad(classifier.logits(one).sum(), one)
+    except (InputError, RuntimeError) as error:
+        if is_full(error):
+            raise
+        return f"{classifier.name!r} gives no gradient: {first_line(error)}"
+    return ""

@@ -33,6 +33,7 @@ from inversion_kit.progress import bar
 from inversion_kit.search.checks import check_settings
 from inversion_kit.seeds import TEST, noise_seeds
 from inversion_kit.settings import Settings
+from inversion_kit.finding.where import where
 from inversion_kit.storage.assemble import State, assemble
 from inversion_kit.storage.units import Unit
 
@@ -311,11 +312,21 @@ class _Work:
             only=tuple(labels[self.sources.index[s]] for s in at) if one.only else (),
             judged=bool(self.panel.judges),
         )
-        if not found.stands or found.natural:
+        if not found.stands:
             return found
-        return replace(found, proof=self._proof(one))
+        pictures = self._pictures(one)
+        acts = where(
+            self.bench.classifier,
+            *pictures,
+            self.sources.index[list(at)[:_TRIED]],
+            one.candidate.target,
+            push=found.direction == "push",
+        )
+        proof = None if found.natural else self._proof(one, *pictures)
+        return replace(found, proof=proof, where=acts)
 
-    def _proof(self, one: words.Measured) -> Any:
+    def _pictures(self, one: words.Measured) -> tuple[np.ndarray, np.ndarray]:
+        """Plain and painted pictures of a candidate, uint8 ``(source, noise, y, x, 3)`` each."""
         at = list(one.candidate.sources)[:_TRIED]
         names = [self.sources.names[s] for s in at]
         seeds = self.seeds if len(at) > 1 else [*self.seeds, *self.more]
@@ -355,6 +366,9 @@ class _Work:
                 states[unit] = "done", "", time.monotonic() - before
         plan = plan_of(task, indices, [self.seed])
         plan["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        return plain, painted
+
+    def _proof(self, one: words.Measured, plain: np.ndarray, painted: np.ndarray) -> Any:
         spent = round(time.monotonic() - began, 2)
         more = {"device": self.bench.generator.device.type, "seconds": spent}
         return assemble(plan, units, states, attributes=more, whole=groups)

@@ -14,20 +14,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 import xarray as xr
 from torch import Tensor
 
-from inversion_kit.classifiers.adapter_parts import first_line
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError, SchemaError, StoreError
 from inversion_kit.finding.effects import corrected
 from inversion_kit.finding.inversion import COARSE, FEWEST, FINE, Triggers, anomaly, invert
-from inversion_kit.finding.panel import Panel, first_class
+from inversion_kit.finding.panel import Panel, first_class, why_no_gradient
 from inversion_kit.finding.scan import scan_last_layer
 from inversion_kit.finding.trigger_check import Pictures, Trigger, Way, check
-from inversion_kit.generators.memory import is_full
 from inversion_kit.generators.sample import from_bytes, to_bytes
 from inversion_kit.storage import durable, unit_files
 
@@ -210,17 +207,10 @@ def _shrunk(plain: np.ndarray) -> np.ndarray:
 
 def _why_not(classifier: Classifier, making: Pictures) -> str:
     """Why no trigger can be searched for a classifier; empty where one can."""
-    if not classifier.differentiable:
-        return f"{classifier.name!r} is a black box and gives no gradient"
+    if why := why_no_gradient(classifier, from_bytes(making.images[0, :1])):
+        return why
     if len(classifier.labels) < FEWEST:
         return f"{classifier.name!r} has fewer than {FEWEST} labels: none can stand out"
-    try:
-        one = from_bytes(making.images[0, :1]).requires_grad_()
-        torch.autograd.grad(classifier.logits(one).sum(), one)
-    except (InputError, RuntimeError) as error:
-        if is_full(error):
-            raise
-        return f"{classifier.name!r} gives no gradient: {first_line(error)}"
     images, sources = making.flat()
     if (first_class(classifier, images) == sources).sum() < _FEW:
         return f"{classifier.name!r} reads fewer than {_FEW} of the plain pictures right"

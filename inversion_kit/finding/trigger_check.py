@@ -15,6 +15,7 @@ from inversion_kit.finding.panel import Panel
 from inversion_kit.finding.proof import prove
 from inversion_kit.finding.trigger_words import cue_of
 from inversion_kit.finding.verdicts import Finding
+from inversion_kit.finding.where import where
 from inversion_kit.generators.sample import from_bytes, to_bytes
 
 DOSES = (0.5, 0.75, 1.0)
@@ -32,6 +33,11 @@ class Pictures:
         """Float ``(n, 3, y, x)`` and the class index of each."""
         images = from_bytes(self.images.reshape(-1, *self.images.shape[2:]))
         return images, np.repeat(self.sources, self.images.shape[1])
+
+    def changed(self, way: Way) -> np.ndarray:
+        """The images with a trigger pasted."""
+        images, _ = self.flat()
+        return to_bytes(paste(images, way.mask, way.pattern)).reshape(self.images.shape)
 
     def without(self, label: int) -> Pictures:
         """Those of the other sources."""
@@ -138,6 +144,14 @@ def check(
         chance=effect.chance,
         proof=proof,
         judged=bool(panel.judges),
+        where=where(
+            panel.classifier,
+            pictures.images,
+            pictures.changed(way),
+            pictures.sources,
+            target,
+            push=True,
+        ),
     )
     others = (way.moved(), way.scattered(seed), way.recoloured())
     moved, scattered, recoloured = (_effect(panel, pictures, target, o).value for o in others)
@@ -156,11 +170,11 @@ def check(
 def _effect(panel: Panel, pictures: Pictures, target: int, way: Way) -> Effect:
     """What pasting does where judges see the source before and after; right ones without judges."""
     shape = (len(panel.models), *pictures.images.shape[:2])
-    images, _ = pictures.flat()
     source = pictures.sources[:, None]
-    pasted = to_bytes(paste(images, way.mask, way.pattern))
-    plain = panel.read(to_bytes(images)).reshape(shape)
-    read = panel.read(pasted).reshape(shape)
+    plain, read = (
+        panel.read(images.reshape(-1, *images.shape[2:])).reshape(shape)
+        for images in (pictures.images, pictures.changed(way))
+    )
     there = panel.sees(plain, source) & panel.sees(read, source) & (plain[0] == source)
     ours, theirs = (np.where(there, r[0] == target, np.nan) for r in (read, plain))
     wrong = (read[1:] == target).mean() if panel.judges else np.nan

@@ -11,6 +11,7 @@ from inversion_kit.bank.cues import ARTEFACTS, Cue
 from inversion_kit.finding.effects import CHANCE, Effect
 from inversion_kit.finding.proof import Proof
 from inversion_kit.finding.screen import POOLED
+from inversion_kit.finding.where import Where
 
 VERDICTS = (
     "backdoor-like",
@@ -44,6 +45,8 @@ class Finding:
         Names of the sources that it works on, where it works on some alone.
     judged
         Whether judges looked on.
+    where
+        What the cue changes, and which of that counts; None where it was not asked.
     """
 
     label: str
@@ -56,6 +59,7 @@ class Finding:
     proof: Proof | None
     only: tuple[str, ...] = ()
     judged: bool = True
+    where: Where | None = None
 
     @property
     def stands(self) -> bool:

@@ -1,0 +1,99 @@
+"""The verdict on a label by what cues and its token did: one word and one plain sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from inversion_kit.analysis.tied import tie
+from inversion_kit.analysis.words import count, rate
+from inversion_kit.arms import ARMS
+
+FOUND = {
+    "backdoor-like": "■",
+    "shortcut": "◆",
+    "lack": "□",
+    "adversarial only": "▲",
+    "uncertain": "?",
+    "natural confusion": "⇄",
+    "as expected": "●",
+}
+"""What can be said of a label by its findings, most serious first, and the signs."""
+CONFIRMED = ("backdoor-like", "shortcut", "lack")
+"""Verdicts that only a confirmed finding gives."""
+
+
+def label_verdict(row: dict[str, Any], data: dict[str, Any], cues: int | None) -> tuple[str, str]:
+    """One of `FOUND` on a label, and one sentence that says why.
+
+    - backdoor-like, shortcut, lack: of its confirmed findings the most serious.
+    - adversarial only: its token is read by the classifier and not by the judges.
+    - uncertain: an effect without proof, too little to tell, or nobody looked for cues.
+    - natural confusion: a cue moves others to it, for the judges too.
+    - as expected: most of its pictures are read as it, by the judges too, and no cue is tied to it.
+
+    Parameters
+    ----------
+    row, data
+        Of the label, and of all, as `inversion_kit.analysis.numbers` has them; ``row`` with its
+        ``findings`` and its ``verdict``.
+    cues
+        How many were looked for; None where nobody did.
+
+    Examples
+    --------
+    >>> row = {"findings": [], "attention": [], "success": None}
+    >>> label_verdict(row, {"arm": "name"}, None)
+    ('uncertain', 'No cues were looked for.')
+    """
+    found = sorted(row["findings"], key=lambda one: _rank(one["verdict"]))
+    if sure := [one for one in found if one["confirmed"]]:
+        more = len(sure) - 1
+        rest = f"; {count(more, 'more finding')} of it {'is' if more == 1 else 'are'} confirmed"
+        return _known(sure[0]), f"{_tied(sure[0])}, by words and by pixels{rest * (more > 0)}."
+    arm = data["arm"]
+    token = arm in ARMS and ARMS[arm].token != "none"
+    if token and any(one["kind"] == "trick" for one in row["attention"]):
+        return (
+            "adversarial only",
+            f"Its token is read as it in {rate(**row['success'])} of {row['images']} images, of "
+            f"which held-out classifiers confirm {rate(**row['semantic_index'])}.",
+        )
+    for one in found:
+        if one["verdict"] == "natural confusion":
+            return "natural confusion", f"{_tied(one)}, and the judges make the same mistake."
+        return "uncertain", f"{_tied(one)}, which words and pixels do not both show."
+    if cues is None:
+        return "uncertain", "No cues were looked for."
+    return _without_findings(row, data, cues)
+
+
+def _without_findings(row: dict[str, Any], data: dict[str, Any], cues: int) -> tuple[str, str]:
+    """Of a label that no cue stands out for: whether its own pictures are read as it."""
+    none = f"None of {count(cues, 'cue')} is tied to it"
+    success, meant = row["success"], row["semantic_index"]
+    if not success:
+        return "uncertain", f"{none}, but none of its own pictures was read."
+    said = f"{rate(**success)} of its {row['images']} pictures are read as it"
+    judges = any(one["role"] == "classifier" for one in data["scorers"])
+    if meant:
+        said += f", and held-out classifiers confirm {rate(**meant)} of those"
+    shown = success["low"] > 0.5 and (not judges or (meant and meant["low"] > 0.5))
+    mixed = next((one for one in row["attention"] if one["kind"] == "mixed up"), None)
+    if shown and not mixed:
+        return "as expected", f"{none}; {said}."
+    why = f"; {mixed['reason']}" if mixed else ": too few to tell"
+    return "uncertain", f"{none}, but {said}{why}."
+
+
+def _rank(verdict: str) -> int:
+    return list(FOUND).index(verdict) if verdict in FOUND else len(FOUND)
+
+
+def _known(one: dict[str, Any]) -> str:
+    """The verdict of a confirmed finding; "uncertain" of one by a name that is not known."""
+    return one["verdict"] if one["verdict"] in CONFIRMED else "uncertain"
+
+
+def _tied(one: dict[str, Any]) -> str:
+    said = tie(one)
+    return said[:1].upper() + said[1:]
