@@ -64,40 +64,28 @@ def numbers(
     data = known(read, detail=detail or labels == 1)
     data["sentences"] = say(tree, data)
     cues = findings(tree).to_dataframe().to_dict("records") if "findings" in tree.children else None
+    looked = None if cues is None else int(tree["findings"].attrs.get("cues", 0))
     for row in data["labels"]:
         mine = [finding_data(cue) for cue in cues or [] if cue["of_label"] == row["label"]]
         row["findings"] = mine
         row["confirmed"] = None if cues is None else sum(cue["confirmed"] for cue in mine)
+        row["finding"], row["finding_says"] = label_verdict(row, data, looked)
         row["says"] = say_label(row, data)
         if detail:
             row["trajectory"] = checks(trajectory(tree, label=row["label"]))
         else:
             del row["per_seed"], row["differences"]
-    looked = None if cues is None else int(tree["findings"].attrs.get("cues", 0))
-    measured = pictures_data(properties(tree, read=read), detail=detail) if pictures else None
     return {
         **{name: tree.attrs[name] for name in _SAME},
         **{name: json.loads(tree.attrs[name]) for name in _JSON},
         "seconds": float(tree.attrs["seconds"]),
         "stopped": tree.attrs.get("stopped"),
         "code": code(tree),
-        row["finding"], row["finding_says"] = label_verdict(row, data, looked)
         "kinds": [k for k in KINDS if any(one["kind"] == k for one in data["attention"])],
         **data,
     }
 
 
-def checks(path: xr.Dataset) -> list[dict[str, Any]]:
-    """The checks of each run of a `trajectory`, as data.
-
-    Examples
-    --------
-    >>> from inversion_kit.testing import synthetic
-    >>> checks(trajectory(synthetic()))[0]["checks"][0]["updates"]
-    0
-    """
-    names = {
-        "updates": "run_step",
 def label_verdicts(tree: xr.DataTree, *, data: dict[str, Any] | None = None) -> xr.Dataset:
     """What findings, and the images of its token, say of every label.
 
@@ -129,6 +117,17 @@ def label_verdicts(tree: xr.DataTree, *, data: dict[str, Any] | None = None) -> 
     )
 
 
+def checks(path: xr.Dataset) -> list[dict[str, Any]]:
+    """The checks of each run of a `trajectory`, as data.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> checks(trajectory(synthetic()))[0]["checks"][0]["updates"]
+    0
+    """
+    names = {
+        "updates": "run_step",
         "start": "start",
         "target": "run",
         "tenth": "run_tenth",

@@ -29,11 +29,11 @@ from inversion_kit.finding.proof import prove
 from inversion_kit.finding.screen import Sources
 from inversion_kit.finding.trigger import Look, look_for_triggers
 from inversion_kit.finding.verdicts import Finding
+from inversion_kit.finding.where import where
 from inversion_kit.progress import bar
 from inversion_kit.search.checks import check_settings
 from inversion_kit.seeds import TEST, noise_seeds
 from inversion_kit.settings import Settings
-from inversion_kit.finding.where import where
 from inversion_kit.storage.assemble import State, assemble
 from inversion_kit.storage.units import Unit
 
@@ -318,7 +318,7 @@ class _Work:
         acts = where(
             self.bench.classifier,
             *pictures,
-            self.sources.index[list(at)[:_TRIED]],
+            self.sources.index[list(one.candidate.sources)[:_TRIED]],
             one.candidate.target,
             push=found.direction == "push",
         )
@@ -337,6 +337,9 @@ class _Work:
                 self.bank.images(keys_of(cue, names, seeds)) for cue in (PLAIN_CUE, one.cue)
             )
         )
+        return plain, painted
+
+    def _proof(self, one: words.Measured, plain: np.ndarray, painted: np.ndarray) -> Any:
         return prove(
             one.cue,
             direction=one.candidate.direction,
@@ -345,7 +348,7 @@ class _Work:
             judges=self.bench.judges,
             plain=plain,
             painted=painted,
-            sources=self.sources.index[at],
+            sources=self.sources.index[list(one.candidate.sources)[:_TRIED]],
             seed=self.seed,
         )
 
@@ -366,9 +369,6 @@ class _Work:
                 states[unit] = "done", "", time.monotonic() - before
         plan = plan_of(task, indices, [self.seed])
         plan["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return plain, painted
-
-    def _proof(self, one: words.Measured, plain: np.ndarray, painted: np.ndarray) -> Any:
         spent = round(time.monotonic() - began, 2)
         more = {"device": self.bench.generator.device.type, "seconds": spent}
         return assemble(plan, units, states, attributes=more, whole=groups)
