@@ -408,7 +408,7 @@ def report(
         tree = inversion_kit.open(result)
         read = reads(tree)
         tree = keep_projection(tree, result, read=read)
-        data = numbers(tree, read=read)
+        data = numbers(tree, read=read, pictures=True)
         verdicts = check_gates(fail_if or [], data)
         page = write_report(tree, target, data, read=read, max_mb=max_mb)
         typer.echo(f"report: {page.resolve()}")

@@ -16,6 +16,7 @@ and labels, so differences are paired and pools over labels resample all labels 
 from inversion_kit.analysis.again import code
 from inversion_kit.analysis.cues import findings, findings_data, looked_for
 from inversion_kit.analysis.gates import check_gates, parse_gate
+from inversion_kit.analysis.measure import measure
 from inversion_kit.analysis.mixups import (
     confusion,
     confusion_difference,
@@ -25,6 +26,8 @@ from inversion_kit.analysis.mixups import (
 )
 from inversion_kit.analysis.pictures import grid, nearest_words, strip
 from inversion_kit.analysis.projection import keep_projection, project, projected, stored
+from inversion_kit.analysis.properties import properties
+from inversion_kit.analysis.property_words import stands_out
 from inversion_kit.analysis.rates import (
     compare,
     overall_success,
@@ -58,6 +61,7 @@ __all__ = [
     "judge_finding",
     "grid",
     "keep_projection",
+    "measure",
     "label_verdicts",
     "nearest_words",
     "never_reached",
@@ -68,11 +72,13 @@ __all__ = [
     "project",
     "projected",
     "proof",
+    "properties",
     "read_as",
     "reads",
     "repeatability",
     "semantic_index",
     "sentences",
+    "stands_out",
     "stored",
     "strip",
     "success",

@@ -27,6 +27,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+from scipy.special import stdtrit
 
 from inversion_kit.analysis.over_runs import ENDS, over_runs
 from inversion_kit.wilson import wilson
@@ -111,6 +112,30 @@ def difference(
     runs = [_limits(hit, there) for hit in (a, b)]
     scores = [newcombe(both, first, second, neither, limits) for limits in ((), runs)]
     return _estimate(a.astype(float) - b, there, there, scores, n_boot=n_boot, seed=seed)
+
+
+def mean_difference(
+    ours: np.ndarray, theirs: np.ndarray, *, n_boot: int = N_BOOT, seed: int = 0
+) -> Interval:
+    """Mean of ``ours`` minus ``theirs``, any numbers, over pairs, with its interval.
+
+    In place of the score interval and of `over_runs` stands Student's t: over pairs where there is
+    one run, else over the means of runs. A pair with a NaN is left out; of one pair alone there is
+    no interval.
+
+    Examples
+    --------
+    >>> ours, theirs = np.array([[[0.5, 0.7, 0.6, 0.8]]]), np.array([[[0.1, 0.2, 0.3, 0.4]]])
+    >>> value, low, high = mean_difference(ours, theirs, n_boot=99)
+    >>> value.round(2), low.round(2), high.round(2)
+    (array([0.4]), array([0.27]), array([0.53]))
+    """
+    gaps = _rows(np.asarray(ours, float) - theirs, False)
+    there = np.isfinite(gaps)
+    top = np.where(there, gaps, 0.0)
+    value, *ends = _estimate(top, there, there, [_student(top, there)], n_boot=n_boot, seed=seed)
+    low, high = (np.where(there.sum((-3, -2, -1)) > 1, end, np.nan) for end in ends)
+    return value, low, high
 
 
 def newcombe(
@@ -211,6 +236,23 @@ def _limits(hits: np.ndarray, n: np.ndarray) -> Ends:
     repeated = ((images > 0).sum(2) > 1).any(1)
     low, high = (np.where(repeated, end, np.nan) for end in over_runs(every[0], every[1]))
     return wider(wilson(every[0].sum(1), every[1].sum(1)), (low, high))
+
+
+def _student(gaps: np.ndarray, there: np.ndarray) -> Ends:
+    """Low and high ``(row,)`` by Student's t of ``(..., 1, seed, sample)``; NaN of one alone."""
+    rows = math.prod(there.shape[:-3])
+    gaps, there = (v.reshape(rows, *there.shape[-2:]) for v in (gaps, there))
+    images = there.sum(2)
+    means, runs = _ratio(gaps.sum(2), images), images > 0
+    value = _ratio(gaps.sum((1, 2)), images.sum(1))
+    several = runs.sum(1, keepdims=True) > 1
+    apart = np.where(runs, means - value[:, None], 0.0)
+    within = np.where(there, gaps - value[:, None, None], 0.0)
+    squares = np.where(several[:, 0], (apart**2).sum(1), (within**2).sum((1, 2)))
+    n = np.where(several[:, 0], runs.sum(1), images.sum(1))
+    n = np.where(n > 1, n, np.nan)
+    half = stdtrit(n - 1, ENDS[1]) * np.sqrt(squares / (n - 1) / n)
+    return value - half, value + half
 
 
 def _ratio(top: np.ndarray, bottom: np.ndarray, empty: float = np.nan) -> np.ndarray:

@@ -12,6 +12,8 @@ from inversion_kit.analysis.again import code
 from inversion_kit.analysis.cues import finding_data, findings
 from inversion_kit.analysis.label_verdict import label_verdict
 from inversion_kit.analysis.looks import KINDS
+from inversion_kit.analysis.properties import properties
+from inversion_kit.analysis.property_words import pictures_data
 from inversion_kit.analysis.reading import reads, whole
 from inversion_kit.analysis.rows import known
 from inversion_kit.analysis.search_path import trajectory
@@ -31,7 +33,11 @@ _JSON = ("judges", "judge_hashes", "settings", "versions")
 
 
 def numbers(
-    tree: xr.DataTree, *, detail: bool | None = None, read: xr.Dataset | None = None
+    tree: xr.DataTree,
+    *,
+    detail: bool | None = None,
+    read: xr.Dataset | None = None,
+    pictures: bool = False,
 ) -> dict[str, Any]:
     """What a result says, as data that JSON can hold; NaN is None. Each softmax is read once.
 
@@ -40,6 +46,9 @@ def numbers(
     detail
         Add every check of the searches and every scorer's differences; up to `DETAILED` labels
         where not given.
+    pictures
+        Add what is measured in the pictures themselves, which are read for it: ``pictures`` of
+        every label, see `properties`.
 
     Returns
     -------
@@ -65,7 +74,10 @@ def numbers(
     data["sentences"] = say(tree, data)
     cues = findings(tree).to_dataframe().to_dict("records") if "findings" in tree.children else None
     looked = None if cues is None else int(tree["findings"].attrs.get("cues", 0))
+    measured = pictures_data(properties(tree, read=read), detail=detail) if pictures else None
     for row in data["labels"]:
+        if measured is not None:
+            row["pictures"] = measured[row["label"]]
         mine = [finding_data(cue) for cue in cues or [] if cue["of_label"] == row["label"]]
         row["findings"] = mine
         row["confirmed"] = None if cues is None else sum(cue["confirmed"] for cue in mine)

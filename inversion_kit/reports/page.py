@@ -110,7 +110,7 @@ def to_html(
         raise InputError(f"max_mb={size!r:.80}: expected megabytes above 0, such as 25")
     tree = whole(tree)
     read = analysis.reads(tree) if read is None else read
-    data = analysis.numbers(tree, read=read) if data is None else data
+    data = analysis.numbers(tree, read=read, pictures=True) if data is None else data
     rows = data["labels"]
     space = environment("inversion_kit.reports")
     space.globals.update(
