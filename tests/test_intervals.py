@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_1samp
 
 from inversion_kit.analysis import intervals
 from inversion_kit.analysis.over_runs import over_runs
@@ -169,3 +169,33 @@ def test_the_interval_widens_when_seeds_differ() -> None:
     width = [float((high - low)[0]) for _, low, high in ends]
     assert 0.4 < width[0] < 0.5
     assert width[1] == 1
+
+
+def test_the_mean_of_differences_of_one_run_is_students() -> None:
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.normal(1, 2, (4, 1, 12)), rng.normal(0, 1, (4, 1, 12))
+    ours[1, 0, :5] = np.nan
+    value, low, high = intervals.mean_difference(ours, theirs, **BOOT)
+    for row in range(4):
+        gaps = (ours - theirs)[row, 0]
+        gaps = gaps[np.isfinite(gaps)]
+        ends = ttest_1samp(gaps, 0).confidence_interval()
+        assert value[row] == pytest.approx(gaps.mean())
+        assert low[row] <= ends.low + 1e-9
+        assert high[row] >= ends.high - 1e-9
+        assert high[row] - low[row] < 1.2 * (ends.high - ends.low)
+
+
+def test_of_one_pair_there_is_no_interval_and_of_none_no_value() -> None:
+    ours = np.array([[[3.0, np.nan]], [[np.nan, np.nan]]])
+    value, low, high = intervals.mean_difference(ours, np.ones_like(ours), **BOOT)
+    np.testing.assert_array_equal(value, [2, np.nan])
+    assert np.isnan([low, high]).all()
+
+
+def test_the_mean_difference_over_runs_that_differ_is_covered() -> None:
+    rng = np.random.default_rng(1)
+    runs = rng.normal(0.3, 0.5, (300, 3, 1))
+    ours = runs + rng.normal(0, 0.2, (300, 3, 16))
+    _, low, high = intervals.mean_difference(ours, np.zeros_like(ours), **BOOT)
+    assert 0.92 < ((low <= 0.3) & (high >= 0.3)).mean() <= 1
