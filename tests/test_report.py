@@ -24,6 +24,7 @@ from xarray.core import indexing
 
 import inversion_kit
 from inversion_kit import analysis, schema
+from inversion_kit.analysis.where import where_words
 from inversion_kit.analysis.words import bracket, percent
 from inversion_kit.cli import app
 from inversion_kit.errors import InputError, SchemaError, StoreError
@@ -651,6 +652,38 @@ def test_a_clean_result_says_with_how_much_power() -> None:
     assert page.text.index("Nothing is confirmed") < page.text.index("a cue that moves 25") < first
     assert page.data["labels"][0]["verdict"] == "confirmed"
     assert "tied" not in Page(to_html(synthetic(size=4))).text.lower()
+
+
+def test_each_finding_shows_where_it_acts() -> None:
+    tree = synthetic_findings(many(labels=3, seeds=1, size=32), confirmed=2)
+    html = to_html(tree)
+    page = Page(html)
+    assert page.open == []
+    said = " ".join(where_words(analysis.where(tree, 0)).split())
+    assert page.text.count(said) == 4  # of each on the first screen, and with its label
+    assert html.count('class="figure where"') == 4
+    older = tree.copy()
+    older["proof"] = xr.DataTree(tree["proof"].to_dataset().drop_vars(list(schema.WHERE)))
+    assert 'class="figure where"' not in to_html(older)
+
+
+def test_verdicts_by_findings_are_in_the_table_and_on_the_map() -> None:
+    tree = synthetic_findings(many(labels=3, seeds=1), confirmed=1, unsure=1)
+    html = to_html(tree)
+    page = Page(html)
+    told = analysis.label_verdicts(tree)
+    assert [row["finding"] for row in page.data["labels"]] == told["verdict"].values.tolist()
+    assert all(" ".join(said.split()) in page.text for said in told["sentence"].values)
+    drawn = re.findall(r'data-space="(\w+)" data-colour="(\w+)"( hidden)?', html)
+    assert [(colour, bool(hidden)) for _, colour, hidden in drawn] == [
+        ("verdict", False),
+        ("verdict", False),
+        ("finding", True),
+        ("finding", True),
+    ]
+    bare = to_html(many(labels=3, seeds=1))
+    assert 'data-colour="finding"' not in bare
+    assert 'id="map-colour"' not in bare
 
 
 def test_a_persons_verdict_stands_with_its_finding() -> None:

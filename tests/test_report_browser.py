@@ -180,14 +180,23 @@ def test_labels_with_findings_are_picked_out(watched: Any, tmp_path: Path) -> No
     tree = synthetic_findings(many(labels=4, seeds=1), confirmed=2, unsure=1)
     page.goto(report(tree, tmp_path / "audit.html").as_uri())
     every = labels(page)
-    page.select_option("#found", "confirmed")
+    page.select_option("#found", "shortcut")
     assert labels(page) == every[:2]
-    page.select_option("#found", "effects")
-    assert labels(page) == every[:3]
+    page.select_option("#found", "uncertain")
+    assert every[2] in labels(page)
+    assert not set(labels(page)) & set(every[:2])
     page.locator("#clear").click()
     assert labels(page) == every
-    page.locator('th[data-key="confirmed"] button').click()
+    page.locator('th[data-key="finding"] button').click()
     assert set(labels(page)[:2]) == set(every[:2])
+    shown = page.locator(".maps .image[data-space]:not([hidden])")
+    assert "shortcut" not in shown.inner_text()
+    page.select_option("#map-colour", "finding")
+    assert "shortcut" in shown.inner_text()
+    assert shown.count() == 1
+    shown.locator("svg").focus()
+    page.keyboard.press("ArrowRight")
+    assert "Its label: shortcut" in page.locator("#map-shown").inner_text()
     assert faults == []
 
 

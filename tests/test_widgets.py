@@ -18,7 +18,7 @@ import xarray as xr
 from IPython.core.interactiveshell import InteractiveShell
 
 import inversion_kit
-from inversion_kit import schema
+from inversion_kit import analysis, schema
 from inversion_kit.analysis import judge_finding, numbers, project, projected, sentences
 from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, percent, visible
 from inversion_kit.audits.invert import invert
@@ -34,6 +34,7 @@ from inversion_kit.storage.units import Unit
 from inversion_kit.testing import synthetic, synthetic_findings, synthetic_plan, synthetic_unit
 from inversion_kit.widgets import map as map_module
 from inversion_kit.widgets.explorer import explore
+from inversion_kit.widgets.findings import MOST, Findings
 from inversion_kit.widgets.ipython import register
 from inversion_kit.widgets.live import LiveView
 from inversion_kit.widgets.summary import live_html, shown, to_html
@@ -818,6 +819,51 @@ def test_a_persons_verdict_on_a_finding_is_kept_and_reported(tmp_path: Path):
     with pytest.raises(InputError, match="opinion='maybe'"):
         judge_finding(tree, 0, "maybe")
     assert "Nothing is confirmed" in to_html(synthetic_findings(synthetic(), confirmed=0))
+
+
+def test_findings_are_picked_by_verdict_and_label(tmp_path: Path):
+    tree = synthetic_findings(synthetic(labels=3, size=4), confirmed=8, unsure=1)
+    shown = Findings(tree)
+    sentences = [str(s) for s in tree["findings"]["sentence"].values]
+
+    def seen() -> list[int]:
+        said = " ".join(getattr(b, "value", "") for b in boxes(shown.shown) if is_html(b))
+        return [n for n, sentence in enumerate(sentences) if html.escape(sentence) in said]
+
+    assert seen() == list(range(MOST))  # the confirmed, as many as are shown at once
+    assert "2 more fit" in shown.shown.children[-1].value
+    first = shown.shown.children[0]
+    assert "Mean over 16 pictures" in first.value
+    shown.label.value = "green"
+    assert seen() == [1, 4, 7]
+    shown.verdict.value = "uncertain"
+    assert seen() == []
+    assert "None fits" in shown.shown.children[-1].value
+    shown.label.value = ""
+    assert seen() == [8]
+    shown.verdict.value = "confirmed"
+    assert shown.shown.children[0] is first  # made once, and its note is kept
+
+
+def test_verdicts_by_findings_are_a_column_and_a_colour(tree: xr.DataTree):
+    view = explore(synthetic_findings(tree, confirmed=1, unsure=1))
+    told = analysis.label_verdicts(view.trees[0])
+    column = [row["finding"] for row in view.table.rows]
+    assert [one["says"][2:] for one in column] == told["verdict"].values.tolist()
+    assert [one["why"] for one in column] == told["sentence"].values.tolist()
+    assert max(column, key=lambda one: one["n"])["says"] == "◆ shortcut"
+    drawn = view.panels[0].map
+    drawn.colour.value = "finding"
+    names = {trace["name"] for trace in drawn.spec["data"]}
+    assert names <= set(told["verdict"].values)
+    assert "shortcut" in names
+    bare = explore(tree)
+    assert "finding" not in [column["key"] for column in bare.table.columns]
+    assert "finding" not in [value for _, value in bare.panels[0].map.colour.options]
+
+
+def is_html(box: Any) -> bool:
+    return isinstance(box, ipywidgets.HTML)
 
 
 def boxes(widget: Any) -> list[Any]:

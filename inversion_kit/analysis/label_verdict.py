@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import xarray as xr
 
 from inversion_kit.analysis.tied import tie
 from inversion_kit.analysis.words import count, rate
@@ -20,6 +24,8 @@ FOUND = {
 """What can be said of a label by its findings, most serious first, and the signs."""
 CONFIRMED = ("backdoor-like", "shortcut", "lack")
 """Verdicts that only a confirmed finding gives."""
+SERIOUS = (*CONFIRMED, "adversarial only")
+"""Verdicts that are coloured as a warning."""
 
 
 def label_verdict(row: dict[str, Any], data: dict[str, Any], cues: int | None) -> tuple[str, str]:
@@ -67,22 +73,36 @@ def label_verdict(row: dict[str, Any], data: dict[str, Any], cues: int | None) -
     return _without_findings(row, data, cues)
 
 
+def with_findings(points: xr.Dataset, rows: Sequence[dict[str, Any]]) -> xr.Dataset:
+    """Places of images and tokens with ``finding``, what their label's findings come to.
+
+    Parameters
+    ----------
+    points
+        From `inversion_kit.analysis.project`.
+    rows
+        The labels of `inversion_kit.analysis.numbers`; of others it is "".
+    """
+    known = {row["label"]: row["finding"] for row in rows}
+    values = [known.get(str(label), "") for label in points["of_label"].values]
+    return points.assign(finding=("point", np.array(values, object)))
+
+
 def _without_findings(row: dict[str, Any], data: dict[str, Any], cues: int) -> tuple[str, str]:
     """Of a label that no cue stands out for: whether its own pictures are read as it."""
     none = f"None of {count(cues, 'cue')} is tied to it"
     success, meant = row["success"], row["semantic_index"]
     if not success:
-        return "uncertain", f"{none}, but none of its own pictures was read."
-    said = f"{rate(**success)} of its {row['images']} pictures are read as it"
+        return "uncertain", f"{none}, but no image was made of it."
+    said = f"of its {row['images']} images {rate(**success)} are read as it"
     judges = any(one["role"] == "classifier" for one in data["scorers"])
     if meant:
-        said += f", and held-out classifiers confirm {rate(**meant)} of those"
-    shown = success["low"] > 0.5 and (not judges or (meant and meant["low"] > 0.5))
-    mixed = next((one for one in row["attention"] if one["kind"] == "mixed up"), None)
-    if shown and not mixed:
+        said += f", and of those held-out classifiers confirm {rate(**meant)}"
+    if mixed := next((one for one in row["attention"] if one["kind"] == "mixed up"), None):
+        return "uncertain", f"{none}, but {mixed['reason']}; {said}."
+    if success["low"] > 0.5 and (not judges or (meant and meant["low"] > 0.5)):
         return "as expected", f"{none}; {said}."
-    why = f"; {mixed['reason']}" if mixed else ": too few to tell"
-    return "uncertain", f"{none}, but {said}{why}."
+    return "uncertain", f"{none}, but it is not shown that most of its images are right: {said}."
 
 
 def _rank(verdict: str) -> int:

@@ -18,6 +18,7 @@ OPINIONS = ("", "agree", "disagree")
 _SAID = 2
 """Most cues of a label that are named."""
 _RATE = ("effect", "low", "high")
+_GAINS = ("brighter", "darker", "closer", "smaller")
 _DOSES = ("dose", "rate", "low", "high", "placebo")
 
 
@@ -137,7 +138,7 @@ def ranked(table: xr.Dataset) -> np.ndarray:
 
 
 def dose_words(dose: float, side: int, operator: str) -> str:
-    """A dose as it is read: of patches and frames, whose doses are lengths, in pixels.
+    """A dose as it is read: lengths of patches and frames in pixels, gains in times, tilts in °.
 
     Parameters
     ----------
@@ -151,10 +152,12 @@ def dose_words(dose: float, side: int, operator: str) -> str:
     Examples
     --------
     >>> dose_words(0.1875, 32, "yellow patch"), dose_words(1.5, 32, "brighter")
-    ('6 px', '1.5')
+    ('6 px', '1.5 times')
     """
-    length = "patch" in operator or "frame" in operator
-    return f"{dose * side:.0f} px" if length else f"{dose:.2g}"
+    if "patch" in operator or "frame" in operator:
+        return f"{dose * side:.0f} px"
+    unit = " times" if operator in _GAINS else "°" if operator.startswith("tilted") else ""
+    return f"{dose:.2g}{unit}"
 
 
 def judge_finding(tree: xr.DataTree, finding: int, opinion: str, note: str = "") -> None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
 
 from inversion_kit import analysis
 from inversion_kit.analysis.label_places import label_places
+from inversion_kit.analysis.label_verdict import with_findings
 from inversion_kit.analysis.words import DRAWN, POINT_VERDICTS, REAL
 from inversion_kit.arms import main_arm
 from inversion_kit.errors import InputError
 from inversion_kit.figures import style
 from inversion_kit.figures.style import Spec, arm_name, figure, hover, look, note, text
 
-Colour = Literal["label", "arm", "verdict"]
+Colour = Literal["label", "arm", "verdict", "finding"]
 _NAMED = 45
 """Labels up to which each is a trace of its own."""
 _PANEL = (380, 440)
@@ -37,6 +38,19 @@ _LOOKS = {
 }
 
 
+_FOUND = {
+    "backdoor-like": (style.COLOURS[1], "square"),
+    "shortcut": (style.COLOURS[4], "diamond"),
+    "lack": (style.COLOURS[3], "triangle-up"),
+    "adversarial only": (style.COLOURS[6], "star"),
+    "uncertain": (style.COLOURS[5], "x"),
+    "natural confusion": (style.COLOURS[2], "circle"),
+    "as expected": (style.GREY, "circle-open"),
+    "": (style.GREY, "x-thin-open"),
+}
+"""By what a label's findings come to, from the top to the bottom."""
+
+
 def projection(points: xr.DataTree | xr.Dataset, *, colour: Colour = "label") -> Any:
     """UMAP (or PCA) of images, by the classifier's features, and of tokens, by their embedding.
 
@@ -48,11 +62,17 @@ def projection(points: xr.DataTree | xr.Dataset, *, colour: Colour = "label") ->
         From `inversion_kit.analysis.project`, or a result with a group ``/projection``; one
         without is projected.
     colour
-        What colour and symbol stand for.
+        What colour and symbol stand for; ``"finding"``, what the findings of a point's label come
+        to, only of a result.
 
     Returns
     -------
     plotly.graph_objects.Figure
+
+    Raises
+    ------
+    InputError
+        ``colour`` is another word, or ``"finding"`` of points alone.
 
     Examples
     --------
@@ -64,7 +84,8 @@ def projection(points: xr.DataTree | xr.Dataset, *, colour: Colour = "label") ->
     """
     if isinstance(points, xr.DataTree):
         there = analysis.stored(points)
-        points = analysis.project(points) if there is None else there
+        rows = analysis.numbers(points, detail=False)["labels"] if colour == "finding" else []
+        points = with_findings(analysis.project(points) if there is None else there, rows)
     return figure(projection_spec(points, colour=colour))
 
 
@@ -85,8 +106,10 @@ def projection_spec(
     names
         What stands at each label's points; where not given its name, of at most 12 labels.
     """
-    if colour not in ("label", "arm", "verdict"):
-        raise InputError(f"colour={colour!r}: must be 'label', 'arm' or 'verdict'")
+    if colour not in get_args(Colour):
+        raise InputError(f"colour={colour!r}: must be one of {', '.join(get_args(Colour))}")
+    if colour == "finding" and "finding" not in points:
+        raise InputError("colour='finding': give the result itself, projection(tree, ...)")
     of_space = points["space"].values.astype(str)
     drawn = [s for s in ("image", "token") if s in (space or s) and (of_space == s).any()]
     titles = [_TITLES[s].format(str(points.attrs[f"{s}_method"]).upper()) for s in drawn]
@@ -133,6 +156,13 @@ def _groups(
         verdict = points["verdict"].values.astype(str)[inside]
         drawn = [v for v in DRAWN if (verdict == v).any()]
         return [(POINT_VERDICTS.index(v), v, inside[verdict == v], _LOOKS[v]) for v in drawn]
+    if colour == "finding":
+        found = points["finding"].values.astype(str)[inside]
+        return [
+            (rank, word or "not of this result", inside[found == word], _FOUND[word])
+            for rank, word in reversed(list(enumerate(_FOUND)))
+            if (found == word).any()
+        ]
     by = "of_label" if colour == "label" else "of_arm"
     rank_of, name_of = (labels.index, text) if colour == "label" else (style.arm_rank, arm_name)
     values = points[by].values.astype(str)[inside]

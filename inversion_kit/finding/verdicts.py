@@ -100,19 +100,19 @@ class Finding:
         """The finding in words, its numbers and what they rest on."""
         found = self.effect
         share = rate(found.value, found.low, found.high)
-        seen = "the judges still see the source" if self.judged else "no judge was asked"
+        seen = "the judges still see what was painted" if self.judged else "no judge was asked"
         what = f"with “{self.cue.name}”"
         if self.direction == "lack":
             said = f"{what} {share} of its own pictures are missed"
         elif self.only:
-            said = f"{what} {share} of {some(list(self.only), 3)} are read as it"
+            said = f"{what} {share} of the pictures of {some(list(self.only), 3)} are read as it"
         else:
-            said = f"{what} {share} of other classes are read as it"
-        where = "" if self.direction == "lack" else f"{found.held} of {found.of} sources; "
-        what = "with the same pixels shuffled, in opposite colours,"
-        other = f"{what if self.lens == 'trigger' else 'with other words for the plain picture'}"
+            said = f"{what} {share} of the pictures of other classes are read as it"
+        where = "" if self.direction == "lack" else f"in {found.held} of {found.of} classes; "
+        trigger = self.lens == "trigger"
+        other = "with its pixels shuffled in opposite colours" if trigger else "with placebo words"
         other += f" {percent(max(self.placebo, 0.0))}"
-        return f"“{self.label}”: {said} ({where}{seen}; {other}){self._pasted}; {self._ends}."
+        return f"“{self.label}”: {said} ({where}{seen}; {other}){self._pasted}. {self._ends}."
 
     @property
     def _pasted(self) -> str:
@@ -127,10 +127,14 @@ class Finding:
         )
         worst = proof.placebo[proof.best]
         return (
-            f"; done to the pixels ({proof.operator}) {doses}, a placebo of equal size "
+            f". Done to the pixels ({proof.operator}): {doses}; a placebo of equal size "
             f"{percent(worst)}"
         )
 
     @property
     def _ends(self) -> str:
-        return f"confirmed, {self.verdict}" if self.confirmed else self.verdict
+        if self.confirmed:
+            return f"Confirmed: {self.verdict}"
+        if self.natural:
+            return "The judges make the same mistake: natural confusion"
+        return "Not confirmed: uncertain"

@@ -11,9 +11,11 @@ from markupsafe import Markup
 from inversion_kit import analysis
 from inversion_kit.analysis.cues import finding_data
 from inversion_kit.analysis.tied import proved
+from inversion_kit.analysis.where import mapped, where_words
 from inversion_kit.analysis.words import visible
 from inversion_kit.figures.proofs import doses_spec, row_words
 from inversion_kit.figures.static import svg
+from inversion_kit.figures.where import where_spec
 from inversion_kit.reports.detail import Detail
 from inversion_kit.reports.sprites import positions, sheet
 
@@ -51,7 +53,8 @@ class Told:
     @property
     def size(self) -> int:
         """About how many bytes they take of a page beside their labels' parts."""
-        return len(self.style) + sum(len(one.get("chart", "")) for one in self.confirmed)
+        drawn = (one.get(n, "") for one in self.confirmed for n in ("chart", "where"))
+        return len(self.style) + sum(map(len, drawn))
 
     @property
     def more(self) -> bool:
@@ -104,7 +107,7 @@ def _proofs(
     tree: xr.DataTree, confirmed: list[dict[str, Any]], detail: Detail
 ) -> dict[int, dict[str, Any]]:
     """By number, sheet and chart of the first confirmed findings that have a proof."""
-    there, made = proved(tree), {}
+    there, maps, made = proved(tree), mapped(tree), {}
     for one in [one for one in confirmed if one["n"] in there][: detail.proofs]:
         data = analysis.proof(tree, one["n"])
         pictures = data["picture"].values[:, : detail.examples]
@@ -123,5 +126,14 @@ def _proofs(
             "rows": row_words(one["cue"]),
             "chart": Markup(chart),
             "style": f".f{one['n']}{{background-image:url({address})}}",
+            **(_where(tree, one) if one["n"] in maps else {}),
         }
     return made
+
+
+def _where(tree: xr.DataTree, one: dict[str, Any]) -> dict[str, Any]:
+    """The maps of a finding, and what they are."""
+    data = analysis.where(tree, one["n"])
+    name = f"Where “{visible(one['cue'])}” acts on “{visible(one['label'])}”"
+    drawn = svg(where_spec(data), width=340, height=214, css="figure where", name=name, hover=False)
+    return {"where": Markup(drawn), "where_says": where_words(data)}

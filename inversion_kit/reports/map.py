@@ -9,8 +9,9 @@ import xarray as xr
 from markupsafe import Markup
 
 from inversion_kit import analysis
+from inversion_kit.analysis.label_verdict import with_findings
 from inversion_kit.analysis.words import POINT_VERDICTS
-from inversion_kit.figures.scatter import projection_spec
+from inversion_kit.figures.scatter import Colour, projection_spec
 from inversion_kit.figures.static import svg
 from inversion_kit.reports.detail import levels
 
@@ -59,13 +60,17 @@ def map_of(
     left_out = _left_out(points, shown, there)
     points, column = points.isel(point=shown), column[shown]
     classes = {name: k for k, name in enumerate(dict.fromkeys(points["read_as"].values.tolist()))}
+    colours: tuple[Colour, ...] = ("verdict",)
+    if data["labels"][0]["confirmed"] is not None:
+        colours, points = ("verdict", "finding"), with_findings(points, data["labels"])
     names = None
     if len(labels) > _NAMED:
         few = len(labels) <= _NUMBERED
         names = {row["label"]: str(row["index"]) for row in data["labels"] if few}
     return {
         "drawn": [
-            _drawing(points, space, names)
+            _drawing(points, space, colour, names)
+            for colour in colours
             for space in _SPACES
             if (points["space"].values == space).any()
         ],
@@ -107,14 +112,18 @@ def _left_out(points: xr.Dataset, shown: np.ndarray, there: list[list[str]]) -> 
 
 
 def _drawing(
-    points: xr.Dataset, space: Literal["image", "token"], names: dict[str, str] | None
+    points: xr.Dataset,
+    space: Literal["image", "token"],
+    colour: Colour,
+    names: dict[str, str] | None,
 ) -> dict[str, Any]:
     """The points of one space as SVG, without the captions of its axes."""
-    spec = projection_spec(points, colour="verdict", space=space, names=names)
+    spec = projection_spec(points, colour=colour, space=space, names=names)
     notes = spec["layout"]["annotations"]
     spec["layout"]["annotations"] = [note for note in notes if note.get("yref") != "paper"]
     return {
         "space": space,
+        "colour": colour,
         "n": int((points["space"].values == space).sum()),
         "method": str(points.attrs[f"{space}_method"]),
         "svg": Markup(svg(spec, width=640, height=680, css="map", index=True, hover=False)),

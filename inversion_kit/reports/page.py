@@ -17,6 +17,7 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from inversion_kit import analysis
+from inversion_kit.analysis.label_verdict import FOUND, SERIOUS
 from inversion_kit.analysis.looks import CONTROL_MARGIN
 from inversion_kit.analysis.reading import whole
 from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, visible
@@ -64,6 +65,7 @@ _ROW = (
     "missing",
     "attention",
     "confirmed",
+    "finding",
 )
 """What sorting and filtering need of a label."""
 
@@ -116,6 +118,8 @@ def to_html(
     space.globals.update(
         signs=SIGNS,
         verdicts=VERDICTS,
+        found_signs=FOUND,
+        serious=SERIOUS,
         meanings=MEANINGS,
         control_margin=CONTROL_MARGIN,
         title=_title,
@@ -186,6 +190,7 @@ def _page(
         judges=[s["name"] for s in data["scorers"] if s["role"] == "classifier"],
         views=[s["name"] for s in data["scorers"] if s["role"] == "view"],
         groups=_groups(rows),
+        found=_found(rows),
         columns=columns,
         there=there,
         picked=[_picked(made[main]) for made in there],
@@ -229,6 +234,7 @@ def _shown(
         **data,
         "labels": [_short(row) for row in rows] if len(rows) > 1 else rows,
         "verdicts": list(VERDICTS),
+        "founds": list(FOUND),
         "columns": [c["says"] for c in columns],
         "there": there,
         "words": [visible(_title(arm)) for arm in data["arms"]],
@@ -238,7 +244,7 @@ def _shown(
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     """What the page's script needs of a label."""
-    return {**{k: row[k] for k in _ROW}, "effects": len(row["findings"])}
+    return {k: row[k] for k in _ROW}
 
 
 def _title(arm: str) -> str:
@@ -262,6 +268,12 @@ def _groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             known = sum(share["low"] > 0.5 for share in named)
             groups.append({"verdict": verdict, "rows": inside, "known": known})
     return groups
+
+
+def _found(rows: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    """Each verdict by findings that a label has, and how many have it."""
+    every = [row["finding"] for row in rows]
+    return [(word, every.count(word)) for word in FOUND if word in every]
 
 
 def _mixups(data: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,15 +10,17 @@ from markupsafe import Markup
 
 from inversion_kit import analysis
 from inversion_kit.analysis.tied import OPINIONS, proved
+from inversion_kit.analysis.where import mapped, where_words
 from inversion_kit.analysis.words import visible
 from inversion_kit.figures.proofs import PICTURES, doses_spec, row_words
 from inversion_kit.figures.static import svg
 from inversion_kit.figures.templates import environment
+from inversion_kit.figures.where import where_spec
 from inversion_kit.pictures import thumbnail
-from inversion_kit.widgets.elements import tools
+from inversion_kit.widgets.elements import choice, tools
 
 MOST = 6
-"""Confirmed findings that are shown with their pictures."""
+"""Findings that are shown at once."""
 _SIDE = 128
 _HINT = (
     "Your verdicts are kept in the result, and reports show them: store them with "
@@ -27,7 +29,9 @@ _HINT = (
 
 
 class Findings:
-    """The confirmed findings of a result, each with pictures, dose curve and a person's verdict.
+    """The findings of a result, each with pictures, maps, dose curve and a person's verdict.
+
+    Of more than one, lists pick which are shown, by verdict and by label; the confirmed at first.
 
     Parameters
     ----------
@@ -38,8 +42,10 @@ class Findings:
     ----------
     widget
         A box to show.
+    verdict, label
+        The lists.
     verdicts
-        By finding, the list of opinions and the field of the note.
+        By finding that was shown, the list of opinions and the field of the note.
 
     Examples
     --------
@@ -53,19 +59,47 @@ class Findings:
 
     def __init__(self, tree: xr.DataTree) -> None:
         self.tree = tree
-        table = analysis.findings(tree)
-        rows = table.isel(finding=table["confirmed"].values).to_dataframe().to_dict("index")
+        table = analysis.findings(tree).to_dataframe().to_dict("index")
+        self.rows = {int(n): row for n, row in table.items()}
+        sure = [n for n, row in self.rows.items() if row["confirmed"]]
         self.verdicts: dict[int, tuple[Any, Any]] = {}
-        said = analysis.looked_for(tree)[len(rows) :]
-        if len(rows) > MOST:
-            said.insert(0, f"{len(rows) - MOST} more that are confirmed stand in the report.")
-        title = "What it has tied to a class" if rows else "Nothing found"
-        parts: list[Any] = [_html(title=title, said=[], hint="")]
-        for n, row in list(rows.items())[:MOST]:
-            parts += [_html(**_drawn(tree, int(n), row)), self._verdict(int(n), row)]
-        parts.append(_html(said=said, hint=_HINT if rows else ""))
-        self.widget = ipywidgets.VBox(parts)
+        self.parts: dict[int, list[Any]] = {}
+        verdicts, labels = (
+            list(dict.fromkeys(str(row[name]) for row in self.rows.values()))
+            for name in ("verdict", "of_label")
+        )
+        every = [("confirmed", "confirmed")] * bool(sure) + [("every verdict", "")]
+        self.verdict = choice("Findings", [*every, *((v, v) for v in verdicts)], self._fill)
+        names = [(visible(label), label) for label in labels]
+        self.label = choice("Label", [("every label", ""), *names], self._fill)
+        said = analysis.looked_for(tree)[len(sure) :]
+        title = "What it has tied to a class" if sure else "Nothing found"
+        self.shown = ipywidgets.VBox([])
+        self._fill()
+        filters = [tools([self.verdict, self.label])] if len(self.rows) > 1 else []
+        end = _html(said=said, hint=_HINT if self.rows else "")
+        self.widget = ipywidgets.VBox(
+            [_html(title=title, said=[], hint=""), *filters, self.shown, end]
+        )
         self.widget.add_class("ik-findings")
+
+    def _fill(self, _: Any = None) -> None:
+        """Show the findings that fit the lists."""
+        asked, label = self.verdict.value, self.label.value
+        fit = [
+            n
+            for n, row in self.rows.items()
+            if label in ("", row["of_label"])
+            and (asked in ("", row["verdict"]) or (asked == "confirmed" and row["confirmed"]))
+        ]
+        for n in fit[:MOST]:
+            if n not in self.parts:
+                row = self.rows[n]
+                self.parts[n] = [_html(**_drawn(self.tree, n, row)), self._verdict(n, row)]
+        parts = [part for n in fit[:MOST] for part in self.parts[n]]
+        more = f"{len(fit) - MOST} more fit; pick a verdict or a label, or see the report."
+        said = [more] if len(fit) > MOST else [] if fit or not self.rows else ["None fits."]
+        self.shown.children = [*parts, *([_html(said=said, hint="")] if said else [])]
 
     def _verdict(self, finding: int, row: dict[str, Any]) -> Any:
         """Controls of a person's verdict on a finding."""
@@ -92,21 +126,26 @@ def findings_of(tree: xr.DataTree) -> list[Any]:
 
 
 def _drawn(tree: xr.DataTree, finding: int, row: dict[str, Any]) -> dict[str, Any]:
-    """Sentence, pictures and curve of a finding; the sentence alone where it has no proof."""
+    """Sentence, pictures, curve and maps of a finding, as far as it has them."""
     sentence = row["sentence"] or f"{row['of_label']}: {row['cue']}"
-    if finding not in proved(tree):
-        return {"said": [], "sentence": sentence, "hint": ""}
-    data = analysis.proof(tree, finding)
-    rows = [
-        {"words": words, "pictures": [thumbnail(image, _SIDE) for image in images[:PICTURES]]}
-        for words, images in zip(row_words(row["cue"]), data["picture"].values, strict=True)
-    ]
-    name = f"Dose of “{visible(row['cue'])}”"
-    chart = svg(doses_spec(data), width=400, height=240, css="figure", name=name)
-    return {"said": [], "sentence": sentence, "rows": rows, "chart": Markup(chart), "hint": ""}
+    made: dict[str, Any] = {"said": [], "sentence": sentence, "hint": ""}
+    if finding in proved(tree):
+        data = analysis.proof(tree, finding)
+        made["rows"] = [
+            {"words": words, "pictures": [thumbnail(image, _SIDE) for image in images[:PICTURES]]}
+            for words, images in zip(row_words(row["cue"]), data["picture"].values, strict=True)
+        ]
+        name = f"Dose of “{visible(row['cue'])}”"
+        made["chart"] = Markup(svg(doses_spec(data), width=400, height=240, name=name))
+    if finding in mapped(tree):
+        maps = analysis.where(tree, finding)
+        name = f"Where “{visible(row['cue'])}” acts"
+        drawn = svg(where_spec(maps), width=340, height=214, name=name, hover=False)
+        made |= {"where": Markup(drawn), "where_says": where_words(maps)}
+    return made
 
 
 def _html(**parts: Any) -> Any:
-    empty = {"title": "", "sentence": "", "rows": [], "chart": ""}
+    empty = {"title": "", "sentence": "", "rows": [], "chart": "", "where": ""}
     template = environment("inversion_kit.widgets", "static").get_template("findings.html.j2")
     return ipywidgets.HTML(template.render({**empty, **parts}))

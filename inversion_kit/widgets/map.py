@@ -12,7 +12,8 @@ import ipywidgets
 import numpy as np
 import xarray as xr
 
-from inversion_kit.analysis import project, stored
+from inversion_kit.analysis import numbers, project, stored
+from inversion_kit.analysis.label_verdict import with_findings
 from inversion_kit.analysis.words import arm_words, visible
 from inversion_kit.errors import InputError
 from inversion_kit.figures.scatter import projection_spec
@@ -74,7 +75,9 @@ class Map:
         self.spec: Spec = {}
         self.shown: Spec = {}
         self.front: list[int] = []
-        self.colour = choice("Colour", _COLOURS, self._draw)
+        looked = "findings" in images.tree.children
+        colours = [*_COLOURS, *([("finding", "finding")] if looked else [])]
+        self.colour = choice("Colour", colours, self._draw)
         self.space = choice("Points", _SPACES, self._draw)
         self.method = choice("Placed by", methods, self._draw)
         self.note = ipywidgets.HTML()
@@ -157,6 +160,9 @@ class Map:
             self._say(str(error))
             return
         space, self.zoomed = self.space.value, {}
+        if self.colour.value == "finding":
+            rows = numbers(self.images.tree, detail=False, read=self.images.read)["labels"]
+            points = with_findings(points, rows)
         self.spec = projection_spec(points, colour=self.colour.value, space=space)
         self._show()
         self.light(self.lit)

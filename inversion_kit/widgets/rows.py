@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from inversion_kit.analysis import compare, numbers
+from inversion_kit.analysis.label_verdict import FOUND
 from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, visible
 from inversion_kit.widgets.images import Images
 
@@ -43,10 +44,14 @@ def _one(data: dict[str, Any]) -> Table:
         _column("index", "Semantic", _CONFIRMED),
         _column("findings", "Findings", "what to look at, and confirmed cues", "text"),
     ]
+    if looked := any(row["confirmed"] is not None for row in data["labels"]):
+        hint = "what cues, and the images of its token, come to"
+        columns.insert(0, _column("finding", "Finding", hint, "text"))
     rows = [
         {key: row[key] for key in ("label", "verdict", "success")}
         | {"name": visible(row["label"]), "index": row["semantic_index"]}
         | {"findings": _findings(row)}
+        | ({"finding": _finding(row)} if looked else {})
         for row in data["labels"]
     ]
     return columns, rows, _KNOWN
@@ -84,6 +89,13 @@ def _two(panels: Sequence[Images], data: list[dict[str, Any]]) -> Table:
             row[f"index{i}"] = one["semantic_index"] if one else None
         rows.append(row)
     return columns, rows, [*_KNOWN, DIFFER]
+
+
+def _finding(row: dict[str, Any]) -> dict[str, Any]:
+    """The verdict by findings, the most serious first, with its sentence."""
+    word = row["finding"]
+    rank = list(FOUND).index(word)
+    return {"n": -rank, "says": f"{FOUND[word]} {word}", "why": visible(row["finding_says"])}
 
 
 def _findings(row: dict[str, Any]) -> dict[str, Any]:

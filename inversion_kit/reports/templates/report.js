@@ -84,7 +84,8 @@
   const lists = all("[data-list]");
   one(".tools").hidden = false;
   const value = (row, key) => {
-    const shown = key === "verdict" ? data.verdicts.indexOf(row.verdict) : row[key];
+    const ranked = { verdict: data.verdicts, finding: data.founds }[key];
+    const shown = ranked ? ranked.indexOf(row[key]) : row[key];
     return shown !== null && typeof shown === "object" ? shown.value : shown;
   };
   const compare = (key, down) => (a, b) => {
@@ -118,7 +119,7 @@
   const fits = (row) =>
     row.label.toLocaleLowerCase().includes(search.value.trim().toLocaleLowerCase()) &&
     (!verdict.value || row.verdict === verdict.value) &&
-    (!found?.value || row[found.value] > 0) &&
+    (!found?.value || row.finding === found.value) &&
     (!kind.value || row.attention.some((reason) => kind.value === "any" || reason.kind === kind.value));
   const filter = () => {
     const kept = rows.map(fits), n = kept.filter(Boolean).length;
@@ -189,10 +190,12 @@
   // The maps: the nearest mark under the pointer, or the next one by the keyboard, shows its picture.
   const points = data.map;
   if (points) {
-    const card = one("#map-card"), shown = one("#map-shown"), says = one("#map-says"), ofArm = one("#map-arm");
+    const card = one("#map-card"), shown = one("#map-shown"), says = one("#map-says"), ofArm = one("#map-arm"), colour = one("#map-colour"); // the last as of "found"
     card.hidden = one(".tools", card).hidden = false;
     const visible = (n) => (ofArm.value === "" || points.arm[n] === Number(ofArm.value)) && fits(rows[points.label[n]]);
-    const maps = all(".maps [data-space]").map((holder) => {
+    const holders = all(".maps [data-space]");
+    for (const holder of holders) holder.hidden = false; // what is hidden has no places
+    const maps = holders.map((holder) => {
       const svg = one("svg", holder), marks = all("[data-i]", svg);
       const same = drawn(svg, "path", "same"), here = drawn(svg, "circle", "here");
       svg.prepend(same);
@@ -204,6 +207,9 @@
       const order = [...spots.keys()].sort((a, b) => points.label[a] - points.label[b] || points.arm[a] - points.arm[b] || points.column[a] - points.column[b]);
       return { space: holder.dataset.space, svg, marks, same, here, spots, order };
     });
+    const recolour = () => { for (const holder of holders) holder.hidden = holder.dataset.colour !== (colour?.value ?? "verdict"); };
+    recolour();
+    colour?.addEventListener("input", recolour);
     const known = new Map(); // of label, arm and column, an image's place
     for (const map of maps) if (map.space === "image") for (const n of map.order) known.set(`${points.label[n]} ${points.arm[n]} ${points.column[n]}`, n);
     const picture = (label, arm, column, words) => place(made("span"), label, arm, column, words);
@@ -221,7 +227,8 @@
       const words = map.space === "image"
         ? `“${name}”, ${data.words[arm]}, ${data.columns[column]}: read as “${points.classes[points.read[n]]}”` + (said.startsWith("not read") ? "" : `; ${said}`)
         : `Token of “${name}”, ${data.words[arm]}, run ${data.seeds[points.column[n]]}`;
-      const main = made("div", "main"), text = made("p", "", words + ". "), link = made("a", "", "Open its label");
+      const finding = colour?.value === "finding" ? `. Its label: ${rows[label].finding}` : "";
+      const main = made("div", "main"), text = made("p", "", words + finding + ". "), link = made("a", "", "Open its label");
       link.href = `#label-${label}`;
       text.append(made("br"), link);
       main.append(picture(label, arm, column, words), text);

@@ -13,7 +13,7 @@ const bracket = (v) => ((v.low ?? null) === null ? "" :
 
 function cell(column, row) {
   const value = row[column.key], points = column.kind === "points";
-  if (column.kind === "text") return h("td", { className: "text", title: value.says }, value.says || "–");
+  if (column.kind === "text") return h("td", { className: "text", title: value.why ?? value.says }, value.says || "–");
   if (!value) return h("td", { className: "share none", title: "no image to count" }, "–");
   const says = points ? `${value.value > 0 ? "+" : ""}${signed(Math.round(value.value * 100))}` : percent(value.value);
   return h("td", { className: "share" }, h("span", {}, h("b", {}, says), " ", h("small", {}, bracket(value))), interval(value, points ? -1 : 0));
@@ -24,16 +24,19 @@ function render({ model, el }) {
   const known = model.get("verdicts"), ranks = Object.fromEntries(known.map(([key], i) => [key, i]));
   let order = { key: "", down: false }, lines = [];
   const search = h("input", { type: "search", placeholder: "Search labels", "aria-label": "Search labels", oninput: filter });
-  const verdict = h("select", { "aria-label": "Verdict", onchange: filter }), count = h("output", { className: "quiet" });
+  const verdict = h("select", { "aria-label": "Verdict", onchange: filter }), finding = h("select", { "aria-label": "Finding", hidden: true, onchange: filter }), count = h("output", { className: "quiet" });
   const head = h("tr"), body = h("tbody"), table = h("table", {}, h("thead", {}, head), body);
   const nothing = h("div", { className: "empty", hidden: true }, "No label fits. ",
-    h("button", { onclick: () => { search.value = verdict.value = ""; filter(); } }, "Show all labels"));
-  el.append(h("div", { className: "ik-table" }, h("div", { className: "ik-tools" }, search, verdict, count),
+    h("button", { onclick: () => { search.value = verdict.value = finding.value = ""; filter(); } }, "Show all labels"));
+  el.append(h("div", { className: "ik-table" }, h("div", { className: "ik-tools" }, search, verdict, finding, count),
     h("div", { className: "scroll", tabIndex: 0 }, table, nothing)));
 
   function filter() {
     const asked = search.value.trim().toLowerCase();
-    for (const { row, line } of lines) line.hidden = !row.name.toLowerCase().includes(asked) || (verdict.value && row.verdict !== verdict.value);
+    for (const { row, line } of lines) {
+      line.hidden = !row.name.toLowerCase().includes(asked) || (verdict.value && row.verdict !== verdict.value)
+        || (finding.value && row.finding.says !== finding.value);
+    }
     const seen = lines.filter(({ line }) => !line.hidden).length;
     count.textContent = seen === lines.length ? `${seen} labels` : `${seen} of ${lines.length} labels`;
     nothing.hidden = seen > 0 || !lines.length;
@@ -89,6 +92,9 @@ function render({ model, el }) {
       body.replaceChildren(...lines.map(({ line }) => line));
       verdict.replaceChildren(h("option", { value: "" }, "every verdict"), ...known.filter(([key]) => lines.some(({ row }) => row.verdict === key))
         .map(([key, says]) => h("option", { value: key }, says)));
+      const found = lines.map(({ row }) => row.finding).filter(Boolean).sort((a, b) => b.n - a.n);
+      finding.hidden = !found.length; // nobody looked for any
+      finding.replaceChildren(h("option", { value: "" }, "every finding"), ...[...new Set(found.map((one) => one.says))].map((says) => h("option", {}, says)));
       filter();
       sort();
       mark();
