@@ -45,6 +45,12 @@ _Budget = Annotated[
     str | None,
     typer.Option(help="Time there is, for example 15min; a unit that is begun is finished."),
 ]
+_Real = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH", help="Real images, with a folder a class (name or index) or all in one."
+    ),
+]
 _Workers = Annotated[
     int, typer.Option(min=0, help="Processes of a local dask cluster; 0: this one alone.")
 ]
@@ -99,7 +105,14 @@ def _with_settings(command: _F) -> _F:
     return called  # type: ignore[return-value]
 
 
-_KINDS: dict[str, Any] = {"start": str, "queries": int}
+_KINDS: dict[str, Any] = {
+    "start": str,
+    "queries": int,
+    "search_generator": str,
+    "search_steps": int,
+    "search_guidance": float,
+    "search_decoder": str,
+}
 """Types of settings whose default is None."""
 
 
@@ -207,6 +220,7 @@ def audit(
     findings: Annotated[
         bool, typer.Option("--findings", help="Look for what is tied to its classes too.")
     ] = False,
+    real: _Real = None,
     workers: _Workers = 0,
     device: _Device = None,
     dtype: _Dtype = None,
@@ -221,6 +235,8 @@ def audit(
 
     try:
         place = folder_to_write(out, argument="--out")
+        if real is not None:
+            _check_real(real, findings)
         with _cluster(workers) as client:
             result = inversion_kit.audit(
                 model,
@@ -237,26 +253,41 @@ def audit(
             )
         if not dry_run:
             keep_projection(result, place)
+        said = _tied(place, real) if findings and not dry_run else []
     except InversionError as error:
         _fail(error)
+    for line in said:
+        typer.echo(line)
     if dry_run:
         typer.echo(str(result))
     else:
         _say_status(place)
 
 
-def _tied(path: Path) -> list[str]:
+def _check_real(real: str, findings: bool) -> None:
+    """Refuse a folder of real images that nothing would look at, or that holds none."""
+    from inversion_kit.classifiers.doctor import read_folder
+
+    if not findings:
+        raise InputError(f"--real={real!r}: real images are for findings; give --findings too")
+    read_folder(real, "--real")
+
+
+def _tied(path: Path, real: str | None) -> list[str]:
     """Look for an audit's findings and keep them in its folder; what they come to."""
-    from inversion_kit.analysis import looked_for
     from inversion_kit.schema import WHOLE
     from inversion_kit.storage.audit_store import AuditStore
+    from inversion_kit.storage.whole import drop_whole
 
-    tree = inversion_kit.findings(inversion_kit.open(path))
+    tree = inversion_kit.findings(inversion_kit.open(path), real=real)
     folder = AuditStore(path)
     with folder.lock():
         for group in WHOLE.keys() - {"projection"}:
-            folder.write_whole(group, tree[group].to_dataset(inherit=False))
-    return looked_for(tree)
+            if group in tree.children:
+                folder.write_whole(group, tree[group].to_dataset(inherit=False))
+            else:
+                drop_whole(folder.path, group)
+    return _found(tree, json=False)
 
 
 def _generator(name: str | None, device: str | None, dtype: str | None) -> Any:
@@ -438,6 +469,7 @@ def findings(
         typer.Option(metavar="PATH", help="Folder of the pictures; your cache folder by default."),
     ] = None,
     budget: _Budget = None,
+    real: _Real = None,
     out: Annotated[
         str | None, typer.Option(metavar="PATH", help="Folder for the result and the report.")
     ] = None,
@@ -467,6 +499,7 @@ def findings(
             seed=seed,
             bank=None if bank is None else folder_to_write(bank, argument="--bank"),
             budget=budget,
+            real=real,
         )
         said, read = _found(tree, json), reads(tree)
         data = numbers(tree, read=read)
@@ -486,10 +519,13 @@ def _found(tree: Any, json: bool) -> list[str]:
     from json import dumps
 
     from inversion_kit.analysis import findings_data, looked_for
+    from inversion_kit.analysis.carried import real_words
 
+    data = findings_data(tree)
     if not json:
-        return looked_for(tree)
-    return [dumps(findings_data(tree), ensure_ascii=False, indent=1, allow_nan=False)]
+        real = [(one["cue"], real_words(one.get("real"))) for one in data["findings"]]
+        return looked_for(tree) + [f"“{cue}”: {words}" for cue, words in real if words]
+    return [dumps(data, ensure_ascii=False, indent=1, allow_nan=False)]
 
 
 def _run(model: str, label: str, out: str, **arguments: Any) -> None:

@@ -18,7 +18,10 @@ group          own dims                     variables
 /samples       sample, class, judge,        image, probability, judge_probability, prompt,
                y, x, channel, feature       noise_seed, feature on test noise, the same noise for
                                             every arm; trained_probability, the softmax of what gave
-                                            the gradient: of the control the shuffled copy
+                                            the gradient: of the control the shuffled copy;
+                                            search_probability, the classifier's of what the search
+                                            generator makes of the same prompts and noise, where it
+                                            is another one
 /ledger        entry                        only with ``method="cma"``: what the images that the
                                             classifier scored (queries) were spent on: kind
                                             ("rehearsal", "identity", "check", "probe",
@@ -34,6 +37,9 @@ group          own dims                     variables
                                             was looked for
 /proof         finding; place, row, example a cue done to the pixels: rates by dose, with those of a
                                             placebo, and pictures; `WHERE` the cue acts
+/carriers      finding; class, example      with real images: share of each class that carries a
+                                            finding's cue, the images that look most as if they did,
+                                            and how far the detector that says so can be trusted
 /effects       cue, class, source           the screening: share of sources that a cue moves to each
                                             class, and which sources it makes be missed; how far the
                                             trigger and the last layer's row of a class stand out
@@ -103,6 +109,7 @@ UNIT: dict[str, Table] = {
         "image": (("sample", *_PIXELS), "u1"),
         "probability": (("sample", "class"), "f4"),
         "trained_probability": (("sample", "class"), "f4"),
+        "search_probability": (("sample", "class"), "f4"),
         "judge_probability": (("judge", "sample", "class"), "f4"),
         "prompt": (("sample",), "str"),
         "noise_seed": (("sample",), "i8"),
@@ -130,6 +137,15 @@ WHERE: Table = {
 """Of /proof: what a cue changes in pictures and how much of the score's change comes from where,
 means over ``attributed`` pictures, at most 128 pixels a side; and the shares of both that lie in
 the tenth of each picture that changed most."""
+ON_REAL: Table = {
+    "real_rate": (("finding",), "f4"),
+    "real_low": (("finding",), "f4"),
+    "real_high": (("finding",), "f4"),
+    "real_placebo": (("finding",), "f4"),
+    "real_images": (("finding",), "i8"),
+}
+"""Of /proof: what the chosen dose and its placebo do to ``real_images`` real images; NaN and 0
+without any."""
 WHOLE: dict[str, Table] = {
     "projection": {
         "space": (("point",), "str"),
@@ -172,6 +188,22 @@ WHOLE: dict[str, Table] = {
         "placebo": (("finding", "place"), "f4"),
         "picture": (("finding", "row", "example", *_PIXELS), "u1"),
         **WHERE,
+        **ON_REAL,
+    },
+    "carriers": {
+        "why": (("finding",), "str"),
+        "auc": (("finding",), "f4"),
+        "false": (("finding",), "f4"),
+        "passed": (("finding",), "f4"),
+        "recall": (("finding",), "f4"),
+        "share": (("finding", "class"), "f4"),
+        "low": (("finding", "class"), "f4"),
+        "high": (("finding", "class"), "f4"),
+        "images": (("finding", "class"), "i8"),
+        "file": (("finding", "example"), "str"),
+        "of_label": (("finding", "example"), "str"),
+        "score": (("finding", "example"), "f4"),
+        "picture": (("finding", "example", *_PIXELS), "u1"),
     },
     "effects": {
         "kind": (("cue",), "str"),
@@ -186,6 +218,7 @@ WHOLE: dict[str, Table] = {
 """Groups of a result as a whole, without a unit's dimensions, and only where they were made."""
 WHOLE_ATTRIBUTES: dict[str, dict[str, type]] = {
     "projection": {"image_method": str, "token_method": str, "left_out": int},
+    "carriers": {"labelled": int, "images": int, "files": int, "unread": int},
 }
 """Attributes that such a group must have."""
 SEARCHED = ("trajectory", "validation", "token", "probe")
@@ -195,13 +228,14 @@ STORED = tuple(group for group in UNIT if group != "status")
 FILL: dict[str, Any] = {"f4": np.nan, "u1": 0, "i8": -1, "str": ""}
 """What stands where a unit has nothing: after its last step, or where it is missing."""
 OPTIONAL = {
-    *(("proof", name) for name in WHERE),
+    *(("proof", name) for name in (*WHERE, *ON_REAL)),
     ("findings", "opinion"),
     ("findings", "note"),
     ("validation", "objective"),
     ("samples", "feature"),
     ("samples", "judge_probability"),
     ("samples", "trained_probability"),
+    ("samples", "search_probability"),
 }
 OPTIONAL_GROUPS = {"ledger", *WHOLE}
 """Groups that some results have no use for."""

@@ -20,6 +20,8 @@ from inversion_kit.errors import InputError, nearest
 
 METHODS = ("gradient", "cma")
 """How a token is searched for: by the classifier's gradient, or by its scores alone."""
+ITSELF = "itself"
+"""In place of a quicker generator's name: the search asks the one that makes the evidence."""
 QUERIES = 4000
 """Images that a search without a gradient may ask the classifier about, unless told otherwise."""
 
@@ -38,12 +40,13 @@ def _whole(least: int) -> Check:
     return check
 
 
-def _number(most: float, words: str) -> Check:
+def _number(most: float, words: str, *, zero: bool = False) -> Check:
     def check(name: str, value: Any) -> float:
         number = (
             math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
         )
-        if not math.isfinite(number) or not 0 < number <= most:
+        above = number > 0 or (zero and number == 0)
+        if not math.isfinite(number) or not above or number > most:
             raise InputError(f"{name}={value!r}: expected {words}")
         return number
 
@@ -103,6 +106,7 @@ def _setting(default: Any, check: Check, *, option: str | None = None, stored: b
 
 _PROBABILITY = _number(1, "a probability in (0, 1]")
 _POSITIVE = _number(math.inf, "a number above 0, for example 0.3")
+_NOT_NEGATIVE = _number(math.inf, "a number of at least 0, for example 1.0", zero=True)
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,18 @@ class Settings:
         ``(n, class)`` and target ``(n,)`` to a loss an image ``(n,)``. None is the cross-entropy.
         Another one has its mean on held-out noise restart and select in place of the target
         probability, ``stop_at`` does nothing, and all steps are made.
+    search_generator
+        A quicker generator that the search asks in place of the one that makes the final images:
+        a name, folder or hub id, with the same text encoders, as distilled ones have. None is what
+        comes with the generator (``"pocket:quick"`` for the pocket), ``"itself"`` no other. The
+        result has the gap between the two on the same noise.
+    search_steps
+        Denoising steps of the search; None for those of the generator that it asks.
+    search_guidance
+        Guidance scale of the search, at least 0; None for that of the generator that it asks.
+    search_decoder
+        Folder or hub id of a `diffusers.AutoencoderTiny` that decodes while searching, such as
+        ``"madebyollin/taesd"``.
 
     Raises
     ------
@@ -183,6 +199,10 @@ class Settings:
     method: str = _setting("gradient", _one_of(METHODS))
     queries: int | None = _setting(None, _optional(_whole(1)))
     objective: Any = _setting(None, _optional(_objective), option="", stored=False)
+    search_generator: str | None = _setting(None, _optional(_text))
+    search_steps: int | None = _setting(None, _optional(_whole(1)))
+    search_guidance: float | None = _setting(None, _optional(_NOT_NEGATIVE))
+    search_decoder: str | None = _setting(None, _optional(_text))
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -11,8 +11,8 @@ import torch
 
 from inversion_kit import objectives
 from inversion_kit.classifiers.base import Classifier
+from inversion_kit.generators import kept as kept_images
 from inversion_kit.generators.class_token import PLACEHOLDER
-from inversion_kit.search import probe as module
 from inversion_kit.search.probe import candidates, probe
 from inversion_kit.seeds import PROBE, noise_seeds
 
@@ -94,7 +94,7 @@ def test_the_next_label_and_classifier_share_the_images(made, classifier, make_c
 def test_images_are_let_go_with_their_generator(classifier, make_generator):
     generator = make_generator()
     probe(classifier, generator, 1, PROMPTS, WORDS, seed=0, noises=1)
-    kept = module._images[generator].values()
+    kept = kept_images._images[generator].values()
     assert {images.dtype for images in kept} == {torch.uint8}
     alive = weakref.ref(generator)
     del generator, kept

@@ -152,6 +152,42 @@ def paired_effects(
     )
 
 
+def search_gap(
+    tree: Result, arm: str | None = None, *, n_boot: int = N_BOOT, seed: int = 0
+) -> xr.Dataset:
+    """Success of the whole generator minus that of the quicker one that the search asked.
+
+    The classifier reads what both make of the kept tokens, the same prompts and the same noise.
+
+    Returns
+    -------
+    xr.Dataset
+        Scalars over the images of all labels: ``whole`` and ``quick``, shares in [0, 1];
+        ``difference``, ``low`` and ``high`` in [-1, 1], paired; ``pairs``. NaN and 0 where one
+        generator did both.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> int(search_gap(synthetic())["pairs"])
+    0
+    """
+    read = reads(tree)
+    at = arm_place(read, arm)
+    ours, quick = hits_of(read)[0, :, at], hits_of(read, "quick")[:, at]
+    ours = np.where(np.isfinite(quick), ours, np.nan)
+    change = intervals.difference(ours[None], quick[None], pooled=True, n_boot=n_boot, seed=seed)
+    return xr.Dataset(
+        {
+            "whole": ((), mean(ours, (0, 1, 2))),
+            "quick": ((), mean(quick, (0, 1, 2))),
+            **interval("difference", (), [np.ravel(v)[0] for v in change]),
+            "pairs": ((), int(np.isfinite(ours - quick).sum())),
+        },
+        attrs={"arm": arms_of(read)[at], **bootstrap(n_boot, seed)},
+    )
+
+
 def compare(one: Result, other: Result) -> xr.Dataset:
     """Success of another result's main arm minus that of one's, of every label that both have.
 

@@ -53,12 +53,16 @@ def reads(tree: Result) -> xr.Dataset:
     trained = np.full_like(top[0], -1)
     if "trained_probability" in samples:
         trained = firsts(samples["trained_probability"])
+    quick = np.full_like(top[0], -1)
+    if "search_probability" in samples:
+        quick = firsts(samples["search_probability"])
     status = tree["status"].to_dataset(inherit=False)
     dims = (*schema.OUTER, "sample")
     return xr.Dataset(
         {
             "top": (("scorer", *dims), top),
             "trained": (dims, trained),
+            "quick": (dims, quick),
             "noise_seed": (dims, samples["noise_seed"].values),
             **{n: (schema.OUTER, status[n].values) for n in ("status", "reason")},
             "tied": ("label", tied(tree, [str(n) for n in samples["label"].values])),

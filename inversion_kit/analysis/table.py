@@ -14,6 +14,7 @@ from inversion_kit.analysis.label_verdict import label_verdict
 from inversion_kit.analysis.looks import KINDS
 from inversion_kit.analysis.properties import properties
 from inversion_kit.analysis.property_words import pictures_data
+from inversion_kit.analysis.rates import search_gap
 from inversion_kit.analysis.reading import reads, whole
 from inversion_kit.analysis.rows import known
 from inversion_kit.analysis.search_path import trajectory
@@ -92,9 +93,22 @@ def numbers(
         **{name: json.loads(tree.attrs[name]) for name in _JSON},
         "seconds": float(tree.attrs["seconds"]),
         "stopped": tree.attrs.get("stopped"),
+        "search": _search(tree, read),
         "code": code(tree),
         "kinds": [k for k in KINDS if any(one["kind"] == k for one in data["attention"])],
         **data,
+    }
+
+
+def _search(tree: xr.DataTree, read: xr.Dataset) -> dict[str, Any] | None:
+    """The quicker generator that the search asked, and how far its images were from the whole."""
+    facts = json.loads(tree.attrs["settings"]).get("search")
+    if facts is None:
+        return None
+    gap = search_gap(read)
+    return {
+        **{name: facts[name] for name in ("generator", "num_inference_steps", "guidance_scale")},
+        **{str(n): None if np.isnan(v) else float(v) for n, v in gap.items()},
     }
 
 

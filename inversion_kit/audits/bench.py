@@ -27,6 +27,7 @@ from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.gradients import NONE, as_policy
 from inversion_kit.generators.memory import is_full
 from inversion_kit.generators.prompts import fill, in_utf8
+from inversion_kit.generators.quick import search_generator
 from inversion_kit.generators.rehearsal import rehearse_call
 from inversion_kit.search.checks import check_judges, check_method, check_queries
 from inversion_kit.search.rehearsal import REHEARSED, rehearse
@@ -112,6 +113,11 @@ class Bench:
         """The judges and the views of the audited classifier."""
         views = [View(self.classifier, view) for view in self.settings.views or ()]
         return [*self.judges, *views]
+
+    @functools.cached_property
+    def searcher(self) -> Generator:
+        """The generator that searches ask."""
+        return search_generator(self.generator, self.settings)
 
     @functools.cached_property
     def search_settings(self) -> Settings:
@@ -202,7 +208,7 @@ class Bench:
         """
         searched = [arm for arm in self.arms.values() if arm.searched]
         if searched and self.settings.method == "gradient":
-            self.generator.check_gradient(as_policy(self.settings.gradient))
+            self.searcher.check_gradient(as_policy(self.settings.gradient))
         for arm in self.arms.values():
             troubles = []
             for index in indices:
@@ -229,12 +235,13 @@ class Bench:
             self._ask(unit, torch.zeros(2, 3, *size, device=generator.device, dtype=dtype))
         by_gradient = arm.searched and self.settings.method == "gradient"
         vector = first_start(generator, self.settings)[1]
-        images = rehearse_call(
-            generator,
-            self.prompts(unit),
-            token=None if arm.token == "none" else ClassToken(vector),
-            gradient=as_policy(self.settings.gradient) if by_gradient else NONE,
-        )
+        token = None if arm.token == "none" else ClassToken(vector)
+        policy = as_policy(self.settings.gradient) if by_gradient else NONE
+        prompts = self.prompts(unit)
+        if arm.searched and self.searcher is not generator:
+            rehearse_call(self.searcher, prompts, token=token, gradient=policy)
+            policy = NONE
+        images = rehearse_call(generator, prompts, token=token, gradient=policy)
         if size != images.shape[2:]:
             self._ask(unit, images)
 

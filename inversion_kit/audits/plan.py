@@ -150,10 +150,25 @@ def plan_of(task: Task, indices: Sequence[int], seeds: Sequence[int]) -> dict[st
             "preprocess_parity": classifier.parity_facts(),
             "judge_preprocess": [judge.preprocess_facts() for judge in bench.judges],
             "sampler": generator.sampler_facts(),
+            "search": _search_facts(bench),
             "generator_source": generator.source,
             "dtype": str(generator.dtype).removeprefix("torch."),
         },
         "versions": versions(),
+    }
+
+
+def _search_facts(bench: Bench) -> dict[str, Any] | None:
+    """What searches ask, where it is not the generator that makes the evidence."""
+    if bench.searcher is bench.generator or not any(arm.searched for arm in bench.arms.values()):
+        return None
+    searcher = bench.searcher
+    return {
+        "generator": searcher.name,
+        "hash": searcher.hash,
+        "num_inference_steps": searcher.num_inference_steps,
+        "guidance_scale": searcher.guidance_scale,
+        "sampler": searcher.sampler_facts(),
     }
 
 

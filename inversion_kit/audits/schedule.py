@@ -13,7 +13,9 @@ import numpy as np
 from inversion_kit.arms import ARMS
 from inversion_kit.audits.bench import Bench
 from inversion_kit.audits.units import Outcome
+from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
+from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.generators.gradients import as_policy
 from inversion_kit.generators.sample import sample
@@ -117,22 +119,27 @@ def estimate(
     settings, label = bench.settings, units[0].label_index
     prompts = bench.prompts(units[0])
 
-    def draw(n: int) -> None:
-        plain = [prompt.replace(PLACEHOLDER, "thing") for prompt in prompts[:1]]
-        seeds = noise_seeds(seed, PROBE, 9, n)
-        images = sample(bench.generator, plain * n, seeds=seeds)
-        for judge in (bench.classifier, *bench.panel):
-            judge.logits(images)
+    def image_of(generator: Generator, judges: Sequence[Classifier]) -> float:
+        def draw(n: int) -> None:
+            plain = [prompt.replace(PLACEHOLDER, "thing") for prompt in prompts[:1]]
+            images = sample(generator, plain * n, seeds=noise_seeds(seed, PROBE, 9, n))
+            for judge in judges:
+                judge.logits(images)
 
-    draw(1)
-    image = _timed(lambda: draw(4)) / 4
+        draw(1)
+        return _timed(lambda: draw(4)) / 4
+
+    image = image_of(bench.generator, [bench.classifier, *bench.panel])
+    quick = image
+    if bench.searcher is not bench.generator:
+        quick = image_of(bench.searcher, [bench.classifier])
     searched = [arm for arm in counts if bench.arms[arm].searched]
     step = 0.0
     if settings.steps and settings.method == "gradient" and searched:
         start, vector = first_start(bench.generator, settings)
         updates = optimise(
             bench.classifier,
-            bench.generator,
+            bench.searcher,
             label,
             bench.prompts(Unit(label, searched[0], seed)),
             start=vector,
@@ -150,11 +157,12 @@ def estimate(
     words = min(512, len(bench.generator.vocabulary)) + 24 * 3  # at most, see `probe`
     words = words if settings.restarts else 0
     final = image * settings.samples
-    search = step * settings.steps + image * (checks * settings.validation + words)
+    search = step * settings.steps + quick * (checks * settings.validation + words)
     if settings.method == "cma":
-        search = image * (bench.search_settings.queries or 0)
-    least = {a: final + (a in searched) * image * settings.validation for a in counts}
-    most = {a: final + (a in searched) * search for a in counts}
+        search = quick * (bench.search_settings.queries or 0)
+    gap = 0.0 if quick is image else quick * settings.samples
+    least = {a: final + (a in searched) * (gap + quick * settings.validation) for a in counts}
+    most = {a: final + (a in searched) * (gap + search) for a in counts}
     return Estimate(counts, least, most, budget)
 
 

@@ -15,6 +15,7 @@ from inversion_kit.audits.bench import Bench
 from inversion_kit.classifiers.preprocess import whole_bytes
 from inversion_kit.errors import NumericalError
 from inversion_kit.generators.class_token import ClassToken
+from inversion_kit.generators.kept import kept
 from inversion_kit.generators.sample import from_bytes, sample
 from inversion_kit.search import datasets
 from inversion_kit.search.checks import SEARCHES
@@ -90,7 +91,7 @@ def search(
         return None
     return SEARCHES[bench.settings.method](
         bench.trained_against(unit),
-        bench.generator,
+        bench.searcher,
         unit.label_index,
         bench.prompts(unit),
         bench.search_settings,
@@ -143,14 +144,21 @@ def sampled(bench: Bench, unit: Unit, history: History | None) -> Groups:
     arm, n = bench.arms[unit.arm], bench.settings.samples
     prompts, seeds = bench.prompts(unit), noise_seeds(unit.seed, TEST, 0, n)
     texts = [prompts[i % len(prompts)] for i in range(n)]
+    start = None
     vector: Tensor | None = None if history is None else history.token
     if arm.token == "start":
-        vector = first_start(bench.generator, bench.settings)[1]
+        start, vector = first_start(bench.generator, bench.settings)
     token = None if vector is None else ClassToken(vector)
+
+    def paint() -> Tensor:
+        return sample(bench.generator, texts, seeds=seeds, token=token)
+
     if token is None and bench.bank is not None:
         images = from_bytes(bench.bank.images(list(zip(texts, seeds, strict=True))))
+    elif history is not None:
+        images = whole_bytes(paint())  # as stored
     else:
-        images = whole_bytes(sample(bench.generator, texts, seeds=seeds, token=token))  # as stored
+        images = kept(bench.generator, [texts, seeds, start], paint).float() / 255
     flat = (images.amax((2, 3)) - images.amin((2, 3))) < 1 / 255  # each channel of its own
     if flat.all():
         raise NumericalError("every final image is of one colour; was a safety checker at work?")
@@ -160,6 +168,10 @@ def sampled(bench: Bench, unit: Unit, history: History | None) -> Groups:
         if (trained := bench.trained_against(unit)) is not bench.classifier:
             scores = datasets.probability(trained, images)
         final["trained_probability"] = (("sample", "class"), scores)
+        if bench.searcher is not bench.generator and bench.settings.method != "cma":
+            seen = whole_bytes(sample(bench.searcher, texts, seeds=seeds, token=token))
+            said = datasets.probability(bench.classifier, seen)
+            final["search_probability"] = (("sample", "class"), said)
     if bench.panel:
         judged = np.stack([datasets.probability(judge, images) for judge in bench.panel])
         final["judge_probability"] = (("judge", "sample", "class"), judged)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from inversion_kit.errors import InputError, NumericalError
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken, Part, split
+from inversion_kit.generators.families import family_of
 from inversion_kit.generators.gradients import NONE, GradientPolicy
 from inversion_kit.generators.loading import call_of, check_pipeline, check_whole, denoiser_of
 from inversion_kit.generators.locks import alone_with
@@ -30,7 +31,7 @@ from inversion_kit.generators.text_encoders import find_encoders, lay_out, word_
 from inversion_kit.hashing import hash_module
 from inversion_kit.plain import plain
 
-_PAPER = {"num_inference_steps": 30, "guidance_scale": 7.0}
+_OWN = ("num_inference_steps", "guidance_scale")
 _LEFT_OUT = ("safety_checker", "feature_extractor", "image_encoder", "watermark", "watermarker")
 _NUMBER = (int, float, np.integer, np.floating)
 
@@ -51,9 +52,9 @@ class Generator:
     name
         What results call this generator.
     num_inference_steps, guidance_scale
-        diffusers' own, at least 1 and any finite number; used for every image. None for the
-        pipeline's default, and for 30 and 7 with Stable Diffusion. A Turbo model wants
-        ``num_inference_steps=1, guidance_scale=0``.
+        diffusers' own, at least 1 and any finite number; used for every image. None for what its
+        family wants (`inversion_kit.generators.families`), or else the pipeline's default: 30 and
+        7 with Stable Diffusion, 1 and 0 with a Turbo model, 4 and 1 with an LCM LoRA.
     height, width
         Of the images, in pixels, at least 1; None for the pipeline's default.
     call
@@ -77,6 +78,9 @@ class Generator:
     torch.Size([1, 3, 32, 32])
     """
 
+    quick: Generator | str | None = None
+    """A quicker one with the same text encoders, or its name, that searches ask unless told not
+    to."""
     loaded_with: dict[str, Any] | None = None
     """Revision, variant and dtype that a folder or hub id was loaded with."""
 
@@ -94,9 +98,9 @@ class Generator:
     ) -> None:
         check_pipeline(pipeline)
         asked = parameters(pipeline)
-        default = {key: asked[key].default for key in _PAPER if key in asked}
-        if type(pipeline).__name__ == "StableDiffusionPipeline":
-            default = _PAPER
+        default = {key: asked[key].default for key in _OWN if key in asked}
+        if (family := family_of(pipeline)) is not None:
+            default = dict(zip(_OWN, (family.steps, family.guidance), strict=True))
         steps, scale = num_inference_steps, guidance_scale
         steps = default.get("num_inference_steps") if steps is None else steps
         scale = default.get("guidance_scale", 1.0) if scale is None else scale

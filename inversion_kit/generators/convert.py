@@ -13,12 +13,16 @@ from inversion_kit.generators.base import Generator
 from inversion_kit.generators.loading import load_pipeline
 from inversion_kit.paths import name_or_path
 
-POCKET = Path(__file__).parents[1] / "pocket" / "weights" / "generator"
+_WEIGHTS = Path(__file__).parents[1] / "pocket" / "weights"
+POCKET = _WEIGHTS / "generator"
 """The folder of the generator that this library ships."""
+QUICK = "pocket:quick"
+"""The pocket with another U-Net: a step without guidance gives what the pocket's six give."""
 DEFAULT_HUB_ID = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 """The default generator: Stable Diffusion 1.5, the family of the paper's experiments, under the
 CreativeML OpenRAIL-M licence (use allowed, commercial too, with use restrictions)."""
 
+_LATER = {"quick"}
 _SAMPLING = {"num_inference_steps", "guidance_scale", "height", "width", "call"}
 _LOADING = {"revision", "variant", "dtype", "device"}
 
@@ -30,14 +34,15 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
     Parameters
     ----------
     generator
-        A `Generator`; ``"pocket"`` (shipped with this library); a pipeline object; a folder or
-        hub id of a diffusers text-to-image pipeline; None for `DEFAULT_HUB_ID`. A folder or hub
-        id goes to the accelerator that torch finds, a pipeline object and the pocket stay where
-        they are.
+        A `Generator`; ``"pocket"`` or ``"pocket:quick"`` (shipped with this library); a pipeline
+        object; a folder or hub id of a diffusers text-to-image pipeline; None for
+        `DEFAULT_HUB_ID`. A folder or hub id goes to the accelerator that torch finds, a pipeline
+        object and the pocket stay where they are.
     **settings
         ``num_inference_steps``, ``guidance_scale``, ``height``, ``width`` and ``call`` of
         `Generator`; for a folder or hub id ``revision``, ``variant``, ``dtype`` and ``device`` of
-        `inversion_kit.generators.loading.load_pipeline` too.
+        `inversion_kit.generators.loading.load_pipeline` too. ``quick``: a quicker `Generator` with
+        the same text encoders, or its name, which searches ask in its place.
 
     Returns
     -------
@@ -56,12 +61,17 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
     >>> as_generator("pocket")
     Generator('pocket', 6 steps)
     """
-    allowed = sorted(_SAMPLING | _LOADING)
+    allowed = sorted(_SAMPLING | _LOADING | _LATER)
     if unknown := sorted(settings.keys() - set(allowed)):
         raise InputError(
             f"{unknown[0]}: no such setting; nearest {nearest(unknown[0], allowed, 1)}; allowed "
             f"are {', '.join(allowed)}"
         )
+    quick = settings.pop("quick", None)
+    if quick is not None:
+        made = as_generator(generator, **settings)
+        made.quick = quick if isinstance(quick, Generator) else name_or_path(quick, "quick")
+        return made
     sampling = {key: value for key, value in settings.items() if key in _SAMPLING}
     loading = {key: value for key, value in settings.items() if key in _LOADING}
     if generator is not None and not isinstance(generator, (str, os.PathLike)):
@@ -77,11 +87,18 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
         return generator
     source = DEFAULT_HUB_ID if generator is None else name_or_path(generator, "generator")
     place: str | os.PathLike[str] = source
-    if isinstance(generator, str) and source == "pocket":
+    parts: dict[str, Path] = {}
+    if isinstance(generator, str) and source in ("pocket", QUICK):
         place = POCKET
-        sampling = {"num_inference_steps": 6, "guidance_scale": 3.0, **sampling}
+        usual: dict[str, Any] = {"num_inference_steps": 6, "guidance_scale": 3.0}
+        if source == QUICK:
+            usual = {"num_inference_steps": 1, "guidance_scale": 1.0}
+            parts = {part: _WEIGHTS / "quick" / part for part in ("unet", "scheduler")}
+        sampling = {**usual, **sampling}
         loading["device"] = loading.get("device") or "cpu"  # it is small
-    made = Generator(load_pipeline(place, **loading), name=source, **sampling)
+    made = Generator(load_pipeline(place, parts=parts, **loading), name=source, **sampling)
+    if place == POCKET and not parts and (_WEIGHTS / "quick").is_dir():
+        made.quick = QUICK
     made.loaded_with = {key: loading.get(key) for key in ("revision", "variant")}
     made.loaded_with["dtype"] = str(loading.get("dtype", "float32")).removeprefix("torch.")
     return made

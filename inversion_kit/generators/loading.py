@@ -40,6 +40,7 @@ def load_pipeline(
     variant: str | None = None,
     dtype: torch.dtype | str = torch.float32,
     device: torch.device | str | None = None,
+    parts: Mapping[str, str | os.PathLike[str]] | None = None,
 ) -> Any:
     """A diffusers pipeline of a folder or hub id: safetensors alone, and no code that comes along.
 
@@ -55,6 +56,8 @@ def load_pipeline(
         Of the networks: a floating torch dtype or its name.
     device
         Where they go; by default to the accelerator that torch finds, else the CPU.
+    parts
+        Folders of networks and a scheduler in place of the source's own.
 
     Returns
     -------
@@ -105,6 +108,7 @@ def load_pipeline(
         if "safety_checker" in given:
             given["requires_safety_checker"] = False
         with without_bars() if local else contextlib.nullcontext():
+            given |= {name: _part(folder, kind) for name, folder in (parts or {}).items()}
             pipeline = DiffusionPipeline.from_pretrained(
                 source, revision=revision, variant=variant, dtype=kind, **given
             )
@@ -122,6 +126,18 @@ def load_pipeline(
             "generator='pocket' works without either"
         ) from error
     return pipeline.to(place)
+
+
+def _part(folder: str | os.PathLike[str], dtype: torch.dtype) -> Any:
+    """A network or a scheduler of a folder, of the class of diffusers that the folder names."""
+    import diffusers
+
+    network = Path(folder) / "config.json"
+    listed = network if network.is_file() else Path(folder) / "scheduler_config.json"
+    made_by = getattr(diffusers, json.loads(listed.read_text("utf-8"))["_class_name"])
+    if listed is network:
+        return made_by.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)
+    return made_by.from_pretrained(folder)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -342,6 +342,10 @@ def classifier_gates(pocket: Pocket, test: Tensor, label: Tensor) -> Iterator[Ga
 PARTS = ("classifiers", "vae", "classes", "stickers", "looks", "ambiguity", "kid")
 
 
+_PAINTED = ("classes", "stickers", "looks", "ambiguity", "kid")
+"""Parts that depend on the U-Net."""
+
+
 def keep(gates: list[Gate]) -> None:
     """Put the gates into gates.json, over older values, and the table into the model card."""
     table = json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else {}
@@ -371,6 +375,9 @@ def keep(gates: list[Gate]) -> None:
 def main(
     data: Annotated[Path | None, typer.Option(help="Folder with train.npz and test.npz")] = None,
     part: Annotated[list[str] | None, typer.Option(help=f"Some of {', '.join(PARTS)}")] = None,
+    generator: Annotated[
+        str, typer.Option(help="pocket, or pocket:quick: its own gates.")
+    ] = "pocket",
     seed: int = 0,
     write: Annotated[bool, typer.Option(help="Write gates.json and the model card")] = False,
 ) -> None:
@@ -379,7 +386,7 @@ def main(
     honest, judge, backdoored, shortcut = (
         as_classifier(f"pocket:{n}") for n in ("honest", "judge", "backdoored", "shortcut")
     )
-    pocket = Pocket(as_generator("pocket"), honest, judge, backdoored, shortcut, seed)
+    pocket = Pocket(as_generator(generator), honest, judge, backdoored, shortcut, seed)
     test = label = means = None
     if data is not None:
         held = photos.load(data, "test")
@@ -397,11 +404,14 @@ def main(
         makers["classifiers"] = lambda: classifier_gates(pocket, real, truth)
         makers["kid"] = lambda: kid_gate(pocket, real, truth)
     gates = []
-    for name in part or PARTS:
+    usual = PARTS if generator == "pocket" else [one for one in PARTS if one in _PAINTED]
+    for name in part or usual:
         if name not in makers:
             typer.echo(f"skipped {name}: needs --data" if name in PARTS else f"no part {name!r}")
             continue
         for gate in makers[name]():
+            if generator != "pocket":
+                gate = replace(gate, name=f"{generator}: {gate.name}")
             typer.echo(str(gate))
             gates.append(gate)
     met = sum(g.met for g in gates)

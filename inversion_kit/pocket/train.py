@@ -23,11 +23,11 @@ from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from inversion_kit.paths import folder_to_write, local_path
-from inversion_kit.pocket import classify, clip, photos, unet, vae
+from inversion_kit.pocket import classify, clip, distil, photos, unet, vae
 from inversion_kit.pocket.signs import NAMES
 
 WEIGHTS = Path(__file__).parent / "weights"
-STAGES = ("vae", "clip", *classify.RECIPES, "unet", "save")
+STAGES = ("vae", "clip", *classify.RECIPES, "unet", "save", "quick")
 
 
 def save_classifier(name: str, model: nn.Module, folder: Path) -> None:
@@ -77,6 +77,12 @@ def save_generator(
     both.half().save_pretrained(folder / "clip")
 
 
+def save_quick(denoiser: UNet2DConditionModel, folder: Path) -> None:
+    """Write the quick U-Net and its scheduler; text encoder and VAE are the generator's."""
+    denoiser.half().save_pretrained(folder / "quick" / "unet", safe_serialization=True)
+    distil.scheduler().save_pretrained(folder / "quick" / "scheduler")
+
+
 def load_parts(
     folder: Path,
 ) -> tuple[AutoencoderKL, CLIPModel, CLIPTokenizer, UNet2DConditionModel]:
@@ -103,6 +109,8 @@ def main(
     decoder_steps: int = 4000,
     clip_steps: int = 4200,
     unet_steps: int = 11300,
+    lessons: int = 6656,
+    quick_steps: int = 2000,
     seed: int = 0,
     device: str = "cuda" if torch.cuda.is_available() else "cpu",
 ) -> None:
@@ -149,6 +157,13 @@ def main(
         )
         if "save" in wanted:
             save_generator((autoencoder, both, tokenizer, denoiser), out)
+    if "quick" in wanted:  # of the generator that lies in the output folder
+        save_quick(
+            distil.quick(
+                load_parts(out), folder=work, lessons=lessons, steps=quick_steps, seed=seed
+            ),
+            out,
+        )
 
 
 if __name__ == "__main__":

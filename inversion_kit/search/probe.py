@@ -6,9 +6,6 @@ needs no gradient. Its images depend on the generator alone and are kept for the
 
 from __future__ import annotations
 
-import json
-import threading
-import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,17 +16,11 @@ from inversion_kit import objectives
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.generators.kept import kept
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.sample import sample
 from inversion_kit.search.history import Probe
 from inversion_kit.seeds import PROBE, noise_seeds
-
-_MOST = 2**26
-"""Bytes of images kept of a generator; those used last stay, one set always."""
-_images: weakref.WeakKeyDictionary[Generator, dict[str, Tensor]] = weakref.WeakKeyDictionary()
-"""Images of a generator by all that makes them: results are the same with them and without."""
-_cache = threading.Lock()
-"""Held while they are looked up or kept: threads may share a generator."""
 
 
 @torch.no_grad()
@@ -67,13 +58,14 @@ def probe(
     noises
         Start noises of the second try, shared by all words.
     num_inference_steps
-        Denoising steps of the first try.
+        Denoising steps of the first try, at most.
 
     Returns
     -------
     Probe
         The shortlist, best first, then the other words, best first.
     """
+    few = min(num_inference_steps, generator.num_inference_steps)
     first = noise_seeds(seed, PROBE, 0, 1)
     second = noise_seeds(seed, PROBE, 1, noises)
 
@@ -85,7 +77,7 @@ def probe(
         order = np.argsort(loss, kind="stable")
         return [chosen[i] for i in order], log_probability[order]
 
-    order, value = ranked(list(words), first, num_inference_steps)
+    order, value = ranked(list(words), first, few)
     kept = [word for word in words if word in set(order[:shortlist])]
     best, again = ranked(kept, second, None)
     whole = np.concatenate([again, value[shortlist:]]).astype(np.float32)
@@ -101,35 +93,18 @@ def _painted(
     batch: int = 48,
 ) -> Tensor:
     """uint8 images of all words on all seeds, those of a word beside each other."""
-    key = json.dumps(
-        [
-            list(prompts),
-            list(words),
-            list(seeds),
-            steps,
-            generator.num_inference_steps,
-            generator.guidance_scale,
-            generator.sampler_facts(),
-        ]
-    )
-    with _cache:
-        images = _images.setdefault(generator, {}).pop(key, None)
-    if images is None:
-        asked = [
-            prompts[i % len(prompts)].replace(PLACEHOLDER, word)
-            for word in words
-            for i in range(len(seeds))
-        ]
-        images = sample(
+    asked = [
+        prompts[i % len(prompts)].replace(PLACEHOLDER, word)
+        for word in words
+        for i in range(len(seeds))
+    ]
+
+    def make() -> Tensor:
+        return sample(
             generator, asked, seeds=[*seeds] * len(words), batch=batch, num_inference_steps=steps
         )
-        images = images.mul(255).round().to(torch.uint8)
-    with _cache:
-        kept = _images[generator]
-        kept[key] = images  # the one used last stands last
-        while len(kept) > 1 and sum(one.numel() for one in kept.values()) > _MOST:
-            del kept[next(iter(kept))]
-    return images
+
+    return kept(generator, [asked, list(seeds), steps], make)
 
 
 def _scores(
