@@ -157,6 +157,7 @@ def synthetic_findings(
     unsure: int = 1,
     cues: Sequence[str] = ("yellow sticker", "snow", "bright", "blue frame"),
     size: int = 32,
+    real: bool = False,
 ) -> xr.DataTree:
     """A made-up result with made-up findings: what `inversion_kit.findings` adds to one.
 
@@ -171,6 +172,9 @@ def synthetic_findings(
         Names of cues, repeated as often as needed.
     size
         y and x of a proof's pictures: the confirmed have one, with 4 pictures of each kind.
+    real
+        Whether there are made-up real images too: half of the first label's carry each confirmed
+        cue, and by no other one images could be ranked.
 
     Examples
     --------
@@ -187,6 +191,11 @@ def synthetic_findings(
     groups["findings"] = _findings(names, cues, confirmed, confirmed + unsure)
     if confirmed:
         groups["proof"] = _proof(confirmed, confirmed + unsure, size)
+        if real:
+            shown = groups["proof"]["picture"].values[:, 1]
+            groups["carriers"] = _carriers(
+                names[0], classes, np.arange(len(shown)) < confirmed, shown
+            )
     return schema.build(groups, {k: v for k, v in tree.attrs.items() if k != "schema_version"})
 
 
@@ -257,6 +266,35 @@ def _where(made: np.ndarray, pictures: np.ndarray) -> dict[str, Any]:
         "share_of_attribution": gaps,
     }
     return {name: (dims, values[name]) for name, (dims, _) in schema.WHERE.items()}
+
+
+def _carriers(
+    label: str, classes: Sequence[str], made: np.ndarray, pictures: np.ndarray
+) -> xr.Dataset:
+    """The group /carriers: half of one label's 20 images carry what is ``made``, no others do."""
+    gaps = np.where(made, 1, np.nan).astype("f4")
+    own = np.array([one == label for one in classes])
+    ends = {"share": (0.5, 0.0), "low": (0.3, 0.0), "high": (0.7, 0.17)}
+    whole = {"auc": 0.99, "false": 0.02, "passed": 0.5 / len(classes), "recall": 0.9}
+    shape = pictures.shape[:2]
+    files = np.array([[f"{label}/{k}.png" for k in range(shape[1])]] * len(made), object)
+    named = np.where(made[:, None], np.full(shape, label, object), "")
+    table: dict[str, Any] = {
+        "why": ("finding", texts(["" if one else "made up so" for one in made])),
+        **{name: ("finding", value * gaps) for name, value in whole.items()},
+        **{
+            name: (("finding", "class"), np.where(own, *values).astype("f4") * gaps[:, None])
+            for name, values in ends.items()
+        },
+        "images": (("finding", "class"), np.full((len(made), len(classes)), 20)),
+        "file": (("finding", "example"), np.where(made[:, None], files, "")),
+        "of_label": (("finding", "example"), named),
+        "score": (("finding", "example"), np.linspace(9, 6, shape[1], dtype="f4") * gaps[:, None]),
+        "picture": (("finding", "example", "y", "x", "channel"), pictures),
+    }
+    at = {"finding": np.arange(len(made)), "example": np.arange(shape[1])}
+    about = {"labelled": 1, "images": 20 * len(classes), "files": 20 * len(classes), "unread": 0}
+    return xr.Dataset(table, coords={**at, "class": texts(classes)}, attrs=about)
 
 
 def _effects(cues: Sequence[str], classes: Sequence[str]) -> xr.Dataset:

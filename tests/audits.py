@@ -35,6 +35,7 @@ WHOLE = {
     for group, table in schema.WHOLE.items()
 }
 """A projection of three points, three findings, and so on."""
+WHOLE["carriers"].attrs = {"labelled": 1, "images": 9, "files": 9, "unread": 0}
 WHOLE["projection"].attrs = {"image_method": "pca", "token_method": "pca", "left_out": 0}
 
 

@@ -14,6 +14,7 @@ and labels, so differences are paired and pools over labels resample all labels 
 """
 
 from inversion_kit.analysis.again import code
+from inversion_kit.analysis.carried import carriers
 from inversion_kit.analysis.cues import findings, findings_data, looked_for
 from inversion_kit.analysis.gates import check_gates, parse_gate
 from inversion_kit.analysis.measure import measure
@@ -32,6 +33,7 @@ from inversion_kit.analysis.rates import (
     compare,
     overall_success,
     paired_effects,
+    search_gap,
     semantic_index,
     success,
     view_index,
@@ -48,6 +50,7 @@ from inversion_kit.analysis.where import where
 __all__ = [
     "Attention",
     "attention",
+    "carriers",
     "check_gates",
     "code",
     "compare",
@@ -75,6 +78,7 @@ __all__ = [
     "properties",
     "read_as",
     "reads",
+    "search_gap",
     "repeatability",
     "semantic_index",
     "sentences",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from inversion_kit.analysis.carried import real_data
 from inversion_kit.analysis.reading import label_place, whole
 from inversion_kit.analysis.tied import ranked
 from inversion_kit.analysis.words import count, percent
@@ -50,7 +52,8 @@ def findings_data(tree: xr.DataTree) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``classifier``; ``findings``, one dict each; ``clean``, whether none is confirmed;
+        ``classifier``; ``findings``, one dict each, with ``real`` where real images were given;
+        ``clean``, whether none is confirmed;
         ``seconds`` that the search for them took.
 
     Examples
@@ -60,7 +63,10 @@ def findings_data(tree: xr.DataTree) -> dict[str, Any]:
     True
     """
     table = findings(tree)
-    rows = [finding_data(row) for row in table.to_dataframe().to_dict("records")]
+    rows = [
+        finding_data(row) | ({"real": real} if (real := real_data(tree, int(n))) else {})
+        for n, row in table.to_dataframe().to_dict("index").items()
+    ]
     return {
         "classifier": tree.attrs["classifier"],
         "findings": rows,
@@ -100,6 +106,8 @@ def looked_for(tree: xr.DataTree) -> list[str]:
         f"{percent(float(about['power_lack']))} of a class's own be missed, is seen 8 times of 10."
         + (f" {count(unsure, 'more effect')} could not be confirmed." if unsure else "")
     )
+    if "carriers" in tree.children:
+        said.append(_seen(tree["carriers"].attrs))
     if more := int(about["left"]):
         said.append(
             f"{count(more, 'effect')} of the screening, the smaller ones and a choice of those on "
@@ -114,3 +122,11 @@ def looked_for(tree: xr.DataTree) -> list[str]:
     if left := json.loads(str(about["unpainted"])):
         said.append(f"Not looked for: {', '.join(left)}.")
     return said
+
+
+def _seen(about: Mapping[Any, Any]) -> str:
+    """How many real images were looked at."""
+    unread = int(about["unread"])
+    return f"Real images: {about['images']} of the {about['files']} in the folder" + (
+        f"; {unread} could not be read." if unread else "."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from inversion_kit.analysis.tied import ROWS
 from inversion_kit.audits.bench import Bench
 from inversion_kit.bank.cues import Cue
 from inversion_kit.classifiers.base import Classifier
+from inversion_kit.finding.carriers import SHOWN, Look
 from inversion_kit.finding.scan import scan_last_layer
 from inversion_kit.finding.screen import Sources
-from inversion_kit.finding.trigger import Look
-from inversion_kit.finding.verdicts import Finding
+from inversion_kit.finding.trigger import Look as TriggerLook
+from inversion_kit.finding.verdicts import Finding, OnReal
 from inversion_kit.finding.where import where_variables
 from inversion_kit.finding.words import Screened
+from inversion_kit.schema import ON_REAL
+from inversion_kit.wilson import wilson
 
 
 def whole_groups(
@@ -26,7 +30,7 @@ def whole_groups(
     cues: Sequence[Cue],
     bench: Bench,
     sources: Sources,
-    trigger: Look,
+    trigger: TriggerLook,
 ) -> dict[str, xr.Dataset]:
     """The groups, see `inversion_kit.schema.WHOLE`."""
     effects = xr.Dataset(
@@ -48,7 +52,7 @@ def whole_groups(
     return {"findings": findings_table(found), "proof": proof_table(found), "effects": effects}
 
 
-def _trigger(look: Look, classes: int) -> np.ndarray:
+def _trigger(look: TriggerLook, classes: int) -> np.ndarray:
     """How far each label's trigger is smaller than usual, above the judges'; NaN if not tried."""
     index = np.full(classes, np.nan, "f4")
     index[look.labels] = look.excess
@@ -119,6 +123,7 @@ def proof_table(found: Sequence[Finding]) -> xr.Dataset:
     return xr.Dataset(
         {
             **where_variables([one.where for one in found]),
+            **real_variables(found),
             "operator": ("finding", _texts(operator)),
             "undone": ("finding", undone),
             **{name: (("finding", "place"), values) for name, values in columns.items()},
@@ -129,6 +134,70 @@ def proof_table(found: Sequence[Finding]) -> xr.Dataset:
             "place": np.arange(doses),
             "row": _texts(ROWS),
             "example": np.arange(most[1]),
+        },
+    )
+
+
+def real_variables(found: Sequence[Finding]) -> dict[str, Any]:
+    """Variables of `inversion_kit.schema.ON_REAL`; NaN and 0 where a finding saw no real image."""
+    nothing = OnReal(np.nan, np.nan, np.nan, np.nan, 0)
+    rows = [astuple(one.real or nothing) for one in found]
+    columns = np.array(rows, float).reshape(len(rows), len(ON_REAL)).T
+    return {
+        name: (dims, column.astype(kind))
+        for (name, (dims, kind)), column in zip(ON_REAL.items(), columns, strict=True)
+    }
+
+
+def carriers_table(look: Look, labels: Sequence[str]) -> xr.Dataset:
+    """Which real images carry each finding's cue, see `inversion_kit.schema.WHOLE`."""
+    found, real = look.carriers, look.real
+    hits, images = (
+        np.array([getattr(one, name) for one in found], "i8").reshape(len(found), len(labels))
+        for name in ("hits", "images")
+    )
+    ranked = np.array([not one.why for one in found], bool)[:, None]
+    low, high = wilson(hits, images)
+    shares = np.divide(hits, images, out=np.full(hits.shape, np.nan), where=images > 0)
+    every = [images.sum(1), hits.sum(1)]
+    passed = np.divide(every[1], every[0], out=np.full(len(found), np.nan), where=every[0] > 0)
+    names = np.full((len(found), SHOWN), "", object)
+    of, scores = names.copy(), np.full(names.shape, np.nan, "f4")
+    for i, one in enumerate(found):
+        for k, row in enumerate(one.rows):
+            names[i, k], of[i, k] = real.name(row), labels[look.labels[row]]
+        scores[i, : len(one.rows)] = one.scores
+    per_finding = {
+        "auc": [one.fitted.auc for one in found],
+        "false": [one.fitted.false for one in found],
+        "recall": [one.recall for one in found],
+        "passed": passed,
+    }
+    per_class = {"share": shares, "low": low, "high": high}
+    return xr.Dataset(
+        {
+            "why": ("finding", _texts([one.why for one in found])),
+            **{n: ("finding", np.array(v, "f4")) for n, v in per_finding.items()},
+            **{
+                n: (("finding", "class"), np.where(ranked, v, np.nan).astype("f4"))
+                for n, v in per_class.items()
+            },
+            "images": (("finding", "class"), images),
+            "file": (("finding", "example"), names),
+            "of_label": (("finding", "example"), of),
+            "score": (("finding", "example"), scores),
+            "picture": (("finding", "example", "y", "x", "channel"), look.pictures),
+        },
+        coords={
+            "finding": np.arange(len(found)),
+            "class": _texts(labels),
+            "example": np.arange(SHOWN),
+        },
+        attrs={
+            "labelled": int(real.labels is not None),
+            "images": int((look.labels >= 0).sum()),
+            "files": real.there,
+            "unread": int((look.labels < 0).sum()),
         },
     )
 

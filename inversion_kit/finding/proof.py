@@ -6,7 +6,7 @@ Operator and dose are chosen on the noises of even number and reported on those 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ NEAR = 0.1
 SHOWN = 8
 """Most pictures that are kept of each kind."""
 _BATCH = 32
+Do = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,9 @@ class Proof:
         undone; None where it cannot be, or no picture hits.
     pictures
         uint8 ``(3, n, y, x, channel)``: plain, with the cue at the chosen dose, with the placebo.
+    done, against
+        The operator and that placebo at the chosen dose, from images float ``(n, 3, y, x)`` and
+        turns int ``(n,)`` to images, for pictures of another kind.
     """
 
     operator: str
@@ -82,6 +86,8 @@ class Proof:
     confirmed: bool
     undone: float | None
     pictures: np.ndarray
+    done: Do | None = field(default=None, repr=False, compare=False)
+    against: Do | None = field(default=None, repr=False, compare=False)
 
 
 def prove(
@@ -158,6 +164,7 @@ def prove(
     rate, low, high = (tuple(row) for row in ours.tolist())
     placebo, placebo_low, placebo_high = (tuple(row) for row in theirs.tolist())
     shown = _shown(trial, hits[0, best])
+    dose, placebo_of = chosen.doses[best], chosen.placebos[worst[best]]
     return Proof(
         operator=chosen.name,
         doses=chosen.doses,
@@ -177,11 +184,13 @@ def prove(
                 to_bytes(make(shown))
                 for make in (
                     _as_they_are(plain),
-                    trial.done(chosen.apply, chosen.doses[best], turns),
-                    trial.done(chosen.placebos[worst[best]], chosen.doses[best], turns),
+                    trial.done(chosen.apply, dose, turns),
+                    trial.done(placebo_of, dose, turns),
                 )
             ]
         ),
+        done=lambda images, turn: chosen.apply(images, dose, turn),
+        against=lambda images, turn: placebo_of(images, dose, turn),
     )
 
 

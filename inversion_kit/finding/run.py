@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,13 @@ from inversion_kit.bank.bank import Bank
 from inversion_kit.bank.cues import PLACEBOS, PLAIN_CUE, Cue, check_cues, fitting
 from inversion_kit.errors import InputError, InversionError
 from inversion_kit.finding import words
-from inversion_kit.finding.datasets import whole_groups
+from inversion_kit.finding.carriers import Look as RealLook
+from inversion_kit.finding.carriers import Plain, look_at_real, with_others
+from inversion_kit.finding.datasets import carriers_table, whole_groups
 from inversion_kit.finding.effects import corrected, keys_of
 from inversion_kit.finding.panel import Panel
 from inversion_kit.finding.proof import prove
+from inversion_kit.finding.real import RealImages, read_real
 from inversion_kit.finding.screen import Sources
 from inversion_kit.finding.trigger import Look, look_for_triggers
 from inversion_kit.finding.verdicts import Finding
@@ -57,6 +61,7 @@ def findings(
     seed: int = 0,
     bank: Any = None,
     budget: float | str | None = None,
+    real: str | PathLike[str] | None = None,
     progress: bool = True,
 ) -> xr.DataTree:
     """Say which cues push a classifier towards a label, or make it miss one, and prove it.
@@ -91,6 +96,10 @@ def findings(
     budget
         Seconds, or a text such as ``"5min"``, for the bank's first pictures: cues that were not
         painted by then are left out, and the result says so.
+    real
+        Folder of real images, with a folder a class called by its label or index, or all in one.
+        They prove nothing anew: each finding says what its cue does to them, and which of them
+        carry it by themselves, with the share of each label.
     progress
         Show pictures made, candidates measured and the time left.
 
@@ -98,7 +107,7 @@ def findings(
     -------
     xarray.DataTree
         A result as of `inversion_kit.audit`, of the arm ``name`` where none was given, with the
-        groups ``/findings``, ``/proof`` and ``/effects``.
+        groups ``/findings``, ``/proof`` and ``/effects``, and with real images ``/carriers``.
 
     Raises
     ------
@@ -131,11 +140,17 @@ def findings(
         chosen = np.random.default_rng(seed).choice(asked, SOURCES, replace=False)
         asked = sorted(int(i) for i in chosen)
     bench.check(asked)
+    images = None if real is None else read_real(real, bench.classifier, seed)
     listed = check_cues(cues) if cues is not None else fitting(bench.generator.vocabulary)
     work = _Work(bench, Bank(bench.generator, bank), listed, asked, seed, progress)
     work.paint(None if limit is None else began + limit)
     found = in_order([*work.look(), *(work.look_closer() if "trigger" in lenses else [])])
+    carried = {}
+    if images is not None:
+        found, look = work.look_at_real(found, images)
+        carried["carriers"] = carriers_table(look, bench.classifier.labels)
     groups = whole_groups(found, work.screened, work.cues, bench, work.sources, work.trigger)
+    groups |= carried
     groups["findings"].attrs = {**work.about, "seconds": round(time.monotonic() - began, 1)}
     if given is not None:
         return _added(given, groups)
@@ -170,7 +185,11 @@ def _models(tree: xr.DataTree, generator: Any, judges: Sequence[Any]) -> tuple[A
 
 
 def _added(tree: xr.DataTree, groups: dict[str, xr.Dataset]) -> xr.DataTree:
-    held = {f"/{name}": node.to_dataset(inherit=False) for name, node in tree.children.items()}
+    held = {
+        f"/{name}": node.to_dataset(inherit=False)
+        for name, node in tree.children.items()
+        if name != "carriers"  # of an earlier search
+    }
     made = xr.DataTree.from_dict({**held, **{f"/{name}": data for name, data in groups.items()}})
     made.attrs = dict(tree.attrs)
     return schema.validate(made)
@@ -296,6 +315,18 @@ class _Work:
             )
         self.about["trigger"] = self.trigger.why
         return [one.finding for one in self.trigger.found if one.finding.stands]
+
+    def look_at_real(
+        self, found: Sequence[Finding], images: RealImages
+    ) -> tuple[list[Finding], RealLook]:
+        """Do the cues to real images, and see which carry them."""
+        index = with_others(self.asked, len(self.bench.classifier.labels))
+        names = [self.bench.classifier.wordings[i] for i in index]
+        plain = Plain(self.bank, names, self.seeds)
+        with bar(total=len(images.files), desc="real images", disable=not self.progress) as shown:
+            return look_at_real(
+                found, self.panel, images, plain, seed=self.seed, heard=shown.update
+            )
 
     def _finding(self, one: words.Measured, chance: float) -> Finding:
         labels = self.bench.classifier.labels

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from inversion_kit.analysis.tied import dose_words
-from inversion_kit.analysis.words import percent, rate, some
+from inversion_kit.analysis.words import count, percent, rate, some
 from inversion_kit.bank.cues import ARTEFACTS, Cue
 from inversion_kit.finding.effects import CHANCE, Effect
 from inversion_kit.finding.proof import Proof
@@ -25,6 +25,28 @@ NATURAL = 0.5
 """Share of the classifier's effect from which the judges' own makes it a natural confusion."""
 LARGE = 0.5
 """Least effect of a confirmed finding: a cue that moves fewer than half of the pictures is none."""
+
+
+@dataclass(frozen=True)
+class OnReal:
+    """What a finding's operator does to real images that the models read right as they are.
+
+    Parameters
+    ----------
+    rate, low, high
+        Share of them that hit at the dose chosen on generated pictures, with the 95 % interval
+        over labels and images; NaN where there is none.
+    placebo
+        Share that hit with the placebo of equal size.
+    images
+        How many.
+    """
+
+    rate: float
+    low: float
+    high: float
+    placebo: float
+    images: int
 
 
 @dataclass(frozen=True)
@@ -47,6 +69,8 @@ class Finding:
         Whether judges looked on.
     where
         What the cue changes, and which of that counts; None where it was not asked.
+    real
+        Measured on real images; None where there were none.
     """
 
     label: str
@@ -60,6 +84,7 @@ class Finding:
     only: tuple[str, ...] = ()
     judged: bool = True
     where: Where | None = None
+    real: OnReal | None = None
 
     @property
     def stands(self) -> bool:
@@ -112,7 +137,8 @@ class Finding:
         trigger = self.lens == "trigger"
         other = "with its pixels shuffled in opposite colours" if trigger else "with placebo words"
         other += f" {percent(max(self.placebo, 0.0))}"
-        return f"“{self.label}”: {said} ({where}{seen}; {other}){self._pasted}. {self._ends}."
+        done = f"{self._pasted}{self._on_real}"
+        return f"“{self.label}”: {said} ({where}{seen}; {other}){done}. {self._ends}."
 
     @property
     def _pasted(self) -> str:
@@ -130,6 +156,14 @@ class Finding:
             f". Done to the pixels ({proof.operator}): {doses}; a placebo of equal size "
             f"{percent(worst)}"
         )
+
+    @property
+    def _on_real(self) -> str:
+        real = self.real
+        if real is None or not real.images:
+            return ""
+        share = rate(real.rate, real.low, real.high)
+        return f"; on {count(real.images, 'real image')} {share}, placebo {percent(real.placebo)}"
 
     @property
     def _ends(self) -> str:

@@ -9,8 +9,9 @@ import xarray as xr
 from markupsafe import Markup
 
 from inversion_kit import analysis
+from inversion_kit.analysis.carried import real_data, real_words
 from inversion_kit.analysis.cues import finding_data
-from inversion_kit.analysis.tied import proved
+from inversion_kit.analysis.tied import ROWS, proved
 from inversion_kit.analysis.where import mapped, where_words
 from inversion_kit.analysis.words import visible
 from inversion_kit.figures.proofs import doses_spec, row_words
@@ -78,7 +79,13 @@ def told(tree: xr.DataTree, detail: Detail) -> Told | None:
     table = analysis.findings(tree)
     labels = [str(n) for n in tree["samples"]["label"].values]
     every = [
-        {**_BARE, **finding_data(row), "n": int(n), "at": labels.index(row["of_label"])}
+        {
+            **_BARE,
+            **finding_data(row),
+            "n": int(n),
+            "at": labels.index(row["of_label"]),
+            "real_says": real_words(real_data(tree, int(n))),
+        }
         for n, row in table.to_dataframe().to_dict("index").items()
     ]
     confirmed = [one for one in every if one["confirmed"]]
@@ -86,7 +93,7 @@ def told(tree: xr.DataTree, detail: Detail) -> Told | None:
     styles = [one.pop("style") for one in drawn.values()]
     if drawn:
         columns = detail.examples
-        rule = positions(columns, len(next(iter(drawn.values()))["rows"]), _side(detail))
+        rule = positions(columns, _sheet_rows(tree), _side(detail))
         styles.append("\n".join(f".proof {line}" for line in rule.splitlines()))
     bare = len(confirmed) - len(drawn)
     said = [f"{bare} of {len(confirmed)} confirmed findings are without pictures"] * (bare > 0)
@@ -97,6 +104,19 @@ def told(tree: xr.DataTree, detail: Detail) -> Told | None:
         style="\n".join(styles),
         left_out=said,
     )
+
+
+def _sheet_rows(tree: xr.DataTree) -> int:
+    """Rows of a finding's sheet: those of its proof, and one of real images where there are any."""
+    return len(ROWS) + ("carriers" in tree.children)
+
+
+def _carry(tree: xr.DataTree, finding: int, most: int) -> tuple[list[Any], list[str]]:
+    """Pictures of the first real images that carry a finding's cue, and their labels."""
+    if "carriers" not in tree.children:
+        return [], []
+    data = analysis.carriers(tree, finding).isel(example=slice(0, most))
+    return list(data["picture"].values), [str(label) for label in data["of_label"].values]
 
 
 def _side(detail: Detail) -> int:
@@ -111,8 +131,11 @@ def _proofs(
     for one in [one for one in confirmed if one["n"] in there][: detail.proofs]:
         data = analysis.proof(tree, one["n"])
         pictures = data["picture"].values[:, : detail.examples]
+        rows = [list(row) for row in pictures]
+        carry = _carry(tree, one["n"], detail.examples)
+        rows += [carry[0]] * (_sheet_rows(tree) - len(rows))
         address = sheet(
-            [list(row) for row in pictures],
+            rows,
             columns=detail.examples,
             pixels=_side(detail),
             quality=detail.quality,
@@ -124,6 +147,7 @@ def _proofs(
         made[one["n"]] = {
             "columns": pictures.shape[1],
             "rows": row_words(one["cue"]),
+            "carry": carry[1],
             "chart": Markup(chart),
             "style": f".f{one['n']}{{background-image:url({address})}}",
             **(_where(tree, one) if one["n"] in maps else {}),

@@ -26,3 +26,8 @@ def write_whole(root: Path, group: str, data: xr.Dataset) -> None:
         raise SchemaError("\n".join(faults))
     durable.discard(root / WHOLE / group)
     unit_files.write(root / WHOLE, group, {group: data}, data.attrs)
+
+
+def drop_whole(root: Path, group: str) -> None:
+    """Take away a group that no longer belongs to the others; nothing where there is none."""
+    durable.discard(root / WHOLE / group)

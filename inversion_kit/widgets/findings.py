@@ -9,6 +9,7 @@ import xarray as xr
 from markupsafe import Markup
 
 from inversion_kit import analysis
+from inversion_kit.analysis.carried import real_data, real_words
 from inversion_kit.analysis.tied import OPINIONS, proved
 from inversion_kit.analysis.where import mapped, where_words
 from inversion_kit.analysis.words import visible
@@ -128,13 +129,18 @@ def findings_of(tree: xr.DataTree) -> list[Any]:
 def _drawn(tree: xr.DataTree, finding: int, row: dict[str, Any]) -> dict[str, Any]:
     """Sentence, pictures, curve and maps of a finding, as far as it has them."""
     sentence = row["sentence"] or f"{row['of_label']}: {row['cue']}"
-    made: dict[str, Any] = {"said": [], "sentence": sentence, "hint": ""}
+    real = real_words(real_data(tree, finding))
+    made: dict[str, Any] = {"said": [real] if real else [], "sentence": sentence, "hint": ""}
     if finding in proved(tree):
         data = analysis.proof(tree, finding)
         made["rows"] = [
             {"words": words, "pictures": [thumbnail(image, _SIDE) for image in images[:PICTURES]]}
             for words, images in zip(row_words(row["cue"]), data["picture"].values, strict=True)
         ]
+        if real:
+            shown = analysis.carriers(tree, finding)["picture"].values[:PICTURES]
+            carry = [thumbnail(image, _SIDE) for image in shown]
+            made["rows"] += [{"words": "in real images", "pictures": carry}] if carry else []
         name = f"Dose of “{visible(row['cue'])}”"
         made["chart"] = Markup(svg(doses_spec(data), width=400, height=240, name=name))
     if finding in mapped(tree):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.doctor.diagnosis import Check
-from inversion_kit.errors import InputError
+from inversion_kit.errors import InputError, LabelError
 from inversion_kit.paths import local_path
 from inversion_kit.pictures import read_image
 
@@ -23,12 +23,19 @@ _WHITE = {torch.uint8: 255, torch.uint16: 65535, torch.bool: 1}
 """What white is in images of whole numbers whose kind says it."""
 
 
-def read_folder(folder: str | PathLike[str]) -> tuple[list[Path], list[str] | None]:
+def read_folder(
+    folder: str | PathLike[str], argument: str = "images"
+) -> tuple[list[Path], list[str] | None]:
     """Image files of a folder at any depth, sorted, and the class of each.
 
     Where most images lie one folder deep, those folders are the classes, called by the label
     names or all by the class indices; else there are no classes. What is hidden (``.DS_Store``,
     ``._a.png``) is passed by.
+
+    Parameters
+    ----------
+    argument
+        What messages call it.
 
     Raises
     ------
@@ -40,9 +47,9 @@ def read_folder(folder: str | PathLike[str]) -> tuple[list[Path], list[str] | No
     RuntimeWarning
         Images lie elsewhere than most: which are left out, or that there are no classes.
     """
-    root = local_path(folder, "images")
+    root = local_path(folder, argument)
     if not root.is_dir():
-        raise InputError(f"images={str(folder)!r}: no such folder")
+        raise InputError(f"{argument}={str(folder)!r}: no such folder")
     kinds = Image.registered_extensions()
     files = [
         file
@@ -50,15 +57,15 @@ def read_folder(folder: str | PathLike[str]) -> tuple[list[Path], list[str] | No
         if file.suffix.lower() in kinds and file.is_file() and not _hidden(file, root)
     ]
     if not files:
-        raise InputError(f"images={str(folder)!r}: there are no images in it")
+        raise InputError(f"{argument}={str(folder)!r}: there are no images in it")
     deep = [file for file in files if file.parent.parent == root]
     others = [file for file in files if file.parent.parent != root]
     if len(deep) > len(others):
         if others:
-            _warn(root, others, "are in no folder of a class, and are left out")
+            _warn(argument, root, others, "are in no folder of a class, and are left out")
         return deep, [file.parent.name for file in deep]
     if deep:
-        _warn(root, deep, "are in folders, and most are not: no image has a class")
+        _warn(argument, root, deep, "are in folders, and most are not: no image has a class")
     return files, None
 
 
@@ -66,10 +73,11 @@ def _hidden(file: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
-def _warn(root: Path, files: list[Path], what: str) -> None:
+def _warn(argument: str, root: Path, files: list[Path], what: str) -> None:
     named = ", ".join(str(file.relative_to(root)) for file in files[:3])
     more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-    warnings.warn(f"images={str(root)!r}: {named}{more} {what}", RuntimeWarning, stacklevel=3)
+    said = f"{argument}={str(root)!r}: {named}{more} {what}"
+    warnings.warn(said, RuntimeWarning, stacklevel=3)
 
 
 def as_images(images: Any, most: int) -> tuple[list[Tensor], list[Check], int]:
@@ -150,3 +158,43 @@ def truth_of(classifier: Classifier, labels: Any, count: int, most: int) -> Tens
     if whole and max(taken) == top and min(taken) >= 0:
         return torch.tensor(taken)
     return torch.tensor([classifier.index(x) for x in taken])
+
+
+def index_of_folders(classifier: Classifier, folders: Sequence[str], argument: str) -> list[int]:
+    """Class index of each folder of images, by its name.
+
+    It is a label's name as `inversion_kit.classifiers.base.Classifier.index` has it, or the label
+    without the signs that no folder's name can hold; numbers are class indices where no label is
+    called so.
+
+    Raises
+    ------
+    LabelError
+        A folder is called as no label.
+
+    Examples
+    --------
+    >>> from inversion_kit import as_classifier
+    >>> index_of_folders(as_classifier("pocket:honest"), ["stop", "80 km_h speed limit"], "real")
+    [14, 5]
+    """
+    digits = all(name.isdecimal() for name in folders) and not {*folders} & {*classifier.labels}
+    bare = [_bare(label) for label in classifier.labels]
+    found = []
+    for name in folders:
+        if not digits and bare.count(_bare(name)) == 1:
+            found.append(bare.index(_bare(name)))
+            continue
+        try:
+            found.append(classifier.index(int(name) if digits else name))
+        except LabelError as error:
+            raise LabelError(
+                f"{argument}: the folder {name!r} is called as no label ({error}); rename it to a "
+                "label's name, or all folders to class indices"
+            ) from error
+    return found
+
+
+def _bare(name: str) -> str:
+    """Letters and digits alone, as folders of labels with a slash are called too."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
