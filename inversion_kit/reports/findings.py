@@ -24,7 +24,7 @@ FIRST = 3
 """Confirmed findings on the first screen."""
 _PIXELS = 96
 """Side of a picture at most: they are shown small."""
-_BARE = {"opinion": "", "note": "", "columns": 0}
+_BARE = {"opinion": "", "note": "", "columns": 0, "where": ""}
 """What a finding without a person's verdict, and one that is not drawn, has."""
 
 
