@@ -128,6 +128,10 @@ def test_what_is_too_small_too_large_or_not_set_off_is_no_patch() -> None:
     faint = np.full((64, 64, 3), (255, 130, 0), "u1")
     faint[20:36, 20:36] = (255, 180, 0)  # yellow on orange, but only a little apart
     assert patches(faint) == set()
+    grainy = with_square((64, 64), 0.3, 0.5, 0.5, "yellow")
+    shade = np.random.default_rng(0).uniform(0.5, 1, (64, 64, 1))
+    grainy = np.where((grainy == RGB["yellow"]).all(-1, keepdims=True), grainy * shade, grainy)
+    assert patches(grainy.astype("u1")) == set()
 
 
 def test_the_largest_of_a_colour_is_measured_and_others_stand_beside_it() -> None:

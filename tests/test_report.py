@@ -220,7 +220,7 @@ def test_report_writes_what_to_html_gives(tmp_path: Path, one: xr.DataTree) -> N
     assert path == tmp_path / "a b.html"
     assert path.read_text(encoding="utf-8") == to_html(one)
     assert report(one, str(path)) == path
-    data = analysis.numbers(one)
+    data = analysis.numbers(one, pictures=True)
     assert write_report(one, path, data).read_text("utf-8") == to_html(one)
     assert json.loads(write_json(data, tmp_path / "a.json").read_text("utf-8")) == data
 

@@ -20,6 +20,8 @@ from inversion_kit.pictures import image_of
 
 SIDE = 64
 """Least pixels of the shorter side that a large picture is made smaller to."""
+LEAST_SIDE = 8
+"""Pixels of the shorter side of the smallest picture that can be measured."""
 COLOURS = (
     "red",
     "orange",
@@ -88,7 +90,7 @@ def measure(images: np.ndarray) -> xr.Dataset:
     Parameters
     ----------
     images
-        uint8 ``(n, y, x, 3)``, RGB, at least 8 pixels high and wide.
+        uint8 ``(n, y, x, 3)``, RGB, at least `LEAST_SIDE` pixels high and wide.
 
     Returns
     -------
@@ -131,10 +133,10 @@ def measure(images: np.ndarray) -> xr.Dataset:
     [0.25, 0.25, 0.75]
     """
     shape = np.shape(images)
-    if len(shape) != 4 or shape[3] != 3 or min(shape[1:3]) < 8 or images.dtype != np.uint8:
+    if len(shape) != 4 or shape[3] != 3 or min(shape[1:3]) < LEAST_SIDE or images.dtype != np.uint8:
         raise InputError(
             f"images: {getattr(images, 'dtype', type(images).__name__)} {shape} given; expected "
-            "uint8 (n, y, x, 3), at least 8 pixels high and wide"
+            f"uint8 (n, y, x, 3), at least {LEAST_SIDE} pixels high and wide"
         )
     value = np.full((len(images), len(PROPERTIES)), np.nan, "f4")
     patch = np.full((len(images), len(COLOURS), 3), np.nan, "f4")
@@ -173,9 +175,7 @@ def _measured(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     names = _named(images)
     at = np.arange(n)[:, None, None] * len(COLOURS) + names
     counts = np.bincount(at.ravel(), minlength=n * len(COLOURS)).reshape(n, -1)
-    patch = np.full((n, len(COLOURS), 3), np.nan, "f4")
-    for colour in range(len(COLOURS)):
-        patch[:, colour] = _patches(rgb, names == colour)
+    patch = _patches(rgb, names)
     found = np.isfinite(patch[..., 0])
     luma = rgb @ _LUMA
     width = 2 * max(1, round(min(high, wide) / 64)) + 1
@@ -298,53 +298,64 @@ def _place(rgb: np.ndarray) -> list[np.ndarray]:
     return [scale, middle[0] / high, middle[1] / wide]
 
 
-def _patches(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Side, row and column ``(n, 3)`` of the largest uniform patch of what a mask holds."""
-    n, high, wide = mask.shape
+def _patches(rgb: np.ndarray, names: np.ndarray) -> np.ndarray:
+    """Side, row and column ``(n, colour, 3)`` of the largest uniform patch of each colour."""
+    n, high, wide = names.shape
     short = min(high, wide)
-    found = np.full((n, 3), np.nan)
-    flat = np.zeros((3, 3, 3), bool)
-    flat[1] = ndimage.generate_binary_structure(2, 1)
-    parts, count = ndimage.label(mask, flat)
-    area = np.bincount(parts.ravel(), minlength=count + 1)
-    fits = (area >= (_SMALLEST * short) ** 2) & (area <= (_LARGEST * short) ** 2)
-    fits[0] = False
-    image, row, column = np.nonzero(fits[parts])
-    if not len(image):
-        return found
-    which = parts[image, row, column]
+    found = np.full((n, len(COLOURS), 3), np.nan)
+    parts, inner = _parts(names)
+    area = np.bincount(parts.ravel())
+    good = (area >= (_SMALLEST * short) ** 2) & (area <= (_LARGEST * short) ** 2)
+    at = np.nonzero(good[parts])
+    which = parts[at]
 
-    def mean(values: np.ndarray, of: np.ndarray = which) -> np.ndarray:
+    def mean(values: np.ndarray, of: np.ndarray) -> np.ndarray:
         """Of each part; 0 where there is nothing."""
-        n = np.bincount(of, minlength=count + 1)
-        return np.bincount(of, values, minlength=count + 1) / np.maximum(n, 1)
+        n = np.bincount(of, minlength=len(area))
+        return np.bincount(of, values, minlength=len(area)) / np.maximum(n, 1)
 
-    middle = [mean(row), mean(column)]
-    apart = (row - middle[0][which]) ** 2 + (column - middle[1][which]) ** 2
-    good = fits & (6 * mean(apart) <= _COMPACT * area)
-    inner = _inner(mask)[image, row, column]
-    colour, core = rgb[image, row, column][inner], which[inner]
+    middle = [mean(place, which) for place in at[1:]]
+    apart = sum((place - m[which]) ** 2 for place, m in zip(at[1:], middle, strict=True))
+    good &= 6 * mean(np.asarray(apart), which) <= _COMPACT * area
+    left = good[which]
+    at, which = tuple(place[left] for place in at), which[left]
+    if not len(which):
+        return found
+    core = which[inner[at]]
+    colour = rgb[at][inner[at]]
     centre = np.stack([mean(channel, core) for channel in colour.T], 1)
     uneven = np.sqrt(mean(((colour - centre[core]) ** 2).mean(1), core))
-    good &= (uneven <= _FLAT) & (np.bincount(core, minlength=count + 1) > 0)
-    left = good[which]
-    good &= _step(rgb, parts, (image[left], row[left], column[left]), centre, mean) >= _STEP
-    owner = np.zeros(count + 1, int)
-    owner[which] = image
-    for at in sorted(np.flatnonzero(good), key=lambda at: area[at]):  # the largest comes last
-        side = np.sqrt(area[at]) / short
-        found[owner[at]] = side, (middle[0][at] + 0.5) / high, (middle[1][at] + 0.5) / wide
+    good &= (uneven <= _FLAT) & (np.bincount(core, minlength=len(area)) > 0)
+    good &= _step(rgb, parts, at, centre, mean) >= _STEP
+    owner, named = (np.zeros(len(area), int) for _ in range(2))
+    owner[which], named[which] = at[0], names[at]
+    for part in sorted(np.flatnonzero(good), key=lambda part: area[part]):  # the largest last
+        side = np.sqrt(area[part]) / short
+        place = ((m[part] + 0.5) / n for m, n in zip(middle, (high, wide), strict=True))
+        found[owner[part], named[part]] = side, *place
     return found
 
 
-def _inner(mask: np.ndarray) -> np.ndarray:
-    """Of ``(n, y, x)`` what has no neighbour outside, as ndimage's erosion but much faster."""
-    inner = mask.copy()
-    inner[:, 1:] &= mask[:, :-1]
-    inner[:, :-1] &= mask[:, 1:]
-    inner[:, :, 1:] &= mask[:, :, :-1]
-    inner[:, :, :-1] &= mask[:, :, 1:]
-    return inner
+def _parts(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Connected pixels of one name, numbered over all pictures; which pixels lie within one.
+
+    Between pixels a finer grid has what joins them, so that all names are looked at in one go.
+    """
+    n, high, wide = names.shape
+    down, right = names[:, 1:] == names[:, :-1], names[:, :, 1:] == names[:, :, :-1]
+    grid = np.zeros((n, 2 * high - 1, 2 * wide - 1), bool)
+    grid[:, ::2, ::2], grid[:, 1::2, ::2], grid[:, ::2, 1::2] = True, down, right
+    flat = np.zeros((3, 3, 3), bool)
+    flat[1] = ndimage.generate_binary_structure(2, 1)
+    parts, _ = ndimage.label(grid, flat)
+    inner = np.ones(names.shape, bool)
+    for joined, first, last in (
+        (down, inner[:, :-1], inner[:, 1:]),
+        (right, inner[:, :, :-1], inner[:, :, 1:]),
+    ):
+        first &= joined
+        last &= joined
+    return parts[:, ::2, ::2], inner
 
 
 def _step(
@@ -356,6 +367,7 @@ def _step(
 ) -> np.ndarray:
     """How far each part's mean colour is from that of pixels just outside of it."""
     image, row, column = at
+    which = parts[at]
     high, wide = parts.shape[1:]
     reach = max(2, round(min(high, wide) / 24))
     apart, owners = [], []
@@ -364,9 +376,9 @@ def _step(
         inside = (other_row >= 0) & (other_row < high)
         inside &= (other_column >= 0) & (other_column < wide)
         beside = image[inside], other_row[inside], other_column[inside]
-        which = parts[image[inside], row[inside], column[inside]]
-        out = parts[beside] != which
-        colour = rgb[beside][out]
-        apart.append(np.sqrt(((colour - centre[which[out]]) ** 2).mean(1)))
-        owners.append(which[out])
+        out = parts[beside] != which[inside]
+        owner = which[inside][out]
+        colour = rgb[tuple(place[out] for place in beside)]
+        apart.append(np.sqrt(((colour - centre[owner]) ** 2).mean(1)))
+        owners.append(owner)
     return mean(np.concatenate(apart), np.concatenate(owners))

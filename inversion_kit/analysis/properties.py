@@ -10,7 +10,7 @@ import xarray as xr
 
 from inversion_kit.analysis import intervals
 from inversion_kit.analysis.chance import corrected, sign_test
-from inversion_kit.analysis.measure import COLOURS, PROPERTIES, YES_OR_NO, measure
+from inversion_kit.analysis.measure import COLOURS, LEAST_SIDE, PROPERTIES, YES_OR_NO, measure
 from inversion_kit.analysis.reading import (
     arm_place,
     arms_of,
@@ -54,8 +54,8 @@ def properties(
 
     A difference stands out where it does so from the plain name *and* from the control (without
     one the start), as far as the result holds them: what the control shares is the method's, not
-    the classifier's. It is then more than chance (`CHANCE`), large (`EFFECT` and `LEAST`), its
-    interval is on one side of 0, and so is the mean of every run.
+    the classifier's. It is then more than chance (`CHANCE`), large (`EFFECT` and `LEAST`), and
+    its interval, over runs where there are several, is on one side of 0.
 
     Pictures are the first ones of every run, of each label and arm from 32 to 96: the fewer, the
     more labels and arms there are, so that `PICTURES` are measured in all; a label at a time is
@@ -79,7 +79,7 @@ def properties(
         properties are those of `measure`, in its units: ``difference``, ``low``, ``high``;
         ``ours`` and ``theirs``, the means over the pairs; ``effect``, the difference in standard
         deviations (the root of both arms' mean variance), at most 10 either way; ``chance``,
-        corrected; ``pairs``; ``agree``, whether every run's mean is on one side of 0.
+        corrected; ``pairs``.
         ``stands_out`` ``(label, property)``. ``patch``
         ``(label, colour, place)``: of the arm's pictures with a patch the median side, row and
         column, and ``spread`` the same for the middle half's width. NaN where there is nothing.
@@ -146,6 +146,8 @@ def _measured(
     there &= noise == noise[:, :1]  # of the same noise alone are they pairs
     value = np.full((*there.shape, len(PROPERTIES)), np.nan)
     patch = np.full((*there.shape, len(COLOURS), 3), np.nan)
+    if min(image.sizes["y"], image.sizes["x"]) < LEAST_SIDE:  # nothing can be measured
+        return value, patch[:, 0]
     for at, pixels in _read(image):
         have = there[at]
         if have.any():
@@ -176,10 +178,10 @@ def _differences(value: np.ndarray, n_boot: int, seed: int) -> dict[str, np.ndar
         mean((v - m[..., None, None]) ** 2, (-2, -1))
         for v, m in zip((ours, theirs), means, strict=True)
     )
-    ends = np.stack(intervals.mean_difference(ours, theirs, n_boot=n_boot, seed=seed))
     binary = np.isin(PROPERTIES, YES_OR_NO)
-    both = (v[:, :, binary] for v in (ours, theirs))
-    ends[..., binary] = np.stack(intervals.difference(*both, n_boot=n_boot, seed=seed))
+    ends = np.empty((3, *means[0].shape))
+    for some, of in ((binary, intervals.difference), (~binary, intervals.mean_difference)):
+        ends[..., some] = of(ours[:, :, some], theirs[:, :, some], n_boot=n_boot, seed=seed)
     deviation = np.maximum(np.sqrt(np.asarray(spread) / 2), 1e-6)
     return {
         **dict(zip(("difference", "low", "high"), ends, strict=True)),
@@ -188,24 +190,15 @@ def _differences(value: np.ndarray, n_boot: int, seed: int) -> dict[str, np.ndar
         "effect": np.clip(ends[0] / deviation, -_MOST_EFFECT, _MOST_EFFECT),
         "pairs": there.sum((-2, -1)),
         "gaps": gaps.reshape(*gaps.shape[:3], gaps.shape[3] * gaps.shape[4]),
-        "agree": _agree(mean(gaps, -1)),
     }
-
-
-def _agree(per_run: np.ndarray) -> np.ndarray:
-    """Whether all runs' means ``(..., seed)`` are on one side of 0."""
-    there = np.isfinite(per_run)
-    up, down = (((sign * per_run > 0) | ~there).all(-1) for sign in (1, -1))
-    agree: np.ndarray = (up | down) & there.any(-1)
-    return agree
 
 
 def _stands_out(table: dict[str, np.ndarray]) -> np.ndarray:
     """``(label, property)``: where the difference from every arm compared with stands out."""
     least = np.array([LEAST[name] for name in PROPERTIES])
     difference, low, high = (table[n] for n in ("difference", "low", "high"))
-    out = (table["chance"] <= CHANCE) & table["agree"]
-    out &= (np.abs(table["effect"]) >= EFFECT) & (np.abs(difference) >= least)
+    out = (table["chance"] <= CHANCE) & (np.abs(table["effect"]) >= EFFECT)
+    out &= np.abs(difference) >= least
     out &= (low > 0) | (high < 0)
     signs = np.sign(difference)
     same = (signs == signs[:, :1]).all(1)
@@ -215,12 +208,16 @@ def _stands_out(table: dict[str, np.ndarray]) -> np.ndarray:
 
 def _patches(patch: np.ndarray) -> dict[str, Any]:
     """Where an arm's patches ``(label, seed, sample, colour, place)`` lie."""
-    flat = patch.reshape(len(patch), -1, *patch.shape[3:])
-    there = np.isfinite(flat).any(1)
-    filled = np.where(there[:, None], flat, 0.0)
-    low, middle, high = np.nanquantile(filled, (0.25, 0.5, 0.75), axis=1)
+    pictures = patch.shape[1] * patch.shape[2]
+    flat = np.sort(patch.reshape(len(patch), pictures, *patch.shape[3:]), axis=1)  # NaN last
+    n = np.isfinite(flat).sum(1, keepdims=True)
+
+    def quantile(q: float) -> np.ndarray:
+        if not pictures:
+            return np.full((len(flat), *flat.shape[2:]), np.nan)
+        at = np.maximum(np.round(q * (n - 1)).astype(int), 0)
+        return np.take_along_axis(flat, at, 1)[:, 0]
+
     dims = ("label", "colour", "place")
-    return {
-        "patch": (dims, np.where(there, middle, np.nan)),
-        "spread": (dims, np.where(there, high - low, np.nan)),
-    }
+    spread = quantile(0.75) - quantile(0.25)
+    return {"patch": (dims, quantile(0.5)), "spread": (dims, spread)}

@@ -30,7 +30,7 @@ _WORDS = {
     "tilt": ("turned clockwise", "turned anticlockwise", "degrees"),
 }
 """How pictures are that have more of it, less of it, and what is measured."""
-_NUMBERS = ("difference", "low", "high", "ours", "theirs", "effect", "chance", "pairs", "agree")
+_NUMBERS = ("difference", "low", "high", "ours", "theirs", "effect", "chance", "pairs")
 _ROWS, _COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 
 

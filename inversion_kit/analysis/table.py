@@ -49,7 +49,7 @@ def numbers(
         where not given.
     pictures
         Add what is measured in the pictures themselves, which are read for it: ``pictures`` of
-        every label, see `properties`.
+        every label, see `properties`; None where not asked for.
 
     Returns
     -------
@@ -77,8 +77,7 @@ def numbers(
     looked = None if cues is None else int(tree["findings"].attrs.get("cues", 0))
     measured = pictures_data(properties(tree, read=read), detail=detail) if pictures else None
     for row in data["labels"]:
-        if measured is not None:
-            row["pictures"] = measured[row["label"]]
+        row["pictures"] = None if measured is None else measured[row["label"]]
         mine = [finding_data(cue) for cue in cues or [] if cue["of_label"] == row["label"]]
         row["findings"] = mine
         row["confirmed"] = None if cues is None else sum(cue["confirmed"] for cue in mine)

@@ -69,7 +69,8 @@ def write_report(
     result, path, max_mb
         As for `report`, which see for what is raised.
     data
-        What `inversion_kit.analysis.numbers` gave; computed where not given.
+        What `inversion_kit.analysis.numbers` gave, with ``pictures=True`` where the page shall
+        say what is measured in them; computed so where not given.
     read
         What `inversion_kit.analysis.reads` gave; read where not given.
 
