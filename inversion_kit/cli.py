@@ -462,7 +462,9 @@ def findings(
     cue: Annotated[
         list[str] | None, typer.Option(help="Words of your own, such as 'with a moustache'.")
     ] = None,
-    lens: Annotated[list[str] | None, typer.Option(help="words, trigger; both by default.")] = None,
+    lens: Annotated[
+        list[str] | None, typer.Option(help="words, trigger, token; all by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all noise.")] = 0,
     bank: Annotated[
         str | None,

@@ -226,7 +226,7 @@ def _findings(names: Sequence[str], cues: Sequence[str], sure: int, n: int) -> x
         "left": 0,
         "seconds": 12.5,
     }
-    about |= {"trigger": "", "hard": "[]", "unpainted": "[]"}
+    about |= {"trigger": "", "token": "", "learned": "[]", "hard": "[]", "unpainted": "[]"}
     return xr.Dataset(table, coords={"finding": np.arange(n)}, attrs=about)
 
 

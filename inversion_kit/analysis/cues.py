@@ -12,7 +12,7 @@ import xarray as xr
 from inversion_kit.analysis.carried import real_data
 from inversion_kit.analysis.reading import label_place, whole
 from inversion_kit.analysis.tied import ranked
-from inversion_kit.analysis.words import count, percent
+from inversion_kit.analysis.words import count, percent, some
 from inversion_kit.schema import WHOLE
 
 
@@ -115,6 +115,10 @@ def looked_for(tree: xr.DataTree) -> list[str]:
         )
     if why := str(about["trigger"]):
         said.append(f"Without the lens of triggers, which finds what cannot be painted: {why}.")
+    if tried := json.loads(str(about["learned"])):
+        said.append(f"Words were learned for {some(tried, 3)}.")
+    elif why := str(about["token"]):
+        said.append(f"No words were learned: {why}.")
     if hard := json.loads(str(about["hard"])):
         said.append(
             f"Hard for this classifier whatever the class, and so tied to none: {', '.join(hard)}."

@@ -177,7 +177,7 @@ def look_at_real(
     size = plain.bank.images(keys_of(PLAIN_CUE, plain.names[:1], plain.seeds[:1])).shape[1:3]
     known: dict[str, Fitted] = {}
     for one in found:
-        if one.lens == "trigger" or one.cue.name not in known:
+        if one.lens != "words" or one.cue.name not in known:
             known[_key(one)] = _fitted(one, panel, plain)
     fitted = [known[_key(one)] for one in found]
     read, scores = _scored(panel, real, fitted, size, heard)
@@ -199,7 +199,7 @@ def look_at_real(
 
 def _key(one: Finding) -> str:
     """Findings of one cue share a detector; each trigger has its own."""
-    return f"{one.label}\n{one.cue.name}" if one.lens == "trigger" else one.cue.name
+    return f"{one.label}\n{one.cue.name}" if one.lens != "words" else one.cue.name
 
 
 def _fitted(one: Finding, panel: Panel, plain: Plain) -> Fitted:
@@ -207,8 +207,8 @@ def _fitted(one: Finding, panel: Panel, plain: Plain) -> Fitted:
     sources = len(plain.names)
     if sources < 2:
         return Fitted(why="a detector needs pictures of two sources or more")
-    if one.lens == "trigger" and (one.proof is None or one.proof.done is None):
-        return Fitted(why="the trigger has no proof by pixels")
+    if one.lens != "words" and (one.proof is None or one.proof.done is None):
+        return Fitted(why="its cue was not done to pixels")
     order = np.random.default_rng(0).permutation(sources)
     ours = order[: min(FITTED, sources // 2)]
     others = order[len(ours) :]
@@ -241,7 +241,7 @@ def _fitted(one: Finding, panel: Panel, plain: Plain) -> Fitted:
 def _pictures(one: Finding, plain: Plain, at: np.ndarray, noises: slice, cued: bool) -> Tensor:
     """Pictures of sources and noises, float ``(n, 3, y, x)``, plain or with a finding's cue."""
     names, seeds = [plain.names[s] for s in at], plain.seeds
-    painted = cued and one.lens != "trigger"
+    painted = cued and one.lens == "words"
     keys = keys_of(one.cue if painted else PLAIN_CUE, names, seeds)
     table = [keys[i : i + len(seeds)] for i in range(0, len(keys), len(seeds))]
     images = from_bytes(plain.bank.images([key for row in table for key in row[noises]]))

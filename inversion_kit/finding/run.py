@@ -19,7 +19,7 @@ from inversion_kit.audits.bench import Bench
 from inversion_kit.audits.plan import Task, plan_of
 from inversion_kit.audits.schedule import seconds_of
 from inversion_kit.audits.units import Groups, sampled
-from inversion_kit.bank.bank import Bank
+from inversion_kit.bank.bank import Bank, Key
 from inversion_kit.bank.cues import PLACEBOS, PLAIN_CUE, Cue, check_cues, fitting
 from inversion_kit.errors import InputError, InversionError
 from inversion_kit.finding import words
@@ -27,13 +27,16 @@ from inversion_kit.finding.carriers import Look as RealLook
 from inversion_kit.finding.carriers import Plain, look_at_real, with_others
 from inversion_kit.finding.datasets import carriers_table, whole_groups
 from inversion_kit.finding.effects import corrected, keys_of
-from inversion_kit.finding.panel import Panel
+from inversion_kit.finding.learned import STEPS, look_for_words, suspicious
+from inversion_kit.finding.panel import Panel, why_no_gradient
 from inversion_kit.finding.proof import prove
 from inversion_kit.finding.real import RealImages, read_real
 from inversion_kit.finding.screen import Sources
 from inversion_kit.finding.trigger import Look, look_for_triggers
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.finding.where import where
+from inversion_kit.generators.quick import search_generator
+from inversion_kit.generators.sample import from_bytes
 from inversion_kit.progress import bar
 from inversion_kit.search.checks import check_settings
 from inversion_kit.seeds import TEST, noise_seeds
@@ -43,9 +46,9 @@ from inversion_kit.storage.units import Unit
 
 SOURCES = 48
 """Classes whose pictures cues are added to, at most; of more a random choice."""
-LENSES = ("words", "trigger")
-"""Ways to look: cues that the generator paints, and triggers that a gradient finds on its plain
-pictures."""
+LENSES = ("words", "trigger", "token")
+"""Ways to look: cues that the generator paints; triggers that a gradient finds on its plain
+pictures; words that are learned for labels which are still suspicious."""
 _TRIED = 8
 """Sources and noises of a proof, at most."""
 
@@ -87,8 +90,9 @@ def findings(
         ``["with a moustache"]``. By default the list whose words the generator knows best.
     lenses
         ``"words"``: the cues. ``"trigger"``: a small change of the pixels that moves every plain
-        picture to one label, far smaller than for other labels and for the judges. It needs a
-        gradient, and is skipped where there is none, which the result says.
+        picture to one label, far smaller than for other labels and for the judges. ``"token"``: a
+        word is learned for the labels that are most suspicious and not explained yet; it needs
+        judges. Both need a gradient, and are skipped where there is none, which the result says.
     seed
         Of all noise.
     bank
@@ -144,7 +148,8 @@ def findings(
     listed = check_cues(cues) if cues is not None else fitting(bench.generator.vocabulary)
     work = _Work(bench, Bank(bench.generator, bank), listed, asked, seed, progress)
     work.paint(None if limit is None else began + limit)
-    found = in_order([*work.look(), *(work.look_closer() if "trigger" in lenses else [])])
+    found = [*work.look(), *(work.look_closer() if "trigger" in lenses else [])]
+    found = in_order([*found, *(work.learn_words(found) if "token" in lenses else [])])
     carried = {}
     if images is not None:
         found, look = work.look_at_real(found, images)
@@ -165,7 +170,7 @@ def in_order(found: Sequence[Finding]) -> list[Finding]:
 
 def _check_lenses(lenses: Sequence[str]) -> tuple[str, ...]:
     if isinstance(lenses, str) or "words" not in lenses or not set(lenses) <= set(LENSES):
-        raise InputError(f"lenses={lenses!r}: expected ['words'] or {list(LENSES)}")
+        raise InputError(f"lenses={lenses!r}: expected some of {list(LENSES)}, 'words' among them")
     return tuple(lenses)
 
 
@@ -287,6 +292,8 @@ class _Work:
             "seed": self.seed,
             "bank": self.bank.key,
             "trigger": self.trigger.why,
+            "token": "not asked for",
+            "learned": "[]",
         }
         kept = []
         with bar(total=len(measured), desc="proofs", disable=not self.progress) as shown:
@@ -316,6 +323,42 @@ class _Work:
         self.about["trigger"] = self.trigger.why
         return [one.finding for one in self.trigger.found if one.finding.stands]
 
+    def learn_words(self, found: Sequence[Finding]) -> list[Finding]:
+        """Learn words for labels that are suspicious and that no finding explains yet."""
+        labels, image = self.bench.classifier.labels, from_bytes(self.bank.images(self._one()))
+        self.about["token"] = why_no_gradient(self.bench.classifier, image)
+        if not self.panel.judges:
+            self.about["token"] = "it needs judges, which tell whether the source is still seen"
+        if self.about["token"]:
+            return []
+        chosen = suspicious(
+            self.screened.push,
+            self.cues,
+            [labels.index(one.label) for one in found if one.confirmed],
+            self.trigger.labels[self.trigger.standing_out].tolist(),
+        )
+        self.about["learned"] = json.dumps([labels[target] for target, _ in chosen])
+        total = STEPS * len(chosen)
+        with bar(total=total, desc="learned words", disable=not self.progress) as shown:
+            pairs = look_for_words(
+                self.panel,
+                self.bank,
+                search_generator(self.bank.generator, Settings()),
+                self.sources,
+                chosen,
+                seed=self.seed,
+                heard=shown.update,
+            )
+        chances = corrected([one.effect.chance for one, _ in pairs])
+        made = [
+            self._finding(one, float(chance), bank, "token")
+            for (one, bank), chance in zip(pairs, chances, strict=True)
+        ]
+        return [one for one in made if one.stands]
+
+    def _one(self) -> list[Key]:
+        return keys_of(PLAIN_CUE, self.names[:1], self.seeds[:1])
+
     def look_at_real(
         self, found: Sequence[Finding], images: RealImages
     ) -> tuple[list[Finding], RealLook]:
@@ -328,14 +371,20 @@ class _Work:
                 found, self.panel, images, plain, seed=self.seed, heard=shown.update
             )
 
-    def _finding(self, one: words.Measured, chance: float) -> Finding:
+    def _finding(
+        self,
+        one: words.Measured,
+        chance: float,
+        bank: Bank | None = None,
+        lens: str = "words",
+    ) -> Finding:
         labels = self.bench.classifier.labels
         at = one.candidate.sources
         found = Finding(
             label=labels[one.candidate.target],
             direction=one.candidate.direction,
             cue=one.cue,
-            lens="words",
+            lens=lens,
             effect=one.effect,
             placebo=one.placebo.value,
             chance=chance,
@@ -345,7 +394,7 @@ class _Work:
         )
         if not found.stands:
             return found
-        pictures = self._pictures(one)
+        pictures = self._pictures(one, bank or self.bank)
         acts = where(
             self.bench.classifier,
             *pictures,
@@ -356,7 +405,7 @@ class _Work:
         proof = None if found.natural else self._proof(one, *pictures)
         return replace(found, proof=proof, where=acts)
 
-    def _pictures(self, one: words.Measured) -> tuple[np.ndarray, np.ndarray]:
+    def _pictures(self, one: words.Measured, bank: Bank) -> tuple[np.ndarray, np.ndarray]:
         """Plain and painted pictures of a candidate, uint8 ``(source, noise, y, x, 3)`` each."""
         at = list(one.candidate.sources)[:_TRIED]
         names = [self.sources.names[s] for s in at]
@@ -364,9 +413,7 @@ class _Work:
         shape = (len(at), len(seeds))
         plain, painted = (
             images.reshape(*shape, *images.shape[1:])
-            for images in (
-                self.bank.images(keys_of(cue, names, seeds)) for cue in (PLAIN_CUE, one.cue)
-            )
+            for images in (bank.images(keys_of(cue, names, seeds)) for cue in (PLAIN_CUE, one.cue))
         )
         return plain, painted
 
