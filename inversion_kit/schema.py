@@ -67,7 +67,7 @@ from xarray.core import indexing
 
 from inversion_kit.errors import SchemaError
 
-VERSION = 3
+VERSION = 4
 OUTER = ("label", "arm", "seed")
 """Dimensions in front of every variable of a unit."""
 _PIXELS = ("y", "x", "channel")

@@ -630,7 +630,7 @@ def test_a_damaged_description_stops_the_opening_and_is_named(store, file):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"schema_version": 2}, "schema_version 2: this version reads 3; make the result again"),
+        ({"schema_version": 2}, "schema_version 2: this version reads 4; make the result again"),
         ({"created": 1}, "created"),
         ({"labels": []}, "labels is empty"),
     ],

@@ -200,7 +200,7 @@ def turn(parts: Groups, _: Any) -> None:
         ),
         (put("seconds", None), "attribute seconds: expected float, found None"),
         (put("settings", "{"), "attribute settings: not JSON"),
-        (put("schema_version", 2), "schema_version 2: this version reads 3; make the result again"),
+        (put("schema_version", 2), "schema_version 2: this version reads 4; make the result again"),
     ],
 )
 def test_a_fault_is_named(change: Change, fault: str) -> None:

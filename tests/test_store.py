@@ -119,9 +119,9 @@ def test_an_invalid_tree_is_not_written(tmp_path):
 def test_a_result_of_another_version_says_what_to_do(tmp_path):
     path = inversion_kit.save(synthetic(), tmp_path / "run.zarr")
     root = path / "zarr.json"
-    root.write_text(root.read_text().replace('"schema_version": 3', '"schema_version": 2'))
+    root.write_text(root.read_text().replace('"schema_version": 4', '"schema_version": 2'))
     seal(path)
-    with pytest.raises(SchemaError, match=r"schema_version 2: this version reads 3; make the"):
+    with pytest.raises(SchemaError, match=r"schema_version 2: this version reads 4; make the"):
         inversion_kit.open(path)
 
 

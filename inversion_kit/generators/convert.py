@@ -97,8 +97,7 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
         sampling = {**usual, **sampling}
         loading["device"] = loading.get("device") or "cpu"  # it is small
     made = Generator(load_pipeline(place, parts=parts, **loading), name=source, **sampling)
-    if place == POCKET and not parts and (_WEIGHTS / "quick").is_dir():
-        made.quick = QUICK
+    made.quick = QUICK if place == POCKET and not parts else None
     made.loaded_with = {key: loading.get(key) for key in ("revision", "variant")}
     made.loaded_with["dtype"] = str(loading.get("dtype", "float32")).removeprefix("torch.")
     return made

@@ -136,7 +136,7 @@ def _part(folder: str | os.PathLike[str], dtype: torch.dtype) -> Any:
     listed = network if network.is_file() else Path(folder) / "scheduler_config.json"
     made_by = getattr(diffusers, json.loads(listed.read_text("utf-8"))["_class_name"])
     if listed is network:
-        return made_by.from_pretrained(folder, use_safetensors=True, torch_dtype=dtype)
+        return made_by.from_pretrained(folder, use_safetensors=True, dtype=dtype)
     return made_by.from_pretrained(folder)
 
 

@@ -87,7 +87,7 @@ def load_decoder(source: str | os.PathLike[str], generator: Generator) -> Any:
     named = name_or_path(source, "search_decoder")
     try:
         decoder = AutoencoderTiny.from_pretrained(
-            named, use_safetensors=True, torch_dtype=generator.dtype
+            named, use_safetensors=True, dtype=generator.dtype
         )
     except Exception as error:
         said = str(error).splitlines()[0]

@@ -88,7 +88,7 @@ def load_parts(
 ) -> tuple[AutoencoderKL, CLIPModel, CLIPTokenizer, UNet2DConditionModel]:
     """Read what `save_generator` wrote, in fp32."""
     pipeline = StableDiffusionPipeline.from_pretrained(
-        folder / "generator", use_safetensors=True, torch_dtype=torch.float32
+        folder / "generator", use_safetensors=True, dtype=torch.float32
     )
     both = CLIPModel.from_pretrained(folder / "clip", use_safetensors=True).float()
     return pipeline.vae, both, pipeline.tokenizer, pipeline.unet
