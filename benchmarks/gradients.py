@@ -1,0 +1,152 @@
+"""Estimators of a class token's gradient beside each other: ``python benchmarks/gradients.py``.
+
+At the same tokens (starts, and those half-way to a known word) and on the same noises, each
+policy's gradient is compared with the one through the whole sampling chain, on the pocket (six
+steps) and on its quick U-Net (three steps, and one). *Bias* is the angle, as 1 - cosine, between the
+mean gradients; *spread* is the norm of the standard deviation over noises by the norm of the mean:
+how many images a step needs. Cost is counted an image: evaluations of the U-Net, and those that a
+gradient went back through. Success is that of searches with the policy, after 20 updates.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import torch.nn.functional as F
+import typer
+
+import inversion_kit as ik
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.generators.base import Generator
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
+from inversion_kit.generators.counting import counted
+from inversion_kit.generators.gradients import as_policy
+from inversion_kit.search.optimise import check, optimise
+from inversion_kit.seeds import TEST, TRAIN, noise_seeds
+
+LABELS = {"stop": "stop", "keep right": "right", "30 km/h speed limit": "30"}
+"""Classes, and a word on the way to each."""
+POLICIES = ("full", "last_2", "last_step", "late_step")
+PROMPT = f"a photo of a {PLACEHOLDER}"
+
+
+def slopes(
+    classifier: Classifier,
+    generator: Generator,
+    target: int,
+    vector: torch.Tensor,
+    policy: str,
+    n: int,
+) -> torch.Tensor:
+    """The gradient of each noise, ``(n, embed)``."""
+    rows = []
+    steps = generator.num_inference_steps
+    for i, seed in enumerate(noise_seeds(0, TRAIN, 0, n)):
+        token = ClassToken(vector)
+        image = generator.images(
+            [PROMPT],
+            seeds=[seed],
+            token=token,
+            gradient=as_policy(policy),
+            estimate_at=steps // 2 + i % max(1, steps - steps // 2),
+        )
+        loss = F.cross_entropy(classifier.logits(image), torch.tensor([target]))
+        rows.append(torch.autograd.grad(loss, token.vector)[0][0])
+    return torch.stack(rows)
+
+
+def success(
+    classifier: Classifier, generator: Generator, target: int, start: torch.Tensor, policy: str
+) -> float:
+    """Share of 32 images on test noise read as the target after 20 updates."""
+    last = start
+    for step in optimise(
+        classifier,
+        generator,
+        target,
+        [PROMPT],
+        start=start,
+        start_name="",
+        seed=0,
+        steps=20,
+        batch=8,
+        lr=0.3,
+        gradient=as_policy(policy),
+    ):
+        last = step.token[0]
+    seen = check(classifier, generator, last, [PROMPT], noise_seeds(0, TEST, 0, 32), target=target)
+    return float((seen.probability.argmax(1) == target).float().mean())
+
+
+def main(
+    images: Annotated[int, typer.Option(help="Noises of a gradient.")] = 24,
+    searches: Annotated[bool, typer.Option(help="Search with each policy too.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Write the numbers as JSON.")] = None,
+) -> None:
+    """Print the table."""
+    classifier = ik.as_classifier("pocket:honest")
+    made = {
+        "pocket, 6 steps": ik.as_generator("pocket"),
+        "quick, 3 steps": ik.as_generator("pocket:quick", num_inference_steps=3),
+        "quick, 1 step": ik.as_generator("pocket:quick"),
+    }
+    rows: list[dict[str, Any]] = []
+    typer.echo("| generator | policy | bias | spread | evaluations | backwards | success |")
+    typer.echo("|---|---|---|---|---|---|---|")
+    for name, generator in made.items():
+        policies = POLICIES if generator.num_inference_steps > 1 else POLICIES[:1]
+        known: dict[tuple[str, str], torch.Tensor] = {}
+        for policy in policies:
+            bias, spread, reached = [], [], []
+            with counted(generator) as counts:
+                for label, word in LABELS.items():
+                    target = classifier.index(label)
+                    neutral = generator.neutral_vector()
+                    for at, vector in (
+                        ("start", neutral),
+                        ("half-way", (neutral + generator.vector_of(word)) / 2),
+                    ):
+                        each = slopes(classifier, generator, target, vector, policy, images)
+                        mean = known.setdefault((label, at), each.mean(0))
+                        bias.append(1 - float(F.cosine_similarity(each.mean(0), mean, dim=0)))
+                        spread.append(float(each.std(0).norm() / each.mean(0).norm()))
+                cost = counts.evaluations, counts.backwards
+            if searches:
+                reached = [
+                    success(
+                        classifier,
+                        generator,
+                        classifier.index(label),
+                        (generator.neutral_vector() + generator.vector_of(word)) / 2,
+                        policy,
+                    )
+                    for label, word in LABELS.items()
+                ]
+            n = images * 2 * len(LABELS)
+            rows.append(
+                {
+                    "generator": name,
+                    "policy": policy,
+                    "bias": statistics.mean(bias),
+                    "spread": statistics.median(spread),
+                    "evaluations": cost[0] / n,
+                    "backwards": cost[1] / n,
+                    "success": statistics.mean(reached) if reached else None,
+                }
+            )
+            one = rows[-1]
+            told = "" if one["success"] is None else f"{one['success']:.0%}"
+            typer.echo(
+                f"| {name} | {policy} | {one['bias']:.2f} | {one['spread']:.1f} "
+                f"| {one['evaluations']:.0f} | {one['backwards']:.0f} | {told} |"
+            )
+    if out is not None:
+        out.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)
