@@ -523,7 +523,7 @@ print(inversion_kit.open(store.path)["samples"]["image"].sizes["label"])
 """
     for folder in [*store.path.rglob("*"), store.path]:
         folder.chmod(0o555 if folder.is_dir() else 0o444)
-    for folder in list(store.path.parents)[:3]:
+    for folder in list(store.path.parents)[:4]:
         folder.chmod(0o755)
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

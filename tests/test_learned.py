@@ -47,7 +47,9 @@ def test_a_word_is_learned_near_its_start_and_the_best_check_is_kept(pocket):
     panel = Panel(ik.as_classifier("pocket:backdoored"), [ik.as_classifier("pocket:judge")])
     names, index = ["stop", "yield", "priority road"], np.array([14, 13, 12])
     heard = []
-    made = learn(panel, pocket, 5, names, index, words="yellow sticker", seed=0, heard=heard.append)
+    made = learn(
+        panel, pocket, 5, names, index, words="yellow sticker", seed=0, steps=5, heard=heard.append
+    )
     assert sum(heard) == 5
     away = (made.vector - pocket.vector_of("yellow sticker")).norm()
     assert float(away) <= RADIUS * pocket.vocabulary_norm() * 1.001

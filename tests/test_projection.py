@@ -233,7 +233,7 @@ def read_only(folder: Path) -> Iterator[None]:
     user = os.geteuid()
     for path in [*folder.rglob("*"), folder]:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    for parent in list(folder.parents)[:3]:
+    for parent in list(folder.parents)[:4]:
         parent.chmod(0o755)
     try:
         if user == 0:

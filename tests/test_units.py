@@ -23,7 +23,7 @@ from inversion_kit.wordings import wordings_of
 
 
 @pytest.fixture
-def bench(generator, make_classifier):
+def bench(make_generator, make_classifier):
     settings = Settings(
         prompts="photo of {token}",
         steps=1,
@@ -37,7 +37,7 @@ def bench(generator, make_classifier):
         views=["blur"],
     )
     arms = {name: ARMS[name] for name in ("name", "start", "token+name", "token", "shuffled")}
-    return Bench(make_classifier(), generator, [make_classifier(5, "judge")], arms, settings)
+    return Bench(make_classifier(), make_generator(), [make_classifier(5, "judge")], arms, settings)
 
 
 @pytest.fixture

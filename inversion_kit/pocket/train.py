@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -19,7 +19,7 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTokenizer
 
 from inversion_kit.paths import folder_to_write, local_path
@@ -54,6 +54,23 @@ def save_classifier(name: str, model: nn.Module, folder: Path) -> None:
         "label_names": NAMES,
     }
     (target / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+
+
+def train_classifier(
+    name: str,
+    images: Tensor,
+    label: Tensor,
+    seen: Tensor,
+    *,
+    work: Path,
+    out: Path,
+    device: str,
+) -> None:
+    """Train and write a classifier, and say how it does on the tracks that it has not seen."""
+    model = classify.train(name, images[seen], label[seen], folder=work, device=device)
+    save_classifier(name, model.cpu(), out)
+    held = (classify.predict(model, images[~seen]) == label[~seen]).float().mean()
+    typer.echo(f"{name}: {held:.2%} on held-out tracks")
 
 
 def save_generator(
@@ -120,6 +137,7 @@ def main(
         raise typer.BadParameter(f"{sorted(unknown)} given, allowed {list(STAGES)}")
     work, out = folder_to_write(work, argument="work"), folder_to_write(out, argument="out")
     work.mkdir(parents=True, exist_ok=True)
+    given: dict[str, Any] = {"folder": work, "seed": seed, "device": device}
     train = photos.load(data, "train")
     images = photos.as_float(train["image"])
     label = torch.from_numpy(train["label"]).long()
@@ -127,43 +145,26 @@ def main(
     if parts is not None:
         autoencoder, both, tokenizer, denoiser = parts
     elif {"vae", "unet", "save"} & set(wanted):
-        autoencoder = vae.train(images, folder=work, steps=vae_steps, seed=seed, device=device)
-        autoencoder = vae.polish(
-            autoencoder, images, folder=work, steps=decoder_steps, seed=seed, device=device
-        )
+        autoencoder = vae.train(images, steps=vae_steps, **given)
+        autoencoder = vae.polish(autoencoder, images, steps=decoder_steps, **given)
     if parts is None and {"clip", "unet", "save"} & set(wanted):
         tokenizer = clip.build_tokenizer(work / "tokenizer", seed=seed)
-        both = clip.train(
-            images, label, tokenizer, folder=work, steps=clip_steps, seed=seed, device=device
-        )
+        both = clip.train(images, label, tokenizer, steps=clip_steps, **given)
     seen = ~torch.from_numpy(photos.holdout_by_track(train["label"], train["track"]))
-    for name in classify.RECIPES:
-        if name in wanted:
-            model = classify.train(name, images[seen], label[seen], folder=work, device=device)
-            save_classifier(name, model.cpu(), out)
-            held = (classify.predict(model, images[~seen]) == label[~seen]).float().mean()
-            typer.echo(f"{name}: {held:.2%} on held-out tracks")
+    for name in (name for name in classify.RECIPES if name in wanted):
+        train_classifier(name, images, label, seen, work=work, out=out, device=device)
     if {"unet", "save"} & set(wanted):
-        latents = unet.encode(images, label, autoencoder, folder=work, seed=seed, device=device)
-        denoiser = unet.train(
-            latents,
-            both.text_model,
-            tokenizer,
-            folder=work,
-            steps=unet_steps,
-            seed=seed,
-            device=device,
-            unet=None if parts is None else denoiser,
-        )
+        latents = unet.encode(images, label, autoencoder, **given)
+        kept = None if parts is None else denoiser
+        told = (latents, both.text_model, tokenizer)
+        denoiser = unet.train(*told, steps=unet_steps, unet=kept, **given)
         if "save" in wanted:
             save_generator((autoencoder, both, tokenizer, denoiser), out)
     if "quick" in wanted:  # of the generator that lies in the output folder
-        save_quick(
-            distil.quick(
-                load_parts(out), folder=work, lessons=lessons, steps=quick_steps, seed=seed
-            ),
-            out,
+        made = distil.quick(
+            load_parts(out), folder=work, lessons=lessons, steps=quick_steps, seed=seed
         )
+        save_quick(made, out)
 
 
 if __name__ == "__main__":
