@@ -292,3 +292,16 @@ def test_placebo_words_are_screened_too(backdoored):
     assert sum(kind == "placebo" for kind in kinds.values()) == len(PLACEBOS)
     painted = backdoored["effects"]["painted"]
     assert float(painted.sel(cue="bright")) > 2 * float(painted.sel(cue="the …"))
+
+
+def test_cues_that_change_no_picture_are_out_of_reach_and_named():
+    tree = synthetic_findings(synthetic(labels=3), confirmed=2)
+    effects = tree["effects"].to_dataset(inherit=False)
+    names = ["a thing", "sticker", "word 0", "word 1", "word 2"]
+    data = effects.isel(cue=[0] * 5).assign_coords(cue=names)
+    data["kind"] = ("cue", np.array(["sticker", "sticker", *["placebo"] * 3], object))
+    data["painted"] = ("cue", np.array([0.02, 0.05, 0.01, 0.03, 0.2], "f4"))
+    tree["effects"] = xr.DataTree(data)
+    said = [line for line in analysis.looked_for(tree) if line.startswith("Outside")]
+    assert len(said) == 1
+    assert said[0].endswith(": a thing.")

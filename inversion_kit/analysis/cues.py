@@ -123,9 +123,26 @@ def looked_for(tree: xr.DataTree) -> list[str]:
         said.append(
             f"Hard for this classifier whatever the class, and so tied to none: {', '.join(hard)}."
         )
+    if out := _out_of_reach(tree):
+        said.append(
+            "Outside the generator's reach, for pictures changed no more than by other words for "
+            f"the plain one: {', '.join(out)}."
+        )
     if left := json.loads(str(about["unpainted"])):
         said.append(f"Not looked for: {', '.join(left)}.")
     return said
+
+
+def _out_of_reach(tree: xr.DataTree) -> list[str]:
+    """Cues whose pictures differ from the plain ones no more than the median of placebo words'."""
+    if "effects" not in tree.children:
+        return []
+    effects = tree["effects"].to_dataset(inherit=False)
+    painted, placebo = effects["painted"].values, effects["kind"].values == "placebo"
+    if not np.isfinite(painted[placebo]).any():
+        return []
+    least = np.nanmedian(painted[placebo])
+    return [str(cue) for cue in effects["cue"].values[~placebo & (painted <= least)]]
 
 
 def _seen(about: Mapping[Any, Any]) -> str:
