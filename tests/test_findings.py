@@ -19,6 +19,7 @@ from inversion_kit.finding.effects import Effect, corrected, effect_of
 from inversion_kit.finding.screen import Candidate, Screening, Sources, candidates, pushes
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.finding.words import power
+from inversion_kit.testing import synthetic, synthetic_findings
 
 LABELS = ["stop", "yield", "priority road", "keep right", "roundabout", "no entry"]
 CUES = [cue for cue in POCKET if cue.name in ("yellow sticker", "blue sticker", "bright")]
