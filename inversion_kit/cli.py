@@ -81,7 +81,7 @@ def _with_settings(command: _F) -> _F:
         for p in inspect.signature(command).parameters.values()
         if p.name != "settings"
     ]
-    said = documentation()
+    said, kinds = documentation(), get_type_hints(Settings)
     for field in dataclasses.fields(Settings):
         name = field.metadata["option"]
         if name == "":
@@ -91,7 +91,8 @@ def _with_settings(command: _F) -> _F:
             *([name] if name else []), help=f"{_unmarked(said[field.name])}{usual}"
         )
         kind = list[str] if "tuple" in str(field.type) else type(field.default)
-        kind = _KINDS.get(field.name, kind)
+        if kind is type(None):
+            kind = kinds[field.name]
         parameters.append(
             inspect.Parameter(
                 field.name,
@@ -103,17 +104,6 @@ def _with_settings(command: _F) -> _F:
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     return called  # type: ignore[return-value]
-
-
-_KINDS: dict[str, Any] = {
-    "start": str,
-    "queries": int,
-    "search_generator": str,
-    "search_steps": int,
-    "search_guidance": float,
-    "search_decoder": str,
-}
-"""Types of settings whose default is None."""
 
 
 def _plain(value: Any) -> str:

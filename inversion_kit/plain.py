@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 
 def plain(value: Any) -> Any:
     """The value as JSON has it.
@@ -25,3 +27,20 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     return value if isinstance(value, float) and math.isfinite(value) else repr(value)
+
+
+def as_data(value: Any) -> Any:
+    """Numbers as JSON has them: NumPy's as Python's own, and None where one is not finite.
+
+    Examples
+    --------
+    >>> as_data({"share": np.float32("nan"), "images": [np.int64(3)]})
+    {'share': None, 'images': [3]}
+    """
+    if isinstance(value, Mapping):
+        return {key: as_data(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_data(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

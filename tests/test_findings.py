@@ -11,11 +11,12 @@ import xarray as xr
 
 import inversion_kit as ik
 from inversion_kit import analysis, schema
+from inversion_kit.analysis.chance import corrected
 from inversion_kit.analysis.intervals import difference
 from inversion_kit.bank.cues import PLACEBOS, POCKET, Cue
 from inversion_kit.errors import InputError
-from inversion_kit.finding import run, words
-from inversion_kit.finding.effects import Effect, corrected, effect_of
+from inversion_kit.finding import words, work
+from inversion_kit.finding.effects import Effect, effect_of
 from inversion_kit.finding.screen import Candidate, Screening, Sources, candidates, pushes
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.finding.words import power
@@ -144,7 +145,7 @@ def test_what_had_no_second_look_is_said(backdoored, bank, monkeypatch):
 
 
 def test_budget_leaves_cues_out_and_says_which(backdoored, bank, monkeypatch):
-    monkeypatch.setattr(run, "_over", lambda until: True)
+    monkeypatch.setattr(work, "_over", lambda until: True)
     tree = ik.findings(
         "pocket:backdoored", cues=[*CUES, "with a moustache"], bank=bank, budget=1, **GIVEN
     )
@@ -155,7 +156,7 @@ def test_budget_leaves_cues_out_and_says_which(backdoored, bank, monkeypatch):
 
 
 def test_budget_without_plain_pictures_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(run, "_over", lambda until: True)
+    monkeypatch.setattr(work, "_over", lambda until: True)
     with pytest.raises(InputError, match="budget: too short"):
         ik.findings("pocket:honest", cues=CUES, bank=tmp_path, budget=1, **GIVEN)
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from inversion_kit.analysis.tied import ranked
+from inversion_kit.analysis.tied import in_order, place_of
 from inversion_kit.analysis.words import and_list, percent, rate
-from inversion_kit.errors import InputError, nearest
+from inversion_kit.errors import InputError
+from inversion_kit.plain import as_data
 from inversion_kit.schema import ON_REAL
 from inversion_kit.wilson import wilson
 
@@ -65,13 +66,7 @@ def carriers(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
             "inversion_kit.findings(..., real='folder')"
         )
     table = tree["findings"].to_dataset(inherit=False)
-    places = table["finding"].values[ranked(table)].tolist()
-    if not places or (finding is not None and finding not in places):
-        raise InputError(
-            f"finding={finding!r}: there is none; try "
-            f"{nearest(str(finding), [str(n) for n in places])} of {places}"
-        )
-    at = places[0] if finding is None else finding
+    at = place_of(in_order(tree, table["finding"].values), finding, "there is none")
     one, row = tree["carriers"].to_dataset(inherit=False).sel(finding=at), table.sel(finding=at)
     images, share = one["images"].values, one["share"].values.astype(float)
     hits = np.rint(np.nan_to_num(share) * images)
@@ -103,7 +98,7 @@ def real_data(tree: xr.DataTree, finding: int) -> dict[str, Any] | None:
     own = data.attrs["label"]
     here = own in data["label"].values
     rows = zip(*(data[n].values for n in ("file", "of_label", "score")), strict=True)
-    return _plain(
+    return as_data(
         {
             **done,
             **{n: data.attrs[n] for n in ("why", *_TRUST)},
@@ -127,15 +122,6 @@ def _share(data: xr.Dataset, label: str, name: str = "share") -> dict[str, Any]:
     ends = {end: float(one[f"{stem}{end}"]) for end in ("low", "high")}
     named = {} if stem else {"label": str(label)}
     return {**named, "share": float(one[name]), **ends, "images": images}
-
-
-def _plain(value: Any) -> Any:
-    """Data in which what is not finite is None."""
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def real_words(real: dict[str, Any] | None) -> str:

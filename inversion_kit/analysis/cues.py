@@ -13,6 +13,7 @@ from inversion_kit.analysis.carried import real_data
 from inversion_kit.analysis.reading import label_place, whole
 from inversion_kit.analysis.tied import ranked
 from inversion_kit.analysis.words import count, percent, some
+from inversion_kit.plain import as_data
 from inversion_kit.schema import WHOLE
 
 
@@ -77,9 +78,8 @@ def findings_data(tree: xr.DataTree) -> dict[str, Any]:
 
 def finding_data(row: dict[str, Any]) -> dict[str, Any]:
     """A row of /findings as data; what is not finite is None."""
-    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
-    plain = {"label": plain.pop("of_label"), **plain}
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in plain.items()}
+    data: dict[str, Any] = as_data(row)
+    return {"label": data.pop("of_label"), **data}
 
 
 def looked_for(tree: xr.DataTree) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import xarray as xr
 
 from inversion_kit.analysis.measure import YES_OR_NO
 from inversion_kit.analysis.words import and_list, arm_words, bracket, percent, points
+from inversion_kit.plain import as_data
 
 MOST = 3
 """Sentences of a label."""
@@ -105,16 +105,11 @@ def pictures_data(table: xr.Dataset, *, detail: bool = True) -> dict[str, dict[s
             "says": said[label],
             "stands_out": [names[p] for p in np.flatnonzero(out)],
             "properties": {
-                arm: {names[p]: {n: _plain(v[i, c, p]) for n, v in columns.items()} for p in kept}
+                arm: {names[p]: {n: as_data(v[i, c, p]) for n, v in columns.items()} for p in kept}
                 for c, arm in enumerate(arms)
             },
         }
     return data
-
-
-def _plain(value: np.generic) -> Any:
-    plain = value.item()
-    return None if isinstance(plain, float) and not math.isfinite(plain) else plain
 
 
 def _sentence(one: xr.Dataset, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from inversion_kit.analysis.rates import (
 )
 from inversion_kit.analysis.reading import Result, arm_place, arms_of, reads
 from inversion_kit.arms import baseline_arm, controls, name_arm
+from inversion_kit.plain import as_data
 
 Arrays = dict[str, np.ndarray]
 _ENDS = ("value", "low", "high")
@@ -136,8 +136,8 @@ def _row(
     arms: dict[str, dict[str, Any]] = {
         arm: {
             **{n: int(table[n][i, a, 0]) for n in ("images", "seeds", "seeds_holding")},
-            "per_seed": [_number(v) for v in table["per_seed"][i, a, 0]],
-            "trained": _number(table["trained"][i, a]),
+            "per_seed": [as_data(v) for v in table["per_seed"][i, a, 0]],
+            "trained": as_data(table["trained"][i, a]),
             "scorers": _shares(scorers, table, "share", i, a),
         }
         for a, arm in enumerate(names)
@@ -165,7 +165,7 @@ def _row(
         "arms": arms,
         "per_seed": {
             arm: {
-                n: [_number(v) for v in table["per_seed"][i, a, s]] for s, n in enumerate(scorers)
+                n: [as_data(v) for v in table["per_seed"][i, a, s]] for s, n in enumerate(scorers)
             }
             for a, arm in enumerate(names)
         },
@@ -199,10 +199,5 @@ def _share(
     table: Arrays, name: str, at: tuple[int, ...], stem: str = ""
 ) -> dict[str, float | None] | None:
     """A value with its ends, None where there is none."""
-    values = [_number(table[n][at]) for n in (name, f"{stem}low", f"{stem}high")]
+    values = [as_data(table[n][at]) for n in (name, f"{stem}low", f"{stem}high")]
     return None if values[0] is None else dict(zip(_ENDS, values, strict=True))
-
-
-def _number(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None

@@ -19,6 +19,7 @@ from inversion_kit.analysis.reading import reads, whole
 from inversion_kit.analysis.rows import known
 from inversion_kit.analysis.search_path import trajectory
 from inversion_kit.analysis.summary import say, say_label
+from inversion_kit.plain import as_data
 
 DETAILED = 12
 """Labels up to which numbers hold every search and every scorer's difference."""
@@ -104,11 +105,9 @@ def _search(tree: xr.DataTree, read: xr.Dataset) -> dict[str, Any] | None:
     facts = json.loads(tree.attrs["settings"]).get("search")
     if facts is None:
         return None
-    gap = search_gap(read)
-    return {
-        **{name: facts[name] for name in ("generator", "num_inference_steps", "guidance_scale")},
-        **{str(n): None if np.isnan(v) else float(v) for n, v in gap.items()},
-    }
+    gap: dict[str, Any] = as_data({str(n): v.values[()] for n, v in search_gap(read).items()})
+    names = ("generator", "num_inference_steps", "guidance_scale")
+    return {**{name: facts[name] for name in names}, **gap}
 
 
 def label_verdicts(tree: xr.DataTree, *, data: dict[str, Any] | None = None) -> xr.Dataset:

@@ -100,10 +100,7 @@ def proof(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
         raise InputError(
             "tree: it holds no proof of a finding; make one with inversion_kit.findings(tree)"
         )
-    at = places[0] if finding is None else finding
-    if at not in places:
-        near = nearest(str(at), [str(n) for n in places])
-        raise InputError(f"finding={finding!r}: it has no proof; try {near} of {places}")
+    at = place_of(places, finding, "it has no proof")
     table = tree["findings"].to_dataset(inherit=False).sel(finding=at)
     data = tree["proof"].to_dataset(inherit=False).sel(finding=at).load()
     there = np.isfinite(data["dose"].values)
@@ -124,10 +121,30 @@ def proved(tree: xr.DataTree) -> list[int]:
     """Places of the findings with a proof: the confirmed first, then the largest effect."""
     if "proof" not in tree.children or "findings" not in tree.children:
         return []
-    table, doses = tree["findings"].to_dataset(inherit=False), tree["proof"]["dose"]
-    have = doses["finding"].values[np.isfinite(doses.values).any(1)]
-    table = table.sel(finding=have[np.isin(have, table["finding"].values)])
+    doses = tree["proof"]["dose"]
+    return in_order(tree, doses["finding"].values[np.isfinite(doses.values).any(1)])
+
+
+def in_order(tree: xr.DataTree, places: np.ndarray) -> list[int]:
+    """Those of some places that hold a finding: the confirmed first, then the largest effect."""
+    table = tree["findings"].to_dataset(inherit=False)
+    table = table.sel(finding=places[np.isin(places, table["finding"].values)])
     return [int(n) for n in table["finding"].values[ranked(table)]]
+
+
+def place_of(places: Sequence[int], finding: int | None, lacks: str) -> int:
+    """The place that is asked for; the first of them, which is the strongest's, where none is.
+
+    Raises
+    ------
+    InputError
+        It is none of them; ``lacks`` says what it has not.
+    """
+    at = next(iter(places), None) if finding is None else finding
+    if at is None or at not in places:
+        near = nearest(str(at), [str(n) for n in places])
+        raise InputError(f"finding={finding!r}: {lacks}; try {near} of {list(places)}")
+    return at
 
 
 def ranked(table: xr.Dataset) -> np.ndarray:

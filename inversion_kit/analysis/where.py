@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from inversion_kit.analysis.tied import ranked
+from inversion_kit.analysis.tied import in_order, place_of
 from inversion_kit.analysis.words import count, percent
-from inversion_kit.errors import InputError, nearest
+from inversion_kit.errors import InputError
 from inversion_kit.schema import WHERE
 
 
@@ -49,10 +49,7 @@ def where(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
         raise InputError(
             "tree: it holds no maps of a finding; make them with inversion_kit.findings(tree)"
         )
-    at = places[0] if finding is None else finding
-    if at not in places:
-        near = nearest(str(at), [str(n) for n in places])
-        raise InputError(f"finding={finding!r}: it has no maps; try {near} of {places}")
+    at = place_of(places, finding, "it has no maps")
     one = tree["findings"].to_dataset(inherit=False).sel(finding=at)
     data = tree["proof"].to_dataset(inherit=False)[list(WHERE)].sel(finding=at).load()
     said = {name: data[name].item() for name in WHERE if not data[name].dims}
@@ -75,10 +72,7 @@ def mapped(tree: xr.DataTree) -> list[int]:
     proof = tree["proof"].to_dataset(inherit=False)
     if "attributed" not in proof:
         return []
-    have = proof["finding"].values[proof["attributed"].values > 0]
-    table = tree["findings"].to_dataset(inherit=False)
-    table = table.sel(finding=have[np.isin(have, table["finding"].values)])
-    return [int(n) for n in table["finding"].values[ranked(table)]]
+    return in_order(tree, proof["finding"].values[proof["attributed"].values > 0])
 
 
 def where_words(data: xr.Dataset) -> str:

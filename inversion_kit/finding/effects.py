@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from inversion_kit.analysis.chance import corrected as corrected
 from inversion_kit.analysis.intervals import difference
 from inversion_kit.bank.bank import Bank, Key
 from inversion_kit.bank.cues import PLACEBOS, PLAIN_CUE, Cue

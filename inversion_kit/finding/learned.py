@@ -211,13 +211,7 @@ def _checked(
     images = sample(generator, asked, seeds=seeds, token=ClassToken(vector))
     read = np.stack([first_class(model, images) for model in panel.models])
     share = ((read[0] == target) & panel.sees(read, index)).mean()
-    return Learned(vector, float(share), _nearest(generator, vector))
-
-
-def _nearest(generator: Generator, vector: Tensor) -> str:
-    rows = generator.embedding.weight[list(generator.vocabulary.values())].detach().float()
-    near = F.cosine_similarity(rows, vector.to(rows.device)[None]).argmax()
-    return list(generator.vocabulary)[int(near)]
+    return Learned(vector, float(share), generator.nearest_words(vector, 1)[0][0])
 
 
 def halves(sources: Sources, target: int) -> tuple[np.ndarray, np.ndarray]:

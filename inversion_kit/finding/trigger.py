@@ -18,9 +18,9 @@ import torch.nn.functional as F
 import xarray as xr
 from torch import Tensor
 
+from inversion_kit.analysis.chance import corrected
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError, SchemaError, StoreError
-from inversion_kit.finding.effects import corrected
 from inversion_kit.finding.inversion import COARSE, FEWEST, FINE, Triggers, anomaly, invert
 from inversion_kit.finding.panel import Panel, first_class, why_no_gradient
 from inversion_kit.finding.scan import scan_last_layer

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inversion_kit.errors import InputError, NumericalError
@@ -224,6 +225,13 @@ class Generator:
         pairs = zip(self.encoders, self.layout, strict=True)
         with self._alone():
             return torch.cat([encoder.vector_of(word) / part.scale for encoder, part in pairs])
+
+    def nearest_words(self, vector: Tensor, n: int) -> tuple[list[str], Tensor]:
+        """The ``n`` words nearest to a vector ``(embed,)``, nearest first, and their cosines."""
+        cosine = F.cosine_similarity(self._words(), vector.to(self.embedding.weight.device)[None])
+        names = list(self.vocabulary)
+        top = cosine.topk(min(n, len(names)))
+        return [names[k] for k in top.indices.tolist()], top.values
 
     def _words(self) -> Tensor:
         """The embeddings of all whole words, float32 ``(word, embed)``."""

@@ -81,12 +81,7 @@ def validation(history: History, classes: Sequence[str]) -> xr.Dataset:
 
 def token(history: History, generator: Generator) -> xr.Dataset:
     """The token at every check, the selected one, and the words nearest to that."""
-    chosen = history.token
-    table = generator.embedding.weight[list(generator.vocabulary.values())].detach().float()
-    names = list(generator.vocabulary)
-    width = table.shape[1]  # of several text encoders, words are compared in the first
-    cosine = torch.nn.functional.cosine_similarity(table, chosen[..., :width].to(table))
-    top = cosine.topk(min(WORDS, len(names)))
+    words, cosines = generator.nearest_words(history.token.flatten(), WORDS)
     return xr.Dataset(
         {
             "embedding": (
@@ -94,8 +89,8 @@ def token(history: History, generator: Generator) -> xr.Dataset:
                 np.stack([check.token.cpu().numpy() for check in history.checks]),
             ),
             "selected": ((), np.int64(history.selected)),
-            "nearest_word": ("rank", np.array([names[k] for k in top.indices], dtype=str)),
-            "nearest_cosine": ("rank", top.values.cpu().numpy().astype(np.float32)),
+            "nearest_word": ("rank", np.array(words, dtype=str)),
+            "nearest_cosine": ("rank", cosines.cpu().numpy().astype(np.float32)),
         },
         {"check": np.arange(len(history.checks))},
     )
