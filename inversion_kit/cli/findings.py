@@ -1,0 +1,94 @@
+"""``findings``: what a classifier has tied to its classes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import inversion_kit
+from inversion_kit.cli.app import app, end, fail
+from inversion_kit.cli.keep import found_lines, keep, place_of
+from inversion_kit.cli.options import (
+    Budget,
+    Device,
+    Dtype,
+    FailIf,
+    Generator,
+    Judge,
+    Model,
+    Real,
+    generator_of,
+)
+from inversion_kit.errors import InversionError
+from inversion_kit.paths import folder_to_write
+
+
+@app.command()
+def findings(
+    model: Model,
+    *,
+    generator: Generator = None,
+    judge: Judge = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Classes whose pictures get cues; all by default.")
+    ] = None,
+    cue: Annotated[
+        list[str] | None, typer.Option(help="Words of your own, such as 'with a moustache'.")
+    ] = None,
+    lens: Annotated[
+        list[str] | None, typer.Option(help="words, trigger, token; all by default.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all noise.")] = 0,
+    bank: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Folder of the pictures; your cache folder by default."),
+    ] = None,
+    budget: Budget = None,
+    real: Real = None,
+    clip: Annotated[
+        str | None, typer.Option(help="A CLIP or SigLIP that says what is painted: folder, hub id.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Folder for the result and the report.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON alone.")] = False,
+    fail_if: FailIf = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Say what a classifier has tied to which label, and prove it on pictures.
+
+    Ends with 0, with 1 where a label fails a gate, with 2 on bad input.
+    """
+    from inversion_kit.analysis import check_gates, numbers, parse_gate, reads
+    from inversion_kit.finding.run import LENSES
+
+    try:
+        place = None if out is None else place_of(out)
+        for gate in fail_if or []:
+            parse_gate(gate)  # before the work
+        tree = inversion_kit.findings(
+            model,
+            generator=generator_of(generator, device, dtype),
+            judges=judge or [],
+            labels=label,
+            cues=cue,
+            lenses=lens or LENSES,
+            seed=seed,
+            bank=None if bank is None else folder_to_write(bank, argument="--bank"),
+            budget=budget,
+            real=real,
+            clip=clip,
+        )
+        said, read = found_lines(tree, json), reads(tree)
+        data = numbers(tree, read=read)
+        if place is not None:
+            stored, page = keep(tree, place, data, read)
+            said += [] if json else [f"result: {stored}", f"report: {page}"]
+        verdicts = check_gates(fail_if or [], data)
+    except InversionError as error:
+        fail(error)
+    for line in said:
+        typer.echo(line)
+    end(verdicts, err=json)
