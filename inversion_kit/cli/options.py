@@ -18,6 +18,16 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 Model = Annotated[str, typer.Argument(help="pocket:honest, timm/<name>, a folder, ...")]
 Out = Annotated[str, typer.Option(metavar="PATH", help="Folder for the result and the report.")]
+OutIfAny = Annotated[
+    str | None, typer.Option(metavar="PATH", help="Folder for the result and the report.")
+]
+Bank = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="Folder of the pictures; your cache folder by default."),
+]
+Clip = Annotated[
+    str | None, typer.Option(help="A CLIP or SigLIP that says what is painted: folder, hub id.")
+]
 Generator = Annotated[
     str | None, typer.Option(help="pocket, a folder or a hub id; Stable Diffusion 1.5 by default.")
 ]
