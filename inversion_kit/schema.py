@@ -146,6 +146,15 @@ ON_REAL: Table = {
 }
 """Of /proof: what the chosen dose and its placebo do to ``real_images`` real images; NaN and 0
 without any."""
+BY_CLIP: Table = {
+    "clip_cued": (("cue",), "f4"),
+    "clip_plain": (("cue",), "f4"),
+    "clip_low": (("cue",), "f4"),
+    "clip_high": (("cue",), "f4"),
+}
+"""Of /effects, where a CLIP was given: share of a cue's pictures of which it says that the prompt
+with the cue fits better than the plain one, the same share of the plain pictures on the same noise,
+and the 95 % interval of the difference."""
 WHOLE: dict[str, Table] = {
     "projection": {
         "space": (("point",), "str"),
@@ -208,6 +217,7 @@ WHOLE: dict[str, Table] = {
     "effects": {
         "kind": (("cue",), "str"),
         "painted": (("cue",), "f4"),
+        **BY_CLIP,
         "seen": (("cue",), "f4"),
         "push": (("cue", "class"), "f4"),
         "trigger": (("class",), "f4"),
@@ -229,6 +239,7 @@ FILL: dict[str, Any] = {"f4": np.nan, "u1": 0, "i8": -1, "str": ""}
 """What stands where a unit has nothing: after its last step, or where it is missing."""
 OPTIONAL = {
     *(("proof", name) for name in (*WHERE, *ON_REAL)),
+    *(("effects", name) for name in BY_CLIP),
     ("findings", "opinion"),
     ("findings", "note"),
     ("validation", "objective"),

@@ -302,6 +302,8 @@ def _effects(cues: Sequence[str], classes: Sequence[str]) -> xr.Dataset:
     sizes = {"cue": len(cues), "class": len(classes), "source": len(classes)}
     table: dict[str, Any] = {}
     for name, (dims, kind) in schema.WHOLE["effects"].items():
+        if name in schema.BY_CLIP:
+            continue
         shape = [sizes[dim] for dim in dims]
         table[name] = (
             dims,

@@ -16,6 +16,9 @@ from inversion_kit.analysis.words import count, percent, some
 from inversion_kit.plain import as_data
 from inversion_kit.schema import WHOLE
 
+HALF = 0.5
+"""Share of pictures below which a CLIP is said not to see a cue."""
+
 
 def findings(tree: xr.DataTree, label: str | None = None) -> xr.Dataset:
     """Findings of a result's labels, or of one: the confirmed first, then the largest effect.
@@ -123,26 +126,44 @@ def looked_for(tree: xr.DataTree) -> list[str]:
         said.append(
             f"Hard for this classifier whatever the class, and so tied to none: {', '.join(hard)}."
         )
-    if out := _out_of_reach(tree):
+    little, unseen = _out_of_reach(tree)
+    clip = f"the CLIP “{about.get('clip', '')}”"
+    if little:
+        either = f" ({clip} does not surely see the words either)" if about.get("clip") else ""
         said.append(
             "Outside the generator's reach, for pictures changed no more than by other words for "
-            f"the plain one: {', '.join(out)}."
+            f"the plain one{either}: {', '.join(little)}."
+        )
+    if unseen:
+        said.append(
+            f"Outside the generator's reach, for pictures changed but {clip} sees the words in "
+            f"fewer than half of them more than in plain ones: {', '.join(unseen)}."
         )
     if left := json.loads(str(about["unpainted"])):
         said.append(f"Not looked for: {', '.join(left)}.")
     return said
 
 
-def _out_of_reach(tree: xr.DataTree) -> list[str]:
-    """Cues whose pictures differ from the plain ones no more than the median of placebo words'."""
+def _out_of_reach(tree: xr.DataTree) -> tuple[list[str], list[str]]:
+    """Cues that the generator does not paint: that change too little, and that a CLIP does not see.
+
+    Too little is no more than the median of placebo words. Where a CLIP was asked, a cue is within
+    reach if it surely sees the words in more of its pictures than in plain ones; and outside, if it
+    surely does so in fewer than `HALF` of them, unless it reads the words in most plain pictures.
+    """
     if "effects" not in tree.children:
-        return []
+        return [], []
     effects = tree["effects"].to_dataset(inherit=False)
     painted, placebo = effects["painted"].values, effects["kind"].values == "placebo"
-    if not np.isfinite(painted[placebo]).any():
-        return []
-    least = np.nanmedian(painted[placebo])
-    return [str(cue) for cue in effects["cue"].values[~placebo & (painted <= least)]]
+    least = np.nanmedian(painted[placebo]) if np.isfinite(painted[placebo]).any() else -np.inf
+    little, unseen = painted <= least, np.zeros(len(painted), bool)
+    if "clip_cued" in effects:
+        seen = effects["clip_low"].values > 0
+        unseen = (effects["clip_high"].values < HALF) & (effects["clip_plain"].values <= HALF)
+        unseen &= ~little & ~seen
+        little &= ~seen
+    named = ([str(cue) for cue in effects["cue"].values[~placebo & of]] for of in (little, unseen))
+    return next(named), next(named)
 
 
 def _seen(about: Mapping[Any, Any]) -> str:

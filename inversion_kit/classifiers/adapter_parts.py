@@ -48,14 +48,14 @@ def first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def loading(name: str) -> Iterator[None]:
+def loading(name: str, argument: str = "model") -> Iterator[None]:
     """Turn what a library raises while it loads ``name`` into `ClassifierUnavailableError`."""
     try:
         yield
     except Exception as error:  # each library raises its own kinds for the same two reasons
         raise ClassifierUnavailableError(
-            f"model={name!r} could not be loaded ({first_line(error)}); without a network give a "
-            "local folder, or the loaded model itself"
+            f"{argument}={name!r} could not be loaded ({first_line(error)}); without a network "
+            "give a local folder, or the loaded model itself"
         ) from error
 
 

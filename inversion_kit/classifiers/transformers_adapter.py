@@ -60,14 +60,37 @@ def _embedding(out: Any) -> Tensor:
 
 
 def from_hub(name: str, options: Options) -> Classifier:
-    """A hub id or local folder: safetensors only, and no code from it."""
+    """A hub id or local folder."""
+    model, processor = load_hub(name, revision=options.revision, processor=options.preprocess)
+    return from_transformers(
+        model, replace(options, preprocess=processor, name=options.named(name))
+    )
+
+
+def load_hub(
+    name: str, *, revision: str | None = None, processor: Any = None, argument: str = "model"
+) -> tuple[Any, Any]:
+    """Model and processor of a hub id or local folder: safetensors only, and no code from it.
+
+    Parameters
+    ----------
+    processor
+        In place of its own.
+    argument
+        What the call calls ``name``.
+
+    Raises
+    ------
+    ClassifierUnavailableError
+        It could not be loaded.
+    """
     import transformers
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES as ZERO_SHOT,
     )
 
-    safe: dict[str, Any] = {"revision": options.revision, "trust_remote_code": False}
-    with loading(name):
+    safe: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    with loading(name, argument):
         config = transformers.AutoConfig.from_pretrained(name, **safe)
         kinds = (transformers.AutoModelForImageClassification, transformers.AutoImageProcessor)
         plain = any("ImageClassification" in a for a in config.architectures or ())
@@ -75,8 +98,7 @@ def from_hub(name: str, options: Options) -> Classifier:
             zero_shot = transformers.AutoModelForZeroShotImageClassification
             kinds = (zero_shot, transformers.AutoProcessor)
         model = kinds[0].from_pretrained(name, use_safetensors=True, **safe)
-        asked = options.preprocess or kinds[1].from_pretrained(name, **safe)
-    return from_transformers(model, replace(options, preprocess=asked, name=options.named(name)))
+        return model, processor or kinds[1].from_pretrained(name, **safe)
 
 
 def from_transformers(model: Any, options: Options) -> Classifier:
@@ -86,7 +108,7 @@ def from_transformers(model: Any, options: Options) -> Classifier:
     if options.preprocess is None:
         example = "AutoImageProcessor.from_pretrained(...)) (CLIP and SigLIP: AutoProcessor)"
         raise unprepared(called, example)
-    if hasattr(says, "get_text_features") and hasattr(says, "logit_scale"):
+    if compares_words(says):
         return _zero_shot(says, options)
     prepare, official = as_preprocess(options.preprocess)
     wrapped = _Logits(model)
@@ -102,6 +124,11 @@ def from_transformers(model: Any, options: Options) -> Classifier:
     return Classifier(
         wrapped, prepare, labels, name=name, head=head, features=features, official=official
     )
+
+
+def compares_words(model: Any) -> bool:
+    """Whether a model compares pictures with texts, as CLIP and SigLIP do."""
+    return hasattr(model, "get_text_features") and hasattr(model, "logit_scale")
 
 
 def _zero_shot(model: Any, options: Options) -> Classifier:

@@ -10,13 +10,16 @@ import inversion_kit
 from inversion_kit.cli.app import app, end, fail
 from inversion_kit.cli.keep import found_lines, keep, place_of
 from inversion_kit.cli.options import (
+    Bank,
     Budget,
+    Clip,
     Device,
     Dtype,
     FailIf,
     Generator,
     Judge,
     Model,
+    OutIfAny,
     Real,
     generator_of,
 )
@@ -40,18 +43,11 @@ def findings(
         list[str] | None, typer.Option(help="words, trigger, token; all by default.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all noise.")] = 0,
-    bank: Annotated[
-        str | None,
-        typer.Option(metavar="PATH", help="Folder of the pictures; your cache folder by default."),
-    ] = None,
+    bank: Bank = None,
     budget: Budget = None,
     real: Real = None,
-    clip: Annotated[
-        str | None, typer.Option(help="A CLIP or SigLIP that says what is painted: folder, hub id.")
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Folder for the result and the report.")
-    ] = None,
+    clip: Clip = None,
+    out: OutIfAny = None,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON alone.")] = False,
     fail_if: FailIf = None,
     device: Device = None,

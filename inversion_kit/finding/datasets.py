@@ -14,13 +14,14 @@ from inversion_kit.audits.bench import Bench
 from inversion_kit.bank.cues import Cue
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.finding.carriers import SHOWN, Look
+from inversion_kit.finding.reach import Reach
 from inversion_kit.finding.scan import scan_last_layer
 from inversion_kit.finding.screen import Sources
 from inversion_kit.finding.trigger import Look as TriggerLook
 from inversion_kit.finding.verdicts import Finding, OnReal
 from inversion_kit.finding.where import where_variables
 from inversion_kit.finding.words import Screened
-from inversion_kit.schema import ON_REAL
+from inversion_kit.schema import BY_CLIP, ON_REAL
 from inversion_kit.wilson import wilson
 
 
@@ -36,7 +37,7 @@ def whole_groups(
     effects = xr.Dataset(
         {
             "kind": ("cue", _texts([cue.kind for cue in cues])),
-            "painted": ("cue", screened.painted.astype("f4")),
+            **reach_variables(screened.reach),
             "seen": ("cue", screened.seen.astype("f4")),
             "push": (("cue", "class"), screened.push.astype("f4")),
             "trigger": ("class", _trigger(trigger, len(bench.classifier.labels))),
@@ -50,6 +51,15 @@ def whole_groups(
         },
     )
     return {"findings": findings_table(found), "proof": proof_table(found), "effects": effects}
+
+
+def reach_variables(reach: Reach) -> dict[str, Any]:
+    """Variables of how far cues are painted; those of a CLIP only where one was asked."""
+    columns = {"painted": reach.painted}
+    if np.isfinite(reach.clip).any():
+        values = (reach.clip, reach.clip_plain, reach.low, reach.high)
+        columns |= dict(zip(BY_CLIP, values, strict=True))
+    return {name: ("cue", values.astype("f4")) for name, values in columns.items()}
 
 
 def _trigger(look: TriggerLook, classes: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from inversion_kit.bank.cues import Cue, check_cues, fitting
 from inversion_kit.errors import InputError
 from inversion_kit.finding import words
 from inversion_kit.finding.datasets import carriers_table, whole_groups
+from inversion_kit.finding.reach import as_clip
 from inversion_kit.finding.real import read_real
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.finding.work import Work
@@ -46,6 +47,7 @@ def findings(
     bank: Any = None,
     budget: float | str | None = None,
     real: str | PathLike[str] | None = None,
+    clip: Any = None,
     progress: bool = True,
 ) -> xr.DataTree:
     """Say which cues push a classifier towards a label, or make it miss one, and prove it.
@@ -85,6 +87,11 @@ def findings(
         Folder of real images, with a folder a class called by its label or index, or all in one.
         They prove nothing anew: each finding says what its cue does to them, and which of them
         carry it by themselves, with the share of each label.
+    clip
+        A CLIP or SigLIP: its hub id or folder (safetensors alone, no code from it), or ``(model,
+        processor)`` of transformers. It says of each cue whether it sees the words in the pictures
+        more often than in plain ones on the same noise (``/effects``), which the pictures' change
+        alone cannot: what is outside the generator's reach rests on both. It confirms nothing.
     progress
         Show pictures made, candidates measured and the time left.
 
@@ -125,9 +132,10 @@ def findings(
         chosen = np.random.default_rng(seed).choice(asked, SOURCES, replace=False)
         asked = sorted(int(i) for i in chosen)
     bench.check(asked)
+    seer = None if clip is None else as_clip(clip, bench.generator.device)
     images = None if real is None else read_real(real, bench.classifier, seed)
     listed = check_cues(cues) if cues is not None else fitting(bench.generator.vocabulary)
-    work = Work(bench, Bank(bench.generator, bank), listed, asked, seed, progress)
+    work = Work(bench, Bank(bench.generator, bank), listed, asked, seed, progress, seer)
     work.paint(None if limit is None else began + limit)
     found = [*work.look(), *(work.look_closer() if "trigger" in lenses else [])]
     found = in_order([*found, *(work.learn_words(found) if "token" in lenses else [])])

@@ -12,6 +12,7 @@ from inversion_kit.bank.bank import Bank, Key
 from inversion_kit.bank.cues import ARTEFACTS, PLAIN_CUE, Cue
 from inversion_kit.finding.effects import Effect, keys_of, measure, moved, placebo
 from inversion_kit.finding.panel import Panel
+from inversion_kit.finding.reach import Clip, Reach, reach
 from inversion_kit.finding.screen import (
     POOLED,
     SCREENED,
@@ -61,8 +62,8 @@ class Screened:
         Share of the sources that each cue moves to each class, ``(cue, class)``.
     lost
         Whether each source is no longer read as itself, ``(cue, source)``; NaN where not screened.
-    painted
-        Mean difference from the plain picture, ``(cue,)`` in [0, 1].
+    reach
+        Whether cues are painted.
     seen
         Share of the screened sources that the judges still see, ``(cue,)``.
     hard
@@ -73,7 +74,7 @@ class Screened:
 
     push: np.ndarray
     lost: np.ndarray
-    painted: np.ndarray
+    reach: Reach
     seen: np.ndarray
     hard: np.ndarray
     left: int
@@ -97,6 +98,7 @@ def look(
     sources: Sources,
     more: Sequence[int],
     classes: int,
+    clip: Clip | None = None,
 ) -> tuple[list[Measured], Screened]:
     """Screen every cue and measure, on other noise, what stands out.
 
@@ -104,6 +106,8 @@ def look(
     ----------
     more
         Noise seeds beside those of the plain pictures.
+    clip
+        What says whether cues are painted, beside the pictures' change.
     """
     found = screen(panel, bank, cues, sources)
     pooled, single = candidates(found, sources, cues, classes)
@@ -128,7 +132,7 @@ def look(
     return measured, Screened(
         push=table,
         lost=np.where(found.there, lost.astype(float), np.nan),
-        painted=_painted(bank, cues, sources),
+        reach=reach(bank, cues, sources, clip),
         seen=seen,
         hard=is_hard(lost, found.there),
         left=left,
@@ -166,27 +170,6 @@ def _second_look(
             one = replace(one, direction="push", target=int(to[times.argmax()]))
         kept.append(one)
     return kept
-
-
-def _painted(bank: Bank, cues: Sequence[Cue], sources: Sources, most: int = 6) -> np.ndarray:
-    """How far a cue's pictures are from the plain ones on the same noise, in [0, 1]."""
-    at = np.flatnonzero(sources.chosen >= 0)[:most]
-    if not len(at):
-        return np.full(len(cues), np.nan)
-    plain = bank.images([sources.plain(s, sources.chosen[s]) for s in at]).astype(float)
-    seeds = [sources.seeds[sources.chosen[s]] for s in at]
-    return np.array(
-        [
-            np.abs(
-                bank.images(
-                    [(cue.of(sources.names[s], s), n) for s, n in zip(at, seeds, strict=True)]
-                )
-                - plain
-            ).mean()
-            / 255
-            for cue in cues
-        ]
-    )
 
 
 def power(sources: int) -> tuple[float, float]:

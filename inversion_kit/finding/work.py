@@ -26,6 +26,7 @@ from inversion_kit.finding.effects import keys_of
 from inversion_kit.finding.learned import STEPS, look_for_words, suspicious
 from inversion_kit.finding.panel import Panel, why_no_gradient
 from inversion_kit.finding.proof import prove
+from inversion_kit.finding.reach import Clip
 from inversion_kit.finding.real import RealImages
 from inversion_kit.finding.screen import Sources
 from inversion_kit.finding.trigger import Look, look_for_triggers
@@ -60,6 +61,8 @@ class Work:
         Of the noise.
     progress
         Whether bars are shown.
+    clip
+        What says whether cues are painted, beside the pictures' change.
     """
 
     def __init__(
@@ -70,8 +73,10 @@ class Work:
         asked: Sequence[int],
         seed: int,
         progress: bool,
+        clip: Clip | None = None,
     ) -> None:
         self.bench, self.bank, self.seed, self.progress = bench, bank, seed, progress
+        self.clip = clip
         self.panel = Panel(bench.classifier, bench.judges)
         noises = noise_seeds(seed, TEST, 0, words.PLAIN + words.MORE)
         self.seeds, self.more = noises[: words.PLAIN], noises[words.PLAIN :]
@@ -119,7 +124,7 @@ class Work:
         classes = len(self.bench.classifier.labels)
         self.sources = words.read_sources(self.panel, self.bank, self.asked, self.names, self.seeds)
         measured, self.screened = words.look(
-            self.panel, self.bank, self.cues, self.sources, self.more, classes
+            self.panel, self.bank, self.cues, self.sources, self.more, classes, self.clip
         )
         push, lack = words.power(int((self.sources.chosen >= 0).sum()))
         chances = corrected([one.effect.chance for one in measured])
@@ -134,6 +139,7 @@ class Work:
             "left": self.screened.left,
             "seed": self.seed,
             "bank": self.bank.key,
+            "clip": self.clip.name if self.clip else "",
             "trigger": self.trigger.why,
             "token": "not asked for",
             "learned": "[]",
