@@ -37,9 +37,10 @@ group          own dims                     variables
                                             was looked for
 /proof         finding; place, row, example a cue done to the pixels: rates by dose, with those of a
                                             placebo, and pictures; `WHERE` the cue acts
-/carriers      finding; class, example      with real images: share of each class that carries a
-                                            finding's cue, the images that look most as if they did,
-                                            and how far the detector that says so can be trusted
+/carriers      finding; class, example,     with real images: share of each class that carries a
+               property                     finding's cue, the images that look most as if they did,
+                                            and how far the detector that says so can be trusted;
+                                            `LOOKS`, measured properties of each class's images
 /effects       cue, class, source           the screening: share of sources that a cue moves to each
                                             class, and which sources it makes be missed; how far the
                                             trigger and the last layer's row of a class stand out
@@ -146,6 +147,13 @@ ON_REAL: Table = {
 }
 """Of /proof: what the chosen dose and its placebo do to ``real_images`` real images; NaN and 0
 without any."""
+LOOKS: Table = {
+    "look": (("class", "property"), "f4"),
+    "look_spread": (("class", "property"), "f4"),
+    "look_images": (("class", "property"), "i8"),
+}
+"""Of /carriers: mean and standard deviation of what `inversion_kit.analysis.measure` gives of the
+real images of each class, at the size of the generator's pictures, and of how many."""
 BY_CLIP: Table = {
     "clip_cued": (("cue",), "f4"),
     "clip_plain": (("cue",), "f4"),
@@ -213,6 +221,7 @@ WHOLE: dict[str, Table] = {
         "of_label": (("finding", "example"), "str"),
         "score": (("finding", "example"), "f4"),
         "picture": (("finding", "example", *_PIXELS), "u1"),
+        **LOOKS,
     },
     "effects": {
         "kind": (("cue",), "str"),
@@ -240,6 +249,7 @@ FILL: dict[str, Any] = {"f4": np.nan, "u1": 0, "i8": -1, "str": ""}
 OPTIONAL = {
     *(("proof", name) for name in (*WHERE, *ON_REAL)),
     *(("effects", name) for name in BY_CLIP),
+    *(("carriers", name) for name in LOOKS),
     ("findings", "opinion"),
     ("findings", "note"),
     ("validation", "objective"),

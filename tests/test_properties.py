@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 import inversion_kit
 from inversion_kit import analysis
+from inversion_kit.analysis.measure import PROPERTIES
 from inversion_kit.errors import InputError
-from inversion_kit.testing import synthetic
+from inversion_kit.finding.datasets import looks_variables
+from inversion_kit.testing import synthetic, synthetic_findings
 from tests.results import counted
 
 ARMS = ("name", "token", "shuffled")
+REAL = ["real", "real_low", "real_high", "real_images"]
 YELLOW = (255, 225, 0)
 Paint = Callable[[np.ndarray], np.ndarray]
 
@@ -150,6 +154,41 @@ def test_the_numbers_are_those_of_the_measures() -> None:
     assert int(table["pairs"].sel(property="brightness")) == 10
     patch = analysis.properties(tree)["patch"].sel(label="sky", colour="yellow").values
     np.testing.assert_allclose(patch, (8 / 32, 6 / 32, 26 / 32), atol=0.02)
+
+
+def test_real_images_are_said_beside_what_stands_out_and_decide_nothing(tmp_path: Path) -> None:
+    bare = result({"token": square(YELLOW)})
+    tree = synthetic_findings(bare, real=True)
+    rng = np.random.default_rng(0)
+    values = rng.uniform(0.2, 0.4, (12, len(PROPERTIES)))
+    values[:, PROPERTIES.index("yellow patch")] = [1] * 3 + [0] * 9
+    values[:, PROPERTIES.index("tilt")] = [5.0] + [np.nan] * 11
+    classes = tree["carriers"].sizes["class"]
+    labels = np.full(12, tree["samples"]["class"].values.tolist().index("sky"))
+    data = tree["carriers"].to_dataset(inherit=False).assign_coords(property=list(PROPERTIES))
+    data = data.assign(looks_variables(values, labels, classes))
+    tree["carriers"] = xr.DataTree(data)
+    table = analysis.properties(inversion_kit.validate(tree))
+    xr.testing.assert_identical(table.drop_vars(REAL), analysis.properties(bare))
+    sky = table.sel(label="sky")
+    one = values[:, PROPERTIES.index("warmth")]
+    low, high = stats.t.interval(0.95, 11, one.mean(), stats.sem(one))
+    found = [float(sky[name].sel(property="warmth")) for name in REAL]
+    assert found == pytest.approx([one.mean(), low, high, 12], abs=1e-5)
+    tilt = [float(sky[name].sel(property="tilt")) for name in REAL]
+    assert (tilt[0], np.isnan(tilt[1:3]).all(), tilt[3]) == (5, True, 1)
+    assert int(table["real_images"].sel(label="green").max()) == 0
+    said, without = analysis.stands_out(table), analysis.stands_out(analysis.properties(bare))
+    assert said["green"] == without["green"]
+    (line,) = [line for line in said["sky"] if "yellow patch" in line]
+    assert line.endswith(
+        " Of 12 real images of it: 25\N{NO-BREAK SPACE}% [8,\N{NO-BREAK SPACE}54]."
+    )
+    assert line.split(" Of 12")[0] in without["sky"]
+    assert not any("real" in line for line in without["sky"])
+    of = analysis.numbers(tree, pictures=True)["labels"][0]["pictures"]["properties"]
+    assert of["real images"]["yellow patch"]["real"] == 0.25
+    assert "12 real images of it" in inversion_kit.report(tree, tmp_path / "r.html").read_text()
 
 
 def test_a_label_alone_and_among_others_is_said_the_same_of() -> None:

@@ -275,6 +275,13 @@ def test_findings_say_what_real_images_show_and_nothing_else_changes(
     said = re.sub(r"; on \d+ real images .+?, placebo \d+\s%", "", one["sentence"])
     assert without["sentence"] == said != one["sentence"]
     assert {**one, "sentence": said} == {**without, "real": one["real"]}
+    images = np.stack([np.asarray(Image.open(file)) for file in (folder / "stop").iterdir()])
+    measured = analysis.measure(images)["value"]
+    stop = tree["carriers"].to_dataset().sel({"class": "stop"})
+    np.testing.assert_allclose(stop["look"], measured.mean("image"), atol=1e-5)
+    np.testing.assert_allclose(stop["look_spread"], measured.std("image", ddof=1), atol=1e-5)
+    np.testing.assert_array_equal(stop["look_images"], measured.count("image"))
+    assert int(tree["carriers"]["look_images"].sel({"class": "keep left"}).max()) == 0
     back = ik.open(ik.save(tree, tmp_path / "f.zarr"))
     assert real_data(back, 0) == real_data(tree, 0)
     again = ik.findings(back, bank=bank, **{**GIVEN, "generator": None, "judges": ()})

@@ -11,7 +11,7 @@ from inversion_kit.analysis.tied import in_order, place_of
 from inversion_kit.analysis.words import and_list, percent, rate
 from inversion_kit.errors import InputError
 from inversion_kit.plain import as_data
-from inversion_kit.schema import ON_REAL
+from inversion_kit.schema import LOOKS, ON_REAL
 from inversion_kit.wilson import wilson
 
 MANY = 0.2
@@ -67,7 +67,10 @@ def carriers(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
         )
     table = tree["findings"].to_dataset(inherit=False)
     at = place_of(in_order(tree, table["finding"].values), finding, "there is none")
-    one, row = tree["carriers"].to_dataset(inherit=False).sel(finding=at), table.sel(finding=at)
+    data = (
+        tree["carriers"].to_dataset(inherit=False).drop_vars([*LOOKS, "property"], errors="ignore")
+    )
+    one, row = data.sel(finding=at), table.sel(finding=at)
     images, share = one["images"].values, one["share"].values.astype(float)
     hits = np.rint(np.nan_to_num(share) * images)
     others = [np.where(np.isfinite(share), v.sum() - v, np.nan) for v in (hits, images)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.stats import t as student
 
 from inversion_kit.analysis import intervals
 from inversion_kit.analysis.chance import corrected, sign_test
@@ -22,6 +23,8 @@ from inversion_kit.analysis.reading import (
     whole,
 )
 from inversion_kit.arms import baseline_arm, name_arm
+from inversion_kit.schema import LOOKS
+from inversion_kit.wilson import wilson
 
 CHANCE = 0.05
 """Largest corrected chance of a difference that stands out."""
@@ -83,6 +86,9 @@ def properties(
         ``stands_out`` ``(label, property)``. ``patch``
         ``(label, colour, place)``: of the arm's pictures with a patch the median side, row and
         column, and ``spread`` the same for the middle half's width. NaN where there is nothing.
+        Where findings saw real images, ``real`` ``(label, property)`` is the mean of those of the
+        label, with ``real_low``, ``real_high`` (95 %: Wilson of what is 1 or 0, else Student's t;
+        no pair with any picture) and ``real_images``; they decide nothing.
         Attributes: ``arm``, and ``side``, pixels of the pictures' shorter side.
 
     Raises
@@ -116,6 +122,7 @@ def properties(
             **{name: (dims, values) for name, values in table.items()},
             "stands_out": (("label", "property"), out),
             **_patches(patch),
+            **_real(tree, [str(n) for n in read["label"].values[labels]]),
         },
         coords={
             "label": read["label"].values[labels],
@@ -204,6 +211,21 @@ def _stands_out(table: dict[str, np.ndarray]) -> np.ndarray:
     same = (signs == signs[:, :1]).all(1)
     every: np.ndarray = out.all(1) & same & bool(out.shape[1])
     return every
+
+
+def _real(tree: xr.DataTree, labels: list[str]) -> dict[str, Any]:
+    """How real images of labels look, and the intervals; nothing where none were measured."""
+    if "carriers" not in tree.children or not LOOKS.keys() <= tree["carriers"].data_vars.keys():
+        return {}
+    data = tree["carriers"].to_dataset(inherit=False)[[*LOOKS]].sel({"class": labels}).load()
+    look, spread, n = (data.sel(property=list(PROPERTIES))[name].values for name in LOOKS)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reach = student.ppf(0.975, np.maximum(n - 1, 1)) * spread / np.sqrt(n)
+    low, high = look - reach, look + reach
+    hits = np.isin(PROPERTIES, YES_OR_NO)
+    low[:, hits], high[:, hits] = wilson(np.rint(np.nan_to_num(look) * n)[:, hits], n[:, hits])
+    values = {"real": look, "real_low": low, "real_high": high, "real_images": n}
+    return {name: (("label", "property"), value) for name, value in values.items()}
 
 
 def _patches(patch: np.ndarray) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis.measure import YES_OR_NO
-from inversion_kit.analysis.words import and_list, arm_words, bracket, percent, points
+from inversion_kit.analysis.words import and_list, arm_words, bracket, count, percent, points
 from inversion_kit.plain import as_data
 
 MOST = 3
@@ -31,6 +31,7 @@ _WORDS = {
 }
 """How pictures are that have more of it, less of it, and what is measured."""
 _NUMBERS = ("difference", "low", "high", "ours", "theirs", "effect", "chance", "pairs")
+_REAL = ("real", "real_low", "real_high", "real_images")
 _ROWS, _COLUMNS = ("top", "", "bottom"), ("left", "", "right")
 
 
@@ -83,7 +84,8 @@ def pictures_data(table: xr.Dataset, *, detail: bool = True) -> dict[str, dict[s
     -------
     dict
         By label ``says``, ``stands_out`` (names of properties) and ``properties``: by the arm
-        compared with and the property, each number by its name; what is not finite is None.
+        compared with and the property, each number by its name, and of real images, where findings
+        saw some, under the name ``"real images"``; what is not finite is None.
 
     Examples
     --------
@@ -97,6 +99,7 @@ def pictures_data(table: xr.Dataset, *, detail: bool = True) -> dict[str, dict[s
     said = stands_out(table)
     columns = {n: table[n].values for n in _NUMBERS}
     names, arms = (table[n].values.tolist() for n in ("property", "comparison"))
+    real = {n: table[n].values for n in _REAL if n in table}
     data = {}
     for i, label in enumerate(said):
         out = table["stands_out"].values[i]
@@ -109,6 +112,10 @@ def pictures_data(table: xr.Dataset, *, detail: bool = True) -> dict[str, dict[s
                 for c, arm in enumerate(arms)
             },
         }
+        if real:
+            data[label]["properties"]["real images"] = {
+                names[p]: {n: as_data(v[i, p]) for n, v in real.items()} for p in kept
+            }
     return data
 
 
@@ -133,7 +140,19 @@ def _sentence(one: xr.Dataset, name: str) -> str:
     subject = f"The {arm_words(one.attrs['arm'])}'s pictures"
     said = _has(one, name, more)
     of = " of them" if name in YES_OR_NO else ""
-    return f"{subject} {said} {ours}{of} against {and_list(theirs)}."
+    return f"{subject} {said} {ours}{of} against {and_list(theirs)}.{_of_real(table, share)}"
+
+
+def _of_real(table: xr.Dataset, share: bool) -> str:
+    """How real images of the label are in a property; "" where none were measured."""
+    if "real" not in table or not int(table["real_images"]):
+        return ""
+    value, *ends = (float(table[n]) for n in ("real", "real_low", "real_high"))
+    low, high = ends
+    said = percent(value) if share else _number(value)
+    if np.isfinite(ends).all():
+        said += f" {bracket(low, high)}" if share else f" [{_number(low)}, {_number(high)}]"
+    return f" Of {count(int(table['real_images']), 'real image')} of it: {said}."
 
 
 def _has(one: xr.Dataset, name: str, more: bool) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from inversion_kit.analysis.intervals import share
+from inversion_kit.analysis.measure import LEAST_SIDE, PROPERTIES, measure
 from inversion_kit.analysis.words import percent
 from inversion_kit.bank.bank import Bank
 from inversion_kit.bank.cues import PLAIN_CUE
@@ -128,12 +129,16 @@ class Look:
         say none; -1 where it could not be read.
     pictures
         uint8 ``(finding, SHOWN, y, x, 3)``: those of `Carriers.rows`, black beyond them.
+    measured
+        `inversion_kit.analysis.measure` of each image at the size of the generator's pictures,
+        ``(image, property)``; NaN of what could not be read.
     """
 
     real: RealImages
     carriers: tuple[Carriers, ...]
     labels: np.ndarray
     pictures: np.ndarray
+    measured: np.ndarray
 
 
 def with_others(asked: Sequence[int], classes: int) -> list[int]:
@@ -180,7 +185,7 @@ def look_at_real(
         if one.lens != "words" or one.cue.name not in known:
             known[_key(one)] = _fitted(one, panel, plain)
     fitted = [known[_key(one)] for one in found]
-    read, scores = _scored(panel, real, fitted, size, heard)
+    read, scores, measured = _scored(panel, real, fitted, size, heard)
     there = read[0] >= 0
     labels = np.where(there, read[0] if real.labels is None else real.labels, -1)
     right = there & (read[0] == labels) & panel.sees(read, labels)
@@ -194,7 +199,7 @@ def look_at_real(
         for rows, images in real.parts(one_of.rows, size):
             at = [one_of.rows.tolist().index(row) for row in rows]
             pictures[i, at] = to_bytes(images)
-    return proved, Look(real, tuple(carriers), labels, pictures)
+    return proved, Look(real, tuple(carriers), labels, pictures, measured)
 
 
 def _key(one: Finding) -> str:
@@ -265,19 +270,23 @@ def _scored(
     fitted: Sequence[Fitted],
     size: tuple[int, int],
     heard: Callable[[int], None],
-) -> tuple[np.ndarray, np.ndarray]:
-    """What each model reads of real images, ``(model, image)``, -1 for none; and their scores."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each model reads of real images, ``(model, image)``, -1 for none; scores; properties."""
     count = len(real.files)
     read = np.full((len(panel.models), count), -1)
     scores = np.full((len(fitted), count), np.nan)
+    measured = np.full((count, len(PROPERTIES)), np.nan)
     for rows, images in real.parts(np.arange(count), size):
-        read[:, rows] = panel.read(to_bytes(images))
+        taken = to_bytes(images)
+        read[:, rows] = panel.read(taken)
+        if min(size) >= LEAST_SIDE:
+            measured[rows] = measure(taken)["value"].values
         seen = numbers_of(images, panel.judges)
         for i, one in enumerate(fitted):
             if one.found is not None:
                 scores[i, rows] = one.found.score(seen)
         heard(len(rows))
-    return read, scores
+    return read, scores, measured
 
 
 def _done(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from inversion_kit.analysis.measure import PROPERTIES
 from inversion_kit.analysis.tied import ROWS
 from inversion_kit.audits.bench import Bench
 from inversion_kit.bank.cues import Cue
@@ -21,7 +22,7 @@ from inversion_kit.finding.trigger import Look as TriggerLook
 from inversion_kit.finding.verdicts import Finding, OnReal
 from inversion_kit.finding.where import where_variables
 from inversion_kit.finding.words import Screened
-from inversion_kit.schema import BY_CLIP, ON_REAL
+from inversion_kit.schema import BY_CLIP, LOOKS, ON_REAL
 from inversion_kit.wilson import wilson
 
 
@@ -197,9 +198,11 @@ def carriers_table(look: Look, labels: Sequence[str]) -> xr.Dataset:
             "of_label": (("finding", "example"), of),
             "score": (("finding", "example"), scores),
             "picture": (("finding", "example", "y", "x", "channel"), look.pictures),
+            **looks_variables(look.measured, look.labels, len(labels)),
         },
         coords={
             "finding": np.arange(len(found)),
+            "property": list(PROPERTIES),
             "class": _texts(labels),
             "example": np.arange(SHOWN),
         },
@@ -210,6 +213,30 @@ def carriers_table(look: Look, labels: Sequence[str]) -> xr.Dataset:
             "unread": int((look.labels < 0).sum()),
         },
     )
+
+
+def looks_variables(measured: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
+    """Variables of `inversion_kit.schema.LOOKS`: how the images of each class look.
+
+    Parameters
+    ----------
+    measured
+        ``(image, property)``, NaN is a gap.
+    labels
+        Class index of each image; -1 of those that do not count.
+    """
+    shape = (classes, measured.shape[1])
+    mean, spread, images = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, int)
+    for label in np.unique(labels[labels >= 0]):
+        own = measured[labels == label]
+        there = np.isfinite(own)
+        images[label] = n = there.sum(0)
+        mean[label] = np.divide(np.where(there, own, 0).sum(0), n, out=mean[label], where=n > 0)
+        gaps = np.where(there, own - mean[label], 0)
+        squares = np.divide((gaps**2).sum(0), n - 1, out=spread[label], where=n > 1)
+        spread[label] = np.sqrt(squares)
+    columns = zip(LOOKS.items(), (mean, spread, images), strict=True)
+    return {name: (dims, values.astype(kind)) for (name, (dims, kind)), values in columns}
 
 
 def _texts(values: Sequence[str]) -> np.ndarray:
