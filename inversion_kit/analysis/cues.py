@@ -98,7 +98,13 @@ def looked_for(tree: xr.DataTree) -> list[str]:
         return []
     about, table = tree["findings"].attrs, findings(tree)
     confirmed = [str(s) for s in table["sentence"].values[table["confirmed"].values]]
-    said = confirmed or ["Nothing is confirmed that the classifier has tied to a class."]
+    elsewhere = _elsewhere(tree, table)
+    nothing = "Nothing is confirmed that the classifier has tied to a class."
+    if elsewhere:
+        nothing = "Nothing is confirmed that the classifier has tied to a label of this result."
+    said = confirmed or [nothing]
+    if elsewhere:
+        said.append(f"Confirmed of classes without images in this result: {some(elsewhere, 3)}.")
     if "cues" not in about:
         return said
     unsure = table.sizes["finding"] - len(confirmed)
@@ -142,6 +148,13 @@ def looked_for(tree: xr.DataTree) -> list[str]:
     if left := json.loads(str(about["unpainted"])):
         said.append(f"Not looked for: {', '.join(left)}.")
     return said
+
+
+def _elsewhere(tree: xr.DataTree, table: xr.Dataset) -> list[str]:
+    """Classes with a confirmed finding that are no labels of a result, each once."""
+    every = tree["findings"].to_dataset(inherit=False)
+    other = every["confirmed"].values & ~np.isin(every["finding"].values, table["finding"].values)
+    return list(dict.fromkeys(str(label) for label in every["of_label"].values[other]))
 
 
 def _out_of_reach(tree: xr.DataTree) -> tuple[list[str], list[str]]:

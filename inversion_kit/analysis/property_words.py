@@ -104,18 +104,19 @@ def pictures_data(table: xr.Dataset, *, detail: bool = True) -> dict[str, dict[s
     for i, label in enumerate(said):
         out = table["stands_out"].values[i]
         kept = [p for p in range(len(names)) if detail or out[p]]
+        by_arm = {
+            arm: {names[p]: {n: as_data(v[i, c, p]) for n, v in columns.items()} for p in kept}
+            for c, arm in enumerate(arms)
+        }
+        if real:
+            by_arm["real images"] = {
+                names[p]: {n: as_data(v[i, p]) for n, v in real.items()} for p in kept
+            }
         data[label] = {
             "says": said[label],
             "stands_out": [names[p] for p in np.flatnonzero(out)],
-            "properties": {
-                arm: {names[p]: {n: as_data(v[i, c, p]) for n, v in columns.items()} for p in kept}
-                for c, arm in enumerate(arms)
-            },
+            "properties": by_arm,
         }
-        if real:
-            data[label]["properties"]["real images"] = {
-                names[p]: {n: as_data(v[i, p]) for n, v in real.items()} for p in kept
-            }
     return data
 
 

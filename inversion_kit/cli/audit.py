@@ -12,14 +12,17 @@ import typer
 
 import inversion_kit
 from inversion_kit.cli.app import app, fail
-from inversion_kit.cli.keep import add_findings, check_real
+from inversion_kit.cli.keep import add_findings, check_asked
 from inversion_kit.cli.options import (
     Arm,
+    Bank,
     Budget,
+    Cue,
     Device,
     Dtype,
     Generator,
     Judge,
+    Lens,
     Model,
     Out,
     Real,
@@ -55,6 +58,9 @@ def audit(
         bool, typer.Option("--findings", help="Look for what is tied to its classes too.")
     ] = False,
     real: Real = None,
+    cue: Cue = None,
+    lens: Lens = None,
+    bank: Bank = None,
     workers: Workers = 0,
     device: Device = None,
     dtype: Dtype = None,
@@ -69,8 +75,8 @@ def audit(
 
     try:
         place = folder_to_write(out, argument="--out")
-        if real is not None:
-            check_real(real, findings)
+        asked = {"real": real, "cue": cue, "lens": lens, "bank": bank}
+        check_asked(asked, findings)
         with cluster(workers) as client:
             result = inversion_kit.audit(
                 model,
@@ -87,7 +93,7 @@ def audit(
             )
         if not dry_run:
             keep_projection(result, place)
-        said = add_findings(place, real) if findings and not dry_run else []
+        said = add_findings(place, **asked) if findings and not dry_run else []
     except InversionError as error:
         fail(error)
     for line in said:

@@ -13,11 +13,13 @@ from inversion_kit.cli.options import (
     Bank,
     Budget,
     Clip,
+    Cue,
     Device,
     Dtype,
     FailIf,
     Generator,
     Judge,
+    Lens,
     Model,
     OutIfAny,
     Real,
@@ -36,12 +38,8 @@ def findings(
     label: Annotated[
         list[str] | None, typer.Option(help="Classes whose pictures get cues; all by default.")
     ] = None,
-    cue: Annotated[
-        list[str] | None, typer.Option(help="Words of your own, such as 'with a moustache'.")
-    ] = None,
-    lens: Annotated[
-        list[str] | None, typer.Option(help="words, trigger, token; all by default.")
-    ] = None,
+    cue: Cue = None,
+    lens: Lens = None,
     seed: Annotated[int, typer.Option(min=0, help="Of all noise.")] = 0,
     bank: Bank = None,
     budget: Budget = None,

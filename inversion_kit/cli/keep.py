@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +30,36 @@ def keep(tree: Any, out: Path, data: Any = None, read: Any = None) -> tuple[Path
     return stored.resolve(), page.resolve()
 
 
-def check_real(real: str, findings: bool) -> None:
-    """Refuse a folder of real images that nothing would look at, or that holds none."""
+def check_asked(asked: Mapping[str, Any], findings: bool) -> None:
+    """Refuse what is asked of findings where nobody looks for any, or what they would refuse."""
+    from inversion_kit.bank.cues import check_cues
     from inversion_kit.classifiers.doctor import read_folder
+    from inversion_kit.finding.run import check_lenses
 
-    if not findings:
-        raise InputError(f"--real={real!r}: real images are for findings; give --findings too")
-    read_folder(real, "--real")
+    given = {name: value for name, value in asked.items() if value is not None}
+    for name, value in given.items():
+        if not findings:
+            raise InputError(f"--{name}={value!r}: it is for findings; give --findings too")
+        if name == "real":
+            read_folder(value, "--real")
+        elif name == "cue":
+            check_cues(value)
+        elif name == "lens":
+            check_lenses(value)
+        else:
+            folder_to_write(value, argument=f"--{name}")
 
 
-def add_findings(path: Path, real: str | None) -> list[str]:
+def add_findings(path: Path, *, real: Any, cue: Any, lens: Any, bank: Any) -> list[str]:
     """Look for an audit's findings and keep them in its folder; what they come to."""
+    from inversion_kit.finding.run import LENSES
     from inversion_kit.schema import WHOLE
     from inversion_kit.storage.audit_store import AuditStore
     from inversion_kit.storage.whole import drop_whole
 
-    tree = inversion_kit.findings(inversion_kit.open(path), real=real)
+    tree = inversion_kit.findings(
+        inversion_kit.open(path), real=real, cues=cue, lenses=lens or LENSES, bank=bank
+    )
     folder = AuditStore(path)
     with folder.lock():
         for group in WHOLE.keys() - {"projection"}:

@@ -25,6 +25,10 @@ Bank = Annotated[
     str | None,
     typer.Option(metavar="PATH", help="Folder of the pictures; your cache folder by default."),
 ]
+Cue = Annotated[
+    list[str] | None, typer.Option(help="Words of your own, such as 'with a moustache'.")
+]
+Lens = Annotated[list[str] | None, typer.Option(help="words, trigger, token; all by default.")]
 Clip = Annotated[
     str | None, typer.Option(help="A CLIP or SigLIP that says what is painted: folder, hub id.")
 ]

@@ -119,7 +119,7 @@ def findings(
     >>> int(tree["findings"].attrs["sources"])
     3
     """
-    began, limit, lenses = time.monotonic(), seconds_of(budget), _check_lenses(lenses)
+    began, limit, lenses = time.monotonic(), seconds_of(budget), check_lenses(lenses)
     given = model if isinstance(model, xr.DataTree) else None
     if given is not None:
         given = schema.validate(given)
@@ -157,7 +157,14 @@ def in_order(found: Sequence[Finding]) -> list[Finding]:
     return sorted(found, key=lambda one: (not one.confirmed, -one.effect.value))
 
 
-def _check_lenses(lenses: Sequence[str]) -> tuple[str, ...]:
+def check_lenses(lenses: Sequence[str]) -> tuple[str, ...]:
+    """Lenses that are known, words among them.
+
+    Raises
+    ------
+    InputError
+        They are not.
+    """
     if isinstance(lenses, str) or "words" not in lenses or not set(lenses) <= set(LENSES):
         raise InputError(f"lenses={lenses!r}: expected some of {list(LENSES)}, 'words' among them")
     return tuple(lenses)
