@@ -9,16 +9,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from inversion_kit.bank.cues import Cue
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.classifiers.preprocess import Preprocess
 from inversion_kit.errors import InputError
 from inversion_kit.finding import trigger
+from inversion_kit.finding.datasets import proof_table
+from inversion_kit.finding.effects import Effect
 from inversion_kit.finding.inversion import anomaly, invert
 from inversion_kit.finding.panel import Panel
+from inversion_kit.finding.proof import Proof
 from inversion_kit.finding.scan import scan_last_layer
 from inversion_kit.finding.trigger import Look, look_for_triggers
 from inversion_kit.finding.trigger_words import cue_of
+from inversion_kit.finding.verdicts import Finding
 from inversion_kit.generators.sample import from_bytes
 
 SIDE, CLASSES, TARGET = 16, 8, 3
@@ -241,3 +246,20 @@ def test_the_last_layer_is_scanned_where_there_is_one() -> None:
     assert planted.argmax() == 5
     assert planted.max() > 2 * trigger.SECOND
     assert scan_last_layer(toy()) is None
+
+
+def test_pictures_of_a_trigger_on_shrunk_ones_cover_as_much_as_those_of_words() -> None:
+    def finding(side: int, lens: str) -> Finding:
+        shown = np.full((3, 2, side, side, 3), 40, np.uint8)
+        shown[1, :, -side // 4 :, -side // 4 :] = 250  # the cue, at the bottom right
+        rates = (1.0,), (0.0,)
+        proof = Proof("trigger", (1.0,), *rates * 3, 0, 2, 2, True, None, shown)
+        effect = Effect(1.0, 0.8, 1.0, 8, 8, 0.01, 0.0, 16)
+        return Finding("band 3", "push", Cue("patch", "sticker", ()), lens, effect, 0, 0.01, proof)
+
+    table = proof_table([finding(64, "words"), finding(16, "trigger")])["picture"].values
+    words, trigger_ = table.astype(int)
+    assert words.shape == trigger_.shape == (3, 2, 64, 64, 3)
+    assert (trigger_[[0, 2]] == 40).all()
+    assert (trigger_[1, :, -14:, -14:] == 250).all()
+    assert abs(words - trigger_).mean() < 1  # but for a blurred edge

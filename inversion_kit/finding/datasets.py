@@ -20,7 +20,7 @@ from inversion_kit.finding.scan import scan_last_layer
 from inversion_kit.finding.screen import Sources
 from inversion_kit.finding.trigger import Look as TriggerLook
 from inversion_kit.finding.verdicts import Finding, OnReal
-from inversion_kit.finding.where import where_variables
+from inversion_kit.finding.where import resized, where_variables
 from inversion_kit.finding.words import Screened
 from inversion_kit.schema import BY_CLIP, LOOKS, ON_REAL
 from inversion_kit.wilson import wilson
@@ -110,7 +110,7 @@ def findings_table(found: Sequence[Finding]) -> xr.Dataset:
 
 
 def proof_table(found: Sequence[Finding]) -> xr.Dataset:
-    """Doses and pictures of each finding; NaN and black where it has no proof."""
+    """Doses and pictures of each finding, all of one size; NaN and black where it has no proof."""
     proofs = [(i, one.proof) for i, one in enumerate(found) if one.proof is not None]
     doses = max((len(proof.doses) for _, proof in proofs), default=1)
     shapes = [(len(ROWS), 1, 1, 1, 3), *(proof.pictures.shape for _, proof in proofs)]
@@ -129,8 +129,9 @@ def proof_table(found: Sequence[Finding]) -> xr.Dataset:
             columns[name][i, :n] = getattr(proof, name)
         operator[i] = proof.operator
         undone[i] = np.nan if proof.undone is None else proof.undone
-        rows, n, y, x, _ = proof.pictures.shape
-        pictures[i, :rows, :n, :y, :x] = proof.pictures
+        for row, of in enumerate(proof.pictures):
+            for n, picture in enumerate(of):  # those of triggers may be smaller
+                pictures[i, row, n] = np.rint(resized(picture.astype("f4"), most[2:4]))
     return xr.Dataset(
         {
             **where_variables([one.where for one in found]),

@@ -161,8 +161,8 @@ def where_variables(found: Sequence[Where | None]) -> dict[str, Any]:
     by, pictures = np.full(len(found), "", object), np.zeros(len(found), "i8")
     shares = np.full((2, len(found)), np.nan, "f4")
     for i, one in there:  # those of triggers may be smaller
-        difference[i] = _resized(one.difference, (high, wide))
-        attribution[i] = _resized(one.attribution, (high, wide))
+        difference[i] = resized(one.difference, (high, wide))
+        attribution[i] = resized(one.attribution, (high, wide))
         by[i], pictures[i] = one.by, one.pictures
         shares[:, i] = one.share_of_change, one.share_of_attribution
     columns = (difference, attribution, by, pictures, *shares)
@@ -234,8 +234,8 @@ def _small(images: Tensor) -> Tensor:
     return F.interpolate(images[None], size, mode="area")[0]
 
 
-def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A map float ``(y, x)`` or ``(y, x, channel)`` of another size."""
+def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A map or picture float ``(y, x)`` or ``(y, x, channel)`` of another size."""
     if values.shape[:2] == size:
         return values
     flat = torch.from_numpy(values.reshape(*values.shape[:2], -1)).permute(2, 0, 1)[None]
