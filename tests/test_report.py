@@ -662,6 +662,16 @@ def test_each_finding_shows_where_it_acts() -> None:
     said = " ".join(where_words(analysis.where(tree, 0)).split())
     assert page.text.count(said) == 4  # of each on the first screen, and with its label
     assert html.count('class="figure where"') == 4
+    assert "without maps" not in page.text
+    every = tree.copy()
+    maps = tree["proof"].to_dataset().drop_vars(list(schema.WHERE))
+    proof = tree["proof"].to_dataset().isel(finding=[0, 1, 0])[list(schema.WHERE)]
+    every["proof"] = xr.DataTree(maps.assign(proof.assign_coords(finding=[0, 1, 2])))
+    with_all = to_html(every)
+    assert with_all.count('class="figure where"') == 6  # that which is not confirmed too
+    assert Page(with_all).open == []
+    small = to_html(every, max_mb=len(with_all.encode()) / 1e6 * 0.6)
+    assert len(small.encode()) < len(with_all.encode()) * 0.6
     older = tree.copy()
     older["proof"] = xr.DataTree(tree["proof"].to_dataset().drop_vars(list(schema.WHERE)))
     assert 'class="figure where"' not in to_html(older)

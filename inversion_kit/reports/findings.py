@@ -37,8 +37,8 @@ class Told:
     sentences
         What the search for them comes to, beside the confirmed.
     confirmed, others
-        Findings as data, with ``at``, the place of the label; confirmed ones with ``n``, their
-        sheet, ``columns``, ``rows`` and ``chart`` where they are drawn.
+        Findings as data, with ``at``, the place of the label, and ``where``, their maps, where they
+        are drawn; confirmed ones with ``n``, their sheet, ``columns``, ``rows`` and ``chart`` too.
     style
         CSS of all their pictures.
     left_out
@@ -54,7 +54,8 @@ class Told:
     @property
     def size(self) -> int:
         """About how many bytes they take of a page beside their labels' parts."""
-        drawn = (one.get(n, "") for one in self.confirmed for n in ("chart", "where"))
+        every = [*self.confirmed, *self.others]
+        drawn = (one.get(n, "") for one in every for n in ("chart", "where"))
         return len(self.style) + sum(map(len, drawn))
 
     @property
@@ -88,7 +89,7 @@ def told(tree: xr.DataTree, detail: Detail) -> Told | None:
         }
         for n, row in table.to_dataframe().to_dict("index").items()
     ]
-    confirmed = [one for one in every if one["confirmed"]]
+    confirmed, others = ([one for one in every if one["confirmed"] is of] for of in (True, False))
     drawn = _proofs(tree, confirmed, detail)
     styles = [one.pop("style") for one in drawn.values()]
     if drawn:
@@ -97,10 +98,15 @@ def told(tree: xr.DataTree, detail: Detail) -> Told | None:
         styles.append("\n".join(f".proof {line}" for line in rule.splitlines()))
     bare = len(confirmed) - len(drawn)
     said = [f"{bare} of {len(confirmed)} confirmed findings are without pictures"] * (bare > 0)
+    there = mapped(tree)
+    with_maps = [one for one in others if one["n"] in there]
+    maps = {one["n"]: _where(tree, one) for one in with_maps[: detail.proofs - len(drawn)]}
+    if bare := len(with_maps) - len(maps):
+        said.append(f"{bare} of {len(others)} findings that are not confirmed are without maps")
     return Told(
         sentences=analysis.looked_for(tree)[len(confirmed) :],
         confirmed=[one | drawn.get(one["n"], {}) for one in confirmed],
-        others=[one for one in every if not one["confirmed"]],
+        others=[one | maps.get(one["n"], {}) for one in others],
         style="\n".join(styles),
         left_out=said,
     )
