@@ -1,0 +1,118 @@
+"""``augment`` and ``repair``: better training images and a mended classifier."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import inversion_kit
+from inversion_kit.cli.app import app, fail
+from inversion_kit.cli.options import (
+    Bank,
+    Device,
+    Dtype,
+    Generator,
+    Judge,
+    Model,
+    Real,
+    generator_of,
+)
+from inversion_kit.errors import InversionError
+from inversion_kit.paths import folder_to_write
+
+
+@app.command()
+def augment(
+    tokens: Annotated[
+        str, typer.Argument(help="A stored result, an audit's folder, or a token's .safetensors.")
+    ],
+    n: Annotated[int, typer.Argument(min=1, help="Images of each label.")],
+    *,
+    out: Annotated[str, typer.Option(metavar="PATH", help="Folder for the images.")],
+    generator: Generator = None,
+    judge: Judge = None,
+    label: Annotated[list[str] | None, typer.Option(help="Labels; all by default.")] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="Such as 'a {token} in the snow', taken in turn.")
+    ] = None,
+    arm: Annotated[str, typer.Option(help="For {token}: token, name or token+name.")] = "token",
+    agreement: Annotated[float, typer.Option(help="Least share of judges that agree.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Make training images of each label, sifted by judges; call it again to go on.
+
+    Ends with 0, with 1 where a label could not be filled, with 2 on bad input.
+    """
+    try:
+        source = tokens if Path(tokens).suffix == ".safetensors" else inversion_kit.open(tokens)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the lines below say it
+            table = inversion_kit.augment(
+                source,
+                n,
+                out=out,
+                generator=generator_of(generator, device, dtype),
+                judges=judge or [],
+                labels=label,
+                prompts=prompt,
+                arm=arm,
+                agreement=agreement,
+                seed=seed,
+            )
+    except InversionError as error:
+        fail(error)
+    from inversion_kit.improve.augment import lines
+
+    for line in lines(table):
+        typer.echo(line)
+    typer.echo(f"images: {Path(out).resolve()}")
+    if not table["full"].all():
+        raise typer.Exit(1)
+
+
+@app.command()
+def repair(
+    model: Model,
+    result: Annotated[
+        Path,
+        typer.Argument(help="A stored result of findings, as runs/findings/run.zarr."),
+    ],
+    *,
+    out: Annotated[str, typer.Option(metavar="PATH", help="Folder for the layer and the table.")],
+    generator: Generator = None,
+    judge: Judge = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Classes whose pictures are made; all by default.")
+    ] = None,
+    noises: Annotated[int, typer.Option(min=4, help="Pictures of each class and cue.")] = 8,
+    real: Real = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all noise.")] = 0,
+    bank: Bank = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Refit a classifier's last layer, so that it no longer listens to the cues of its findings."""
+    try:
+        place = folder_to_write(out, argument="--out")
+        made = inversion_kit.repair(
+            model,
+            inversion_kit.open(result),
+            generator=generator_of(generator, device, dtype),
+            judges=judge or [],
+            labels=label,
+            noises=noises,
+            real=real,
+            seed=seed,
+            bank=None if bank is None else folder_to_write(bank, argument="--bank"),
+        )
+        made.save(place)
+    except InversionError as error:
+        fail(error)
+    for sentence in made.sentences:
+        typer.echo(sentence)
+    typer.echo(f"layer and table: {place.resolve()}")

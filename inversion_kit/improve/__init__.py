@@ -1,0 +1,1 @@
+"""Better training images and a mended classifier."""
