@@ -34,6 +34,9 @@ _HOME = {
     "save_token": "generators.token_file",
     "load_token": "generators.token_file",
     "generate": "generators.free_text",
+    "augment": "improve.augment",
+    "repair": "improve.repair",
+    "Repaired": "improve.repair",
     "save": "storage.store",
     "open": "storage.store",
     "consolidate": "storage.export",
@@ -82,6 +85,8 @@ if TYPE_CHECKING:
     from inversion_kit.generators.convert import as_generator
     from inversion_kit.generators.free_text import generate
     from inversion_kit.generators.token_file import load_token, save_token
+    from inversion_kit.improve.augment import augment
+    from inversion_kit.improve.repair import Repaired, repair
     from inversion_kit.reports import report
     from inversion_kit.schema import validate
     from inversion_kit.storage.export import consolidate, export_images, to_netcdf
