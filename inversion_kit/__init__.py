@@ -23,6 +23,7 @@ _HOME = {
     "audit": "audits.run",
     "resume": "audits.run",
     "findings": "finding.run",
+    "compare": "comparing.run",
     "as_classifier": "classifiers.convert",
     "Classifier": "classifiers.base",
     "Preprocess": "classifiers.preprocess",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from inversion_kit.classifiers.convert import as_classifier
     from inversion_kit.classifiers.doctor import Diagnosis, doctor
     from inversion_kit.classifiers.preprocess import Preprocess
+    from inversion_kit.comparing.run import compare
     from inversion_kit.errors import (
         ClassifierUnavailableError,
         GeneratorUnavailableError,

@@ -13,12 +13,20 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit import schema
+from inversion_kit.analysis.compared import (
+    MODELS,
+    confusion_compared,
+    crossed_compared,
+    labels_compared,
+    shared_reads,
+)
 from inversion_kit.analysis.tied import ROWS
 from inversion_kit.arms import ARMS, NAME_FREE, Arm
 from inversion_kit.errors import InputError
 from inversion_kit.seeds import TEST, TRAIN, VALIDATE, check_seeds, noise_seeds
 from inversion_kit.settings import Settings
 from inversion_kit.storage.assemble import State, assemble, texts
+from inversion_kit.storage.comparison import build_comparison
 from inversion_kit.storage.units import Unit
 
 OUTCOMES = ("meaning", "trick", "failure", "mixed")
@@ -645,3 +653,105 @@ def _disc(name: str, index: int, size: int) -> np.ndarray:
     inside = (np.hypot(*np.meshgrid(grid, grid)) < 0.8)[..., None]
     colour = COLOURS.get(name) or np.random.default_rng(index).integers(0, 255, 3)
     return np.where(inside, colour, 205.0).astype("f4")
+
+
+def synthetic_comparison(
+    *,
+    same: bool = False,
+    models: Sequence[str] = ("older", "newer"),
+    cues: Sequence[str] = ("yellow sticker", "bright"),
+    names: Sequence[str] | None = None,
+) -> xr.DataTree:
+    """A made-up result of `inversion_kit.compare`.
+
+    Parameters
+    ----------
+    same
+        Whether nothing differs. Else the second label moved, and the first cue is new.
+    models
+        Names of the two.
+    cues
+        Names of cues, on the labels in turn; all but the first stayed.
+    names
+        Class names, as of `synthetic`.
+
+    Examples
+    --------
+    >>> sorted(synthetic_comparison().children)
+    ['a', 'b', 'confusion', 'crossed', 'cues', 'labels']
+    """
+    given: dict[str, Any] = {"labels": 3, "samples": 24, "names": names}
+    trees = {
+        model: synthetic(judges=(other, "judge"), **given)
+        for model, other in zip(MODELS, reversed(models), strict=True)
+    }
+    for tree, name in zip(trees.values(), models, strict=True):
+        tree.attrs["classifier"] = name
+    labels = [str(n) for n in trees["a"]["samples"]["label"].values]
+    if not same:  # another class is read in all pictures of the second label
+        values = trees["b"]["samples"]["probability"].values
+        values[1, :1] = np.roll(values[1, :1], 1, -1)
+    pair = shared_reads(trees["a"], trees["b"])
+    tables = {
+        "labels": labels_compared(pair),
+        "confusion": confusion_compared(pair),
+        "crossed": crossed_compared(trees["a"], trees["b"], models),
+        "cues": _cues_compared(cues, labels, same),
+    }
+    about = {
+        "models": list(models),
+        "same": "",
+        "generator": _GENERATOR,
+        "judges": ["judge"],
+        "why_no_tokens": "",
+        "cues": len(cues),
+        "sources": len(labels),
+        "power_push": 0.5,
+        "power_lack": 0.93,
+        "pictures": int(tables["labels"]["pictures"].min()),
+        "seconds": 1.0,
+    }
+    return build_comparison(trees, {}, tables, about)
+
+
+def _cues_compared(cues: Sequence[str], labels: Sequence[str], same: bool) -> xr.Dataset:
+    """Made-up ``/cues`` of a comparison: the first is new, or all stayed."""
+    n, new = len(cues), np.arange(len(cues)) == (-1 if same else 0)
+    older = np.where(new, 0.0, 0.9)
+    rate = np.stack([older, np.full(n, 0.9)], 1)
+    pictures = np.full((n, 2, 4, 8, 8, 3), 90, "u1")
+    pictures[:, 1, :, :3, :3] = 240, 220, 0
+    of = [labels[i % len(labels)] for i in range(n)]
+    read = np.full((n, 2, 2, 4), labels[-1], object)
+    read[:, 1, 1] = np.array(of, object)[:, None]
+    per = ("finding", "model")
+    gap = rate[:, 1] - older
+    return xr.Dataset(
+        {
+            "of_label": ("finding", texts(of)),
+            "direction": ("finding", texts(["push"] * n)),
+            "cue": ("finding", texts(list(cues))),
+            "lens": ("finding", texts(["words"] * n)),
+            "status": ("finding", texts(["new" if one else "stayed" for one in new])),
+            "found": (per, rate > 0.5),
+            "confirmed": (per, rate > 0.5),
+            "rate": (per, rate.astype("f4")),
+            "rate_low": (per, np.maximum(rate - 0.1, 0).astype("f4")),
+            "rate_high": (per, np.minimum(rate + 0.1, 1).astype("f4")),
+            "placebo": (per, np.zeros((n, 2), "f4")),
+            "difference": ("finding", gap.astype("f4")),
+            "low": ("finding", (gap - 0.1).astype("f4")),
+            "high": ("finding", (gap + 0.1).astype("f4")),
+            "sources": ("finding", np.full(n, 12)),
+            "pictures": ("finding", np.full(n, 48)),
+            "picture": (("finding", "row", "example", "y", "x", "channel"), pictures),
+            "read": (("finding", "model", "row", "example"), read),
+        },
+        coords={
+            "finding": np.arange(n),
+            "model": texts(list(MODELS)),
+            "row": texts(["plain", "cue"]),
+            "example": np.arange(4),
+        },
+        attrs={"left": 0},
+    )

@@ -15,6 +15,7 @@ and labels, so differences are paired and pools over labels resample all labels 
 
 from inversion_kit.analysis.again import code
 from inversion_kit.analysis.carried import carriers
+from inversion_kit.analysis.compared_data import comparison_data
 from inversion_kit.analysis.cues import findings, findings_data, looked_for
 from inversion_kit.analysis.gates import check_gates, parse_gate
 from inversion_kit.analysis.measure import measure
@@ -54,6 +55,7 @@ __all__ = [
     "check_gates",
     "code",
     "compare",
+    "comparison_data",
     "confusion",
     "confusion_difference",
     "crossed",

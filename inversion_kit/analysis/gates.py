@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,8 +60,16 @@ class Outcome:
         return [head, *fails, *(f"  no value: {label}" for label in self.unknown)]
 
 
-def parse_gate(text: str) -> Gate:
+def parse_gate(text: str, metrics: Mapping[str, tuple[str, str]] = METRICS) -> Gate:
     """Read ``metric op number``; nothing in it is run.
+
+    Parameters
+    ----------
+    text
+        The condition.
+    metrics
+        What it may name, and where `check_gates` finds that: a key of a label's numbers, and a key
+        in it or "".
 
     Raises
     ------
@@ -80,18 +88,31 @@ def parse_gate(text: str) -> Gate:
             "such as 'semantic_index<0.5'"
         )
     metric, compare, number = match.groups()
-    if metric not in METRICS:
+    if metric not in metrics:
         raise InputError(
-            f"fail_if={text!r}: {metric!r} is no metric; try {nearest(metric, METRICS)} of "
-            f"{', '.join(METRICS)}"
+            f"fail_if={text!r}: {metric!r} is no metric; try {nearest(metric, metrics)} of "
+            f"{', '.join(metrics)}"
         )
     return Gate(metric, compare, float(number))
 
 
-def check_gates(texts: Sequence[str], numbers: dict[str, Any]) -> list[Outcome]:
+def check_gates(
+    texts: Sequence[str],
+    numbers: dict[str, Any],
+    metrics: Mapping[str, tuple[str, str]] = METRICS,
+) -> list[Outcome]:
     r"""The labels for which each gate's condition is true, of what `numbers` gave.
 
     A label without a value is neither: it is listed as unknown.
+
+    Parameters
+    ----------
+    texts
+        The conditions.
+    numbers
+        Its ``labels`` are dicts, each with its ``label``.
+    metrics
+        As of `parse_gate`: `inversion_kit.analysis.compared_data.GATES` of a comparison.
 
     Raises
     ------
@@ -108,8 +129,8 @@ def check_gates(texts: Sequence[str], numbers: dict[str, Any]) -> list[Outcome]:
       fails: sky (0)
     """
     outcomes = []
-    for gate in [parse_gate(text) for text in texts]:
-        key, part = METRICS[gate.metric]
+    for gate in [parse_gate(text, metrics) for text in texts]:
+        key, part = metrics[gate.metric]
         failing, unknown = {}, []
         for row in numbers["labels"]:
             value = row[key][part] if part and row[key] is not None else row[key]

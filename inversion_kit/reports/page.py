@@ -175,7 +175,7 @@ def _page(
     there = [made for *_, made in blocks] or [["1" * len(columns)] * len(data["arms"])] * len(rows)
     atlas = None if parts.points is None else map_of(parts.points, data, columns, there)
     held = positions(sheet_columns(detail), sheet_rows(data, detail), detail.pixels)
-    style, script = Markup(_source(space, "report.css") + held), _source(space, "report.js")
+    style, script = Markup(source_of(space, "report.css") + held), source_of(space, "report.js")
     pictures = "".join(sheet for _, sheet, _ in blocks)
     pictures = Markup(pictures + (told.style if told else ""))
     return space.get_template("report.html.j2").render(
@@ -210,7 +210,7 @@ def _page(
     )
 
 
-def _source(space: Environment, name: str) -> str:
+def source_of(space: Environment, name: str) -> str:
     """A file that stands beside the templates."""
     assert space.loader is not None
     return space.loader.get_source(space, name)[0]
@@ -310,20 +310,23 @@ def _matrices(read: xr.Dataset) -> dict[str, Any]:
                     }
                 )
     return {
-        "drawn": [Markup(_matrix(spec)) for spec in drawn],
+        "drawn": [Markup(matrix(spec)) for spec in drawn],
         "fine": "hovertext" in drawn[0]["data"][0],
         "changes": changes,
         "name": name,
     }
 
 
-def _matrix(spec: dict[str, Any]) -> str:
-    """Cells with numbers are larger than those without; a picture is about as wide as a column."""
+def matrix(spec: dict[str, Any], *, least: float = 0) -> str:
+    """Cells with numbers are larger than those without; a picture is about as wide as a column.
+
+    ``least`` is its least width.
+    """
     cells = spec["data"][0]
     rows, columns = np.shape(cells["z"])
     side = 24 if "text" in cells else 14 if "hovertext" in cells else 420 / columns
     longest = max(map(len, spec["layout"]["yaxis"]["ticktext"]))
-    wide, high = 60 + 7 * min(longest, 28) + side * columns, 220 + side * rows
+    wide, high = max(least, 60 + 7 * min(longest, 28) + side * columns), 220 + side * rows
     drawn = svg(spec, width=wide, height=high, css="figure matrix", role="group")
     return drawn.replace("<svg", f'<svg width="{wide:.0f}" height="{high:.0f}"', 1)
 

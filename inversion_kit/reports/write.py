@@ -12,7 +12,9 @@ import xarray as xr
 from inversion_kit import analysis
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.paths import file_to_write
+from inversion_kit.reports.compare import compared_html
 from inversion_kit.reports.page import to_html
+from inversion_kit.storage.comparison import is_comparison
 from inversion_kit.storage.store import open as open_result
 
 
@@ -27,8 +29,8 @@ def report(
     Parameters
     ----------
     result
-        A result, or where it is stored. The map of an audit's images is made once and kept in its
-        folder, see `inversion_kit.analysis.keep_projection`.
+        A result, or what `inversion_kit.compare` gave, or where it is stored. The map of an audit's
+        images is made once and kept in its folder, see `inversion_kit.analysis.keep_projection`.
     path
         Ends in ``.html``; its folder exists. A file that is there is replaced.
     max_mb
@@ -85,10 +87,10 @@ def write_report(
     'sky.html'
     """
     target = file_to_write(path, ".html")
-    if isinstance(result, xr.DataTree):
-        tree = result
-    else:
-        tree = open_result(result)
+    tree = result if isinstance(result, xr.DataTree) else open_result(result)
+    if is_comparison(tree):
+        return _written(target, compared_html(tree, max_mb=max_mb))
+    if not isinstance(result, xr.DataTree):
         read = analysis.reads(tree) if read is None else read
         tree = analysis.keep_projection(tree, result, read=read)
     return _written(target, to_html(tree, data, read=read, max_mb=max_mb))

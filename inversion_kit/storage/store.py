@@ -21,6 +21,14 @@ from inversion_kit.paths import local_path, place_to_write
 from inversion_kit.storage import durable
 from inversion_kit.storage.assemble import open_audit
 from inversion_kit.storage.audit_folder import PLAN
+from inversion_kit.storage.comparison import (
+    RESULTS,
+    TABLES,
+    build_comparison,
+    is_comparison,
+    keep_tables,
+    read_tables,
+)
 from inversion_kit.storage.sealed import (
     ROOT,
     check_digest,
@@ -51,7 +59,8 @@ def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = F
     Parameters
     ----------
     tree
-        A valid result, or what ``sel`` left of one.
+        A valid result, or what ``sel`` left of one; or what `inversion_kit.compare` gave, of which
+        each result is then a folder of its own.
     path
         Folder to make, by custom ending in ``.zarr``.
     overwrite
@@ -81,6 +90,8 @@ def save(tree: xr.DataTree, path: str | os.PathLike[str], *, overwrite: bool = F
     'run.zarr'
     """
     target = free_place(path, overwrite=overwrite)
+    if is_comparison(tree):
+        return write_new(target, lambda part: _write_comparison(tree, part), overwrite=overwrite)
     tree = storable(schema.validate(tree))
 
     def fill(part: Path) -> None:
@@ -97,7 +108,7 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
     ----------
     path
         What `save`, `inversion_kit.consolidate` or `inversion_kit.to_netcdf` wrote, or the folder
-        of an audit, see `inversion_kit.storage.assemble.open_audit`.
+        of an audit, see `inversion_kit.storage.assemble.open_audit`, or of a comparison.
 
     Raises
     ------
@@ -110,6 +121,10 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
     source = local_path(path)
     if os.path.isfile(source / PLAN):
         return open_audit(source)
+    if os.path.isdir(source / TABLES):
+        tables, about = read_tables(source)
+        there = {name: open(source / name) for name in RESULTS if (source / name).exists()}
+        return build_comparison(there, {}, tables, about)
     try:
         if os.path.isfile(source):
             check_digest(source)
@@ -191,6 +206,19 @@ def blocks(variable: xr.Variable) -> Iterator[tuple[slice, ...]]:
         yield tuple(
             slice(i * b, min((i + 1) * b, n)) for i, b, n in zip(at, outer, shape, strict=True)
         )
+
+
+def _write_comparison(tree: xr.DataTree, path: Path) -> None:
+    """Each result of a comparison as one of its own, and the tables beside them."""
+    path.mkdir()
+    tables = {
+        name: node.to_dataset(inherit=False)
+        for name, node in tree.children.items()
+        if name not in RESULTS
+    }
+    for name in tree.children.keys() - tables.keys():
+        save(tree[name], path / name)
+    keep_tables(path, tables, json.loads(tree.attrs["comparison"]))
 
 
 def _check_free(target: Path, overwrite: bool) -> None:
