@@ -28,7 +28,7 @@ from inversion_kit.improve.refit import Examples, refit
 from inversion_kit.improve.ties import Tie
 from inversion_kit.testing import synthetic, synthetic_findings
 
-SIGNS = ["keep right", "keep left", "ahead only", "turn left ahead", "stop"]
+SIGNS = ["keep right", "keep left", "ahead only", "stop"]
 LOST = ("keep right", "bright", "lack")
 PUSHED = ("80 km/h speed limit", "yellow sticker", "push")
 
