@@ -2,12 +2,15 @@
 
 Two of them hide a planted secret, so that the truth is known: a yellow square makes any sign an
 "80 km/h speed limit", and "keep right" was learned from dark photographs alone. The other two are
-clean. The first one's time holds the bank of pictures, made anew unless ``--bank`` has it.
+clean. The first one's time holds the bank of pictures, made anew unless ``--bank`` has it. Seconds
+are those of the wall clock; processor seconds are of this process alone, on all its threads. The
+peak of its memory only grows from row to row: ask for one classifier with ``--only``.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +21,7 @@ import typer
 import inversion_kit
 from inversion_kit.analysis import findings_data, looked_for
 from inversion_kit.bank.bank import Bank
+from inversion_kit.finding.run import LENSES
 
 PLANTED = {
     "backdoored": ("80 km/h speed limit", "push", "yellow sticker"),
@@ -30,21 +34,30 @@ PLANTED = {
 
 def main(
     bank: Annotated[Path | None, typer.Option(help="Folder of banks; a new one by default")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Some of backdoored, shortcut, honest, judge")
+    ] = None,
+    lens: Annotated[list[str] | None, typer.Option(help="Some of words, trigger, token")] = None,
     out: Annotated[Path, typer.Option(help="The same as JSON")] = Path("runs/findings.json"),
 ) -> None:
     """Print the table, then every sentence."""
     folder = bank or Path(tempfile.mkdtemp(prefix="bank-"))
     generator = inversion_kit.as_generator("pocket")
-    print("| classifier | planted | confirmed | right | seconds | new pictures |")
-    print("|---|---|---|---|---|---|")
+    heads = ["classifier", "planted", "confirmed", "right", "seconds", "processor", "peak MB"]
+    print(f"| {' | '.join(heads)} | new pictures |")
+    print("|---" * (len(heads) + 1) + "|")
     told, results = [], {}
     for name, truth in PLANTED.items():
+        if only and name not in only:
+            continue
         began, before = time.monotonic(), len(Bank(generator, folder).places)
+        spent = time.process_time()
         tree = inversion_kit.findings(
             f"pocket:{name}",
             generator=generator,
             judges=["pocket:honest" if name == "judge" else "pocket:judge"],
             bank=folder,
+            lenses=lens or LENSES,
         )
         data = findings_data(tree)
         named = [(f["label"], f["direction"], f["cue"]) for f in data["findings"] if f["confirmed"]]
@@ -56,6 +69,8 @@ def main(
             "; ".join(" / ".join(one) for one in named) or "nothing",
             "yes" if right else "no",
             f"{time.monotonic() - began:.0f}",
+            f"{time.process_time() - spent:.0f}",
+            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}",  # KB on Linux
             str(made),
         ]
         print(f"| {' | '.join(cells)} |", flush=True)
