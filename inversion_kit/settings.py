@@ -128,13 +128,15 @@ class Settings:
         ``"last_step"`` (the paper's), ``"last_2"``, ``"late_step"``, ``"full"``: through which
         denoising steps.
     stop_at
-        Mean target probability on held-out noise, in (0, 1], that ends the search.
+        Mean target probability on held-out noise, in (0, 1], that is enough: once it is reached,
+        the search ends with the first check that is not better by 0.05.
     check_every
         Steps between checks on held-out noise.
     patience
         Checks without improvement before the next start.
     restarts
-        Words of the vocabulary probe to start again from; 0 for the neutral start alone.
+        Further starts where the neutral one does not reach it: the vocabulary probe's best word,
+        then sums of two words; 0 for the neutral start alone.
     start
         A word to start from in place of the neutral start; it is then the only start.
     validation

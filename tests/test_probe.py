@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 
 import numpy as np
@@ -12,8 +13,8 @@ import torch
 from inversion_kit import objectives
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators import kept as kept_images
-from inversion_kit.generators.class_token import PLACEHOLDER
-from inversion_kit.search.probe import candidates, probe
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
+from inversion_kit.search.probe import candidates, probe, probe_pairs, start_vector
 from inversion_kit.seeds import PROBE, noise_seeds
 
 PROMPTS = (f"photo of {PLACEHOLDER}", f"big {PLACEHOLDER}")
@@ -27,10 +28,49 @@ def made(classifier, make_generator):
     return probe(classifier, generator, 1, PROMPTS, WORDS, seed=0, noises=3), generator
 
 
-def test_words_come_best_first(made):
-    ranked, _ = made
-    assert sorted(ranked.words) == sorted(WORDS)
-    assert (np.diff(ranked.log_probability) <= 0).all()
+def above_the_mean(classifier, images):
+    """Log-probability of class 1 above the mean over all classes, mean over images."""
+    scores = classifier.logits(images).log_softmax(1)
+    return float((scores[:, 1] - scores.mean(1)).mean())
+
+
+def test_words_rank_by_the_label_above_the_mean_of_all(made, classifier):
+    ranked, generator = made
+    value = {}
+    for word in WORDS:
+        asked = [PROMPTS[i % 2].replace(PLACEHOLDER, word) for i in range(3)]
+        images = generator.images(asked, seeds=noise_seeds(0, PROBE, 1, 3))
+        value[word] = above_the_mean(classifier, images)
+    assert list(ranked.words) == sorted(WORDS, key=value.get, reverse=True)
+
+
+def test_a_sum_of_words_is_as_long_as_a_word_and_half_of_each(make_generator):
+    generator = make_generator()
+    a, b = generator.vector_of("cat"), generator.vector_of("dog")
+    assert torch.allclose(start_vector(generator, "cat + dog"), (a + b) / 2**0.5)
+    assert torch.equal(start_vector(generator, "cat"), a)
+
+
+def test_sums_are_of_the_best_words_and_rank_as_words_do(made, classifier):
+    probed, generator = made
+    pairs = probe_pairs(classifier, generator, 1, PROMPTS, WORDS, probed.words, seed=0, noises=2)
+    wanted = [" + ".join(two) for two in itertools.combinations(probed.words, 2)]
+    assert sorted(pairs.words) == sorted(wanted)
+    value = {}
+    for name in pairs.words:
+        token = ClassToken(start_vector(generator, name))
+        images = generator.images(PROMPTS, seeds=noise_seeds(0, PROBE, 1, 2), token=token)
+        value[name] = above_the_mean(classifier, images)
+        wanted = classifier.logits(images).log_softmax(1)[:, 1].mean().item()
+        at = pairs.words.index(name)
+        assert pairs.log_probability[at] == pytest.approx(wanted, abs=0.02)
+    assert list(pairs.words) == sorted(pairs.words, key=value.get, reverse=True)
+
+
+def test_a_single_word_has_no_sums(classifier, make_generator):
+    generator = make_generator()
+    probed = probe(classifier, generator, 1, PROMPTS, ["cat"], seed=0)
+    assert probe_pairs(classifier, generator, 1, PROMPTS, ["cat"], probed.words, seed=0).words == ()
 
 
 def test_words_off_the_shortlist_come_after_it(classifier, make_generator):

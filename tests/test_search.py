@@ -11,7 +11,8 @@ from inversion_kit.errors import InputError
 from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.schema import NEUTRAL
 from inversion_kit.search.optimise import check
-from inversion_kit.search.search import search
+from inversion_kit.search.probe import is_sum
+from inversion_kit.search.search import IMPROVED, ends, search
 from inversion_kit.seeds import VALIDATE, noise_seeds
 from inversion_kit.settings import Settings
 
@@ -38,10 +39,9 @@ def test_the_first_look_is_the_neutral_start_before_any_update(run, generator):
     assert torch.equal(check.token[0], generator.neutral_vector())
 
 
-def test_a_start_that_is_good_enough_needs_no_step(run):
-    history = run(stop_at=1e-6)
-    assert not history.steps
-    assert len(history.checks) == 1
+def test_a_start_that_is_good_enough_needs_one_more_look(run):
+    history = run(stop_at=1e-6, lr=1e-6)
+    assert [check.step for check in history.checks] == [0, 2]
     assert history.probe is None
 
 
@@ -61,15 +61,34 @@ def test_it_stops_at_the_first_look_that_is_good_enough(run):
     scores = [check.score for check in run(**settings).checks]
     first = next(i for i, score in enumerate(scores) if score > scores[0])
     assert first < len(scores) - 1
+    assert scores[first] <= scores[0] + IMPROVED
     history = run(**settings, stop_at=scores[first])
     assert [check.score for check in history.checks] == scores[: first + 1]
     assert len(history.steps) == first
 
 
-def test_a_start_that_does_not_improve_gives_way_to_the_probes_best_words(run):
-    history = run(lr=1e-6, steps=20)
+@pytest.mark.parametrize(
+    ("score", "before", "over"),
+    [
+        (0.7, 0.0, False),  # not reached
+        (0.8, 0.6, False),  # reached, and it was much better than the one before
+        (0.82, 0.8, True),
+        (0.7, 0.8, True),  # the one before stays selected
+        (0.96, 0.5, True),  # none can be much better
+    ],
+)
+def test_when_a_look_ends_a_search(score, before, over):
+    assert ends(score, before, 0.75) is over
+
+
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_a_start_that_does_not_improve_gives_way_to_the_best_word_then_to_sums(run, restarts):
+    history = run(lr=1e-6, steps=20, restarts=restarts)
     order = list(dict.fromkeys(check.start for check in history.checks))
-    assert order == [NEUTRAL, *history.probe.words[:2]]
+    words = [name for name in history.probe.words if not is_sum(name)]
+    sums = [name for name in history.probe.words if is_sum(name)]
+    assert order == [NEUTRAL, words[0], *sums[: restarts - 1]]
+    assert bool(sums) is (restarts > 1)
     assert [step.start for step in history.steps] == [w for w in order for _ in range(2)]
 
 

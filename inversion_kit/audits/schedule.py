@@ -20,6 +20,7 @@ from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.generators.gradients import as_policy
 from inversion_kit.generators.sample import sample
 from inversion_kit.search.optimise import optimise
+from inversion_kit.search.probe import FIRST, SECOND
 from inversion_kit.search.search import first_start
 from inversion_kit.seeds import PROBE, noise_seeds
 from inversion_kit.storage.units import Unit
@@ -154,8 +155,9 @@ def estimate(
         next(updates)
         step = _timed(lambda: next(updates))
     checks = 1 + -(-settings.steps // settings.check_every) + settings.restarts
-    words = min(512, len(bench.generator.vocabulary)) + 24 * 3  # at most, see `probe`
-    words = words if settings.restarts else 0
+    words = 2 * min(512, len(bench.generator.vocabulary)) + 24 * 3  # at most, see `probe`
+    sums = 2 * FIRST * SECOND + 8 * 3  # at most, see `probe_pairs`
+    words = (settings.restarts > 0) * words + (settings.restarts > 1) * sums
     final = image * settings.samples
     search = step * settings.steps + quick * (checks * settings.validation + words)
     if settings.method == "cma":

@@ -1,12 +1,14 @@
 """The vocabulary probe: which known word, in the token's place, the classifier likes best.
 
 A far class is an exploration problem: from a neutral start its gradient says nothing. The probe
-needs no gradient. Its images depend on the generator alone and are kept for the next label.
+needs no gradient. Its images depend on the generator alone and are kept for the next label. Where
+no word is near, the sum of two often is: "left" and "or" paint what neither paints alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,12 +17,17 @@ from torch import Tensor
 from inversion_kit import objectives
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
-from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.kept import kept
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.sample import sample
 from inversion_kit.search.history import Probe
 from inversion_kit.seeds import PROBE, noise_seeds
+
+FIRST, SECOND = 3, 64
+"""Probed words that sums begin with, and those that are added to each of them, at most."""
+PLUS = " + "
+"""Between the words of a sum."""
 
 
 @torch.no_grad()
@@ -34,14 +41,18 @@ def probe(
     seed: int,
     objective: objectives.Objective | None = None,
     shortlist: int = 24,
+    first_noises: int = 1,
     noises: int = 3,
     num_inference_steps: int = 4,
 ) -> Probe:
     """Score every word in the token's place on the same noises.
 
-    All words get one noise and few denoising steps; the best ``shortlist`` of them get
-    ``noises`` more at the generator's own number of steps, and their mean over those alone. Words
-    are ranked by what the search optimises.
+    All words get ``first_noises`` and few denoising steps; the best ``shortlist`` of them get
+    ``noises`` more at the generator's own number of steps, and their mean over those alone.
+
+    Words are ranked by the label's log-probability above the mean over all labels. (Far from a
+    class its probability alone is highest for pictures of nothing, which a classifier is not sure
+    of.) With a multi-label head or an objective of the user's own they are ranked by the objective.
 
     Parameters
     ----------
@@ -55,8 +66,8 @@ def probe(
         One of the user's own; None is the default of the classifier's head.
     shortlist
         Words that are tried a second time.
-    noises
-        Start noises of the second try, shared by all words.
+    first_noises, noises
+        Start noises of the first and of the second try, shared by all words.
     num_inference_steps
         Denoising steps of the first try, at most.
 
@@ -66,20 +77,128 @@ def probe(
         The shortlist, best first, then the other words, best first.
     """
     few = min(num_inference_steps, generator.num_inference_steps)
-    first = noise_seeds(seed, PROBE, 0, 1)
-    second = noise_seeds(seed, PROBE, 1, noises)
+
+    def paint(chosen: Sequence[str], seeds: Sequence[int], steps: int | None) -> Tensor:
+        return _painted(generator, prompts, chosen, seeds, steps)
+
+    def score(images: Tensor, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+        return _scores(classifier, target, images, seeds, objective)
+
+    return _in_two_rounds(words, paint, score, seed, shortlist, (first_noises, noises), few)
+
+
+@torch.no_grad()
+def probe_pairs(
+    classifier: Classifier,
+    generator: Generator,
+    target: int,
+    prompts: Sequence[str],
+    words: Sequence[str],
+    best: Sequence[str],
+    *,
+    seed: int,
+    objective: objectives.Objective | None = None,
+    shortlist: int = 8,
+    first_noises: int = 1,
+    noises: int = 3,
+    num_inference_steps: int = 4,
+) -> Probe:
+    """Score sums of two words in the token's place, as `probe` scores words.
+
+    The best `FIRST` words of a probe are each added to the `SECOND` words whose pictures are read
+    most surely, as whatever: the other half of a class may be what paints another class.
+
+    Parameters
+    ----------
+    words
+        All that were probed, in the order in which `probe` was given them.
+    best
+        The same, best first.
+    shortlist, first_noises, noises, num_inference_steps
+        See `probe`; for the rest too.
+
+    Returns
+    -------
+    Probe
+        The sums on the shortlist, best first, as names that `start_vector` reads ("left + or");
+        none of fewer than two words.
+    """
+    few = min(num_inference_steps, generator.num_inference_steps)
+    seeds = noise_seeds(seed, PROBE, 0, first_noises)
+    images = _painted(generator, prompts, words, seeds, few)
+    surest = [words[i] for i in np.argsort(-_sureness(classifier, images, len(seeds)))[:SECOND]]
+    first = list(best[:FIRST])
+    sums = [
+        PLUS.join((a, b))
+        for i, a in enumerate(first)
+        for b in [*first[i + 1 :], *(w for w in surest if w not in first)]
+    ]
+    if not sums:
+        return Probe((), np.empty(0, np.float32))
+
+    def paint(chosen: Sequence[str], seeds: Sequence[int], steps: int | None) -> Tensor:
+        images = []
+        for turn, name in enumerate(chosen):
+            start = turn * len(seeds)
+            asked = [prompts[(start + i) % len(prompts)] for i in range(len(seeds))]
+            token = ClassToken(start_vector(generator, name))
+            images.append(
+                sample(generator, asked, seeds=seeds, token=token, num_inference_steps=steps)
+            )
+        return torch.cat(images).mul(255).round().to(torch.uint8)
+
+    def score(images: Tensor, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+        return _scores(classifier, target, images, seeds, objective)
+
+    whole = _in_two_rounds(sums, paint, score, seed, shortlist, (first_noises, noises), few)
+    return Probe(whole.words[:shortlist], whole.log_probability[:shortlist])
+
+
+def start_vector(generator: Generator, name: str) -> Tensor:
+    """The vector ``(embed,)`` of a word, or of a sum of words, as long as one of them.
+
+    Examples
+    --------
+    >>> from inversion_kit.generators.convert import as_generator
+    >>> start_vector(as_generator("pocket"), "left + or").shape
+    torch.Size([128])
+    """
+    parts = [generator.vector_of(word) for word in name.split(PLUS)]
+    return torch.stack(parts).sum(0) / math.sqrt(len(parts))
+
+
+def is_sum(name: str) -> bool:
+    """Whether a start is named as a sum of words.
+
+    Examples
+    --------
+    >>> is_sum("left + or"), is_sum("left")
+    (True, False)
+    """
+    return PLUS in name
+
+
+def _in_two_rounds(
+    names: Sequence[str],
+    paint: Callable[[Sequence[str], Sequence[int], int | None], Tensor],
+    score: Callable[[Tensor, int], tuple[np.ndarray, np.ndarray]],
+    seed: int,
+    shortlist: int,
+    noises: tuple[int, int],
+    few: int,
+) -> Probe:
+    """All on a first few noises and steps, the best of them again on more; best first."""
 
     def ranked(
-        chosen: list[str], seeds: list[int], steps: int | None
+        chosen: Sequence[str], seeds: list[int], steps: int | None
     ) -> tuple[list[str], np.ndarray]:
-        images = _painted(generator, prompts, chosen, seeds, steps)
-        loss, log_probability = _scores(classifier, target, images, len(seeds), objective)
-        order = np.argsort(loss, kind="stable")
+        rank, log_probability = score(paint(chosen, seeds, steps), len(seeds))
+        order = np.argsort(rank, kind="stable")
         return [chosen[i] for i in order], log_probability[order]
 
-    order, value = ranked(list(words), first, few)
-    kept = [word for word in words if word in set(order[:shortlist])]
-    best, again = ranked(kept, second, None)
+    order, value = ranked(names, noise_seeds(seed, PROBE, 0, noises[0]), few)
+    kept = [name for name in names if name in set(order[:shortlist])]
+    best, again = ranked(kept, noise_seeds(seed, PROBE, 1, noises[1]), None)
     whole = np.concatenate([again, value[shortlist:]]).astype(np.float32)
     return Probe((*best, *order[shortlist:]), whole)
 
@@ -115,19 +234,34 @@ def _scores(
     objective: objectives.Objective | None,
     batch: int = 48,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean loss, and mean log-probability of the target, of each word: ``(word,)``."""
+    """What ranks each word, lowest first, and the target's mean log-probability: ``(word,)``."""
 
     def score(part: slice) -> Tensor:
         pixels = images[part].float() / 255
         logits = classifier.logits(pixels)
         wanted = torch.full((len(logits),), target, device=logits.device)
         usual = objectives.default(classifier)(logits, wanted)
-        loss = usual if objective is None else objectives.bind(objective, pixels)(logits, wanted)
-        return torch.stack([loss, -usual])
+        if objective is not None:
+            rank = objectives.bind(objective, pixels)(logits, wanted)
+        elif classifier.head == "sigmoid":
+            rank = usual
+        else:
+            rank = usual + logits.log_softmax(1).mean(1)
+        return torch.stack([rank, -usual])
 
     both = torch.cat(MicroBatch(batch, of=classifier, doing="scores").parts(len(images), score), 1)
-    loss, log_probability = both.view(2, -1, noises).mean(-1).cpu().numpy()
-    return loss, log_probability
+    rank, log_probability = both.view(2, -1, noises).mean(-1).cpu().numpy()
+    return rank, log_probability
+
+
+def _sureness(classifier: Classifier, images: Tensor, noises: int, batch: int = 48) -> np.ndarray:
+    """The highest probability that each word's pictures get, mean over noises: ``(word,)``."""
+
+    def score(part: slice) -> Tensor:
+        return classifier.probability(classifier.logits(images[part].float() / 255)).amax(1)
+
+    parts = MicroBatch(batch, of=classifier, doing="scores").parts(len(images), score)
+    return torch.cat(parts).view(-1, noises).mean(1).cpu().numpy()
 
 
 def candidates(generator: Generator, name: str, *, seed: int, limit: int = 512) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,9 +16,9 @@ from inversion_kit.generators.base import Generator
 from inversion_kit.generators.gradients import as_policy
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.schema import NEUTRAL
-from inversion_kit.search.history import History, Step
+from inversion_kit.search.history import History, Probe, Step
 from inversion_kit.search.optimise import check, optimise
-from inversion_kit.search.probe import candidates, probe
+from inversion_kit.search.probe import candidates, is_sum, probe, probe_pairs, start_vector
 from inversion_kit.seeds import VALIDATE, noise_seeds
 from inversion_kit.settings import Settings
 
@@ -88,7 +90,7 @@ def search(
     One criterion, the mean probability of the target on held-out noise, stops, restarts and
     selects; with an objective of the user's own its mean restarts and selects, and only the steps
     end the search. A start that does not improve it over ``patience`` checks gives way to the next:
-    first the neutral one, then the vocabulary probe's best words.
+    first the neutral one, then the vocabulary probe's best word, then its best sums of two words.
 
     Parameters
     ----------
@@ -138,7 +140,7 @@ def search(
 
     for start, vector in _starts(*asked, settings, history):
         best, stale = checked(vector, start), 0
-        if best >= settings.goal or len(history.steps) >= settings.steps:
+        if ends(best, -math.inf, settings.goal) or len(history.steps) >= settings.steps:
             break
         for step in updates(vector, start):
             history.steps.append(step)
@@ -147,7 +149,7 @@ def search(
             if done % settings.check_every and done < settings.steps:
                 continue
             score = checked(step.token[0], start)
-            if score >= settings.goal:
+            if ends(score, best, settings.goal):
                 return history
             stale = 0 if score > best + IMPROVED else stale + 1
             best = max(best, score)
@@ -156,6 +158,27 @@ def search(
         if len(history.steps) >= settings.steps:
             break
     return history
+
+
+def ends(score: float, before: float, goal: float) -> bool:
+    """Whether a check ends a search: the goal is reached, and another one can hardly be better.
+
+    Parameters
+    ----------
+    score
+        Value of the check.
+    before
+        The best value of this start's earlier checks; ``-inf`` for none.
+    goal
+        `inversion_kit.settings.Settings.goal`.
+
+    Examples
+    --------
+    >>> ends(0.8, 0.2, 0.75), ends(0.82, 0.8, 0.75), ends(0.97, 0.2, 0.75)
+    (False, True, True)
+    """
+    reached = max(score, before) >= goal
+    return reached and (score > 1 - IMPROVED or score <= before + IMPROVED)
 
 
 def thumbnails(images: Tensor) -> Tensor:
@@ -185,8 +208,9 @@ def _starts(
     yield first_start(generator, settings)
     if settings.start is not None or not settings.restarts:
         return
+    words = candidates(generator, classifier.wordings[target], seed=history.seed)
+    noises = 2 if generator.num_inference_steps == 1 else 1  # one step on one tells too little
     if history.probe is None:
-        words = candidates(generator, classifier.wordings[target], seed=history.seed)
         history.probe = probe(
             classifier,
             generator,
@@ -195,9 +219,32 @@ def _starts(
             words,
             seed=history.seed,
             objective=settings.objective,
+            first_noises=noises,
         )
-    for word in history.probe.words[: settings.restarts]:
-        yield word, generator.vector_of(word)
+    best = [name for name in history.probe.words if not is_sum(name)]
+    yield best[0], start_vector(generator, best[0])
+    if settings.restarts == 1:
+        return
+    sums = [name for name in history.probe.words if is_sum(name)]
+    if not sums:
+        pairs = probe_pairs(
+            classifier,
+            generator,
+            target,
+            prompts,
+            words,
+            best,
+            seed=history.seed,
+            objective=settings.objective,
+            first_noises=noises,
+        )
+        sums = list(pairs.words)
+        history.probe = Probe(
+            (*pairs.words, *history.probe.words),
+            np.concatenate([pairs.log_probability, history.probe.log_probability]),
+        )
+    for name in sums[: settings.restarts - 1]:
+        yield name, start_vector(generator, name)
 
 
 def first_start(generator: Generator, settings: Settings) -> tuple[str, Tensor]:
