@@ -285,11 +285,11 @@ def test_a_refit_stays_where_nothing_speaks_against() -> None:
     chance = np.random.default_rng(0)
     rows = np.concatenate([chance.normal(at, 0.3, (40, 2)) for at in ([2, 0], [-2, 0])])
     classes = np.repeat([0, 1], 40)
-    old = np.array([[9.0, 0.0], [-9.0, 0.0]])
+    old = np.array([[0.5, 0.0], [-0.5, 0.0]])
     held = np.tile(np.arange(40) >= 30, 2)
     made = refit(Examples(rows, classes, np.ones(80), held), old, np.zeros(2))
     assert made.strength == 1.0
-    np.testing.assert_allclose(made.weight, old, atol=0.1)
+    np.testing.assert_allclose(made.weight, old, atol=0.3)  # free, it would grow without end
 
 
 def test_a_layer_without_a_bias_gets_none() -> None:
