@@ -14,6 +14,7 @@ from inversion_kit.analysis.words import visible
 from inversion_kit.arms import main_arm
 from inversion_kit.errors import InputError
 from inversion_kit.figures.matrices import confusion_spec
+from inversion_kit.figures.static import svg
 from inversion_kit.figures.templates import digest, environment
 from inversion_kit.reports.page import matrix, source_of
 from inversion_kit.reports.sprites import positions, sheet
@@ -22,6 +23,8 @@ _PIXELS, _QUALITY = 96, 85
 _SHOWN = 8
 """Pictures of a row."""
 _ROWS = ("as it was", "with the cue")
+_FEW, _WIDE = 8, 560
+"""Labels of which a confusion table is drawn in large, and how wide."""
 _GROUPS = {"a": "a_not_b", "b": "b_not_a"}
 """Where the images of tokens are that one model reads and the other does not."""
 
@@ -75,6 +78,7 @@ _WIDER = """
 .proof .reads .other { color: var(--second); font-weight: 600; }
 .finding.pair { grid-template-columns: minmax(0, 1fr); } .finding.pair .proof .p { width: 92px; }
 .numbers tbody th { min-width: 130px; }
+#matrix ~ figure svg.figure { width: auto; max-width: 100%; }
 .finding.pair tbody th { white-space: normal; }
 """
 
@@ -137,7 +141,10 @@ def _difference(tree: xr.DataTree) -> Markup:
     spec = confusion_spec(
         pair, arm="b", control="a", most=pair.sizes["label"], show=("difference",)
     )
-    return Markup(matrix(spec, least=420))
+    if pair.sizes["label"] > _FEW:
+        return Markup(matrix(spec))
+    drawn = svg(spec, width=_WIDE, height=spec["layout"]["height"], css="figure")
+    return Markup(drawn.replace("<svg", f'<svg width="{_WIDE}"', 1))
 
 
 def _facts(tree: xr.DataTree) -> list[tuple[str, str]]:

@@ -317,16 +317,13 @@ def _matrices(read: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def matrix(spec: dict[str, Any], *, least: float = 0) -> str:
-    """Cells with numbers are larger than those without; a picture is about as wide as a column.
-
-    ``least`` is its least width.
-    """
+def matrix(spec: dict[str, Any]) -> str:
+    """Cells with numbers are larger than those without; a picture is about as wide as a column."""
     cells = spec["data"][0]
     rows, columns = np.shape(cells["z"])
     side = 24 if "text" in cells else 14 if "hovertext" in cells else 420 / columns
     longest = max(map(len, spec["layout"]["yaxis"]["ticktext"]))
-    wide, high = max(least, 60 + 7 * min(longest, 28) + side * columns), 220 + side * rows
+    wide, high = 60 + 7 * min(longest, 28) + side * columns, 220 + side * rows
     drawn = svg(spec, width=wide, height=high, css="figure matrix", role="group")
     return drawn.replace("<svg", f'<svg width="{wide:.0f}" height="{high:.0f}"', 1)
 
