@@ -120,3 +120,5 @@ def test_a_finding_of_a_class_without_images_is_said_too() -> None:
     assert one[0].startswith(f"“{labels[0]}”")
     assert none[0] == "Nothing is confirmed that the classifier has tied to a label of this result."
     assert f"without images in this result: “{labels[0]}” and “{labels[1]}”." in none[1]
+    outcome = analysis.check_gates(["confirmed>0"], analysis.numbers(tree.sel(label=labels[2:])))
+    assert outcome[0].failing == {labels[0]: 1, labels[1]: 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -98,7 +99,7 @@ def looked_for(tree: xr.DataTree) -> list[str]:
         return []
     about, table = tree["findings"].attrs, findings(tree)
     confirmed = [str(s) for s in table["sentence"].values[table["confirmed"].values]]
-    elsewhere = _elsewhere(tree, table)
+    elsewhere = list(confirmed_elsewhere(tree))
     nothing = "Nothing is confirmed that the classifier has tied to a class."
     if elsewhere:
         nothing = "Nothing is confirmed that the classifier has tied to a label of this result."
@@ -150,11 +151,21 @@ def looked_for(tree: xr.DataTree) -> list[str]:
     return said
 
 
-def _elsewhere(tree: xr.DataTree, table: xr.Dataset) -> list[str]:
-    """Classes with a confirmed finding that are no labels of a result, each once."""
+def confirmed_elsewhere(tree: xr.DataTree) -> dict[str, int]:
+    """How many findings are confirmed of each class that is no label of a result.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic, synthetic_findings
+    >>> confirmed_elsewhere(synthetic_findings(synthetic(labels=3)).sel(label=["green"]))
+    {'sky': 1}
+    """
+    if "findings" not in tree.children:
+        return {}
     every = tree["findings"].to_dataset(inherit=False)
-    other = every["confirmed"].values & ~np.isin(every["finding"].values, table["finding"].values)
-    return list(dict.fromkeys(str(label) for label in every["of_label"].values[other]))
+    other = every["of_label"].values[every["confirmed"].values].astype(str)
+    labels = set(whole(tree)["samples"]["label"].values.astype(str))
+    return dict(Counter(label for label in other.tolist() if label not in labels))
 
 
 def _out_of_reach(tree: xr.DataTree) -> tuple[list[str], list[str]]:

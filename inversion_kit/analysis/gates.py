@@ -110,7 +110,8 @@ def check_gates(
     texts
         The conditions.
     numbers
-        Its ``labels`` are dicts, each with its ``label``.
+        Its ``labels`` are dicts, each with its ``label``. Findings are counted of classes without
+        images in the result too.
     metrics
         As of `parse_gate`: `inversion_kit.analysis.compared_data.GATES` of a comparison.
 
@@ -138,6 +139,9 @@ def check_gates(
                 unknown.append(row["label"])
             elif _COMPARE[gate.compare](value, gate.number):
                 failing[row["label"]] = value
+        if gate.metric == "confirmed":
+            other = numbers["confirmed_elsewhere"].items()
+            failing |= {n: v for n, v in other if _COMPARE[gate.compare](v, gate.number)}
         if len(unknown) == len(numbers["labels"]):
             raise InputError(
                 f"fail_if={str(gate)!r}: no label of this result has {gate.metric!r} (no such "

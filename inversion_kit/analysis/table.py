@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis.again import code
-from inversion_kit.analysis.cues import finding_data, findings
+from inversion_kit.analysis.cues import confirmed_elsewhere, finding_data, findings
 from inversion_kit.analysis.label_verdict import label_verdict
 from inversion_kit.analysis.looks import KINDS
 from inversion_kit.analysis.properties import properties
@@ -58,7 +58,8 @@ def numbers(
         ``sentences``; ``attention``; ``labels``, one dict each with its verdict, the success of
         every arm under every scorer, the semantic and view index, gains over the controls, what
         else it is read as, its findings, what they come to (`label_verdicts`), and its failed and
-        missing units; ``overall``; ``code`` that makes the result again; and its attributes. A
+        missing units; ``confirmed_elsewhere``, findings of classes that are no labels of the
+        result; ``overall``; ``code`` that makes the result again; and its attributes. A
         share is a dict of ``value``, ``low`` and ``high`` in [0, 1], None without an image.
 
     Examples
@@ -94,6 +95,7 @@ def numbers(
         "seconds": float(tree.attrs["seconds"]),
         "stopped": tree.attrs.get("stopped"),
         "search": _search(tree, read),
+        "confirmed_elsewhere": confirmed_elsewhere(tree),
         "code": code(tree),
         "kinds": [k for k in KINDS if any(one["kind"] == k for one in data["attention"])],
         **data,
