@@ -42,7 +42,7 @@ def _one(data: dict[str, Any]) -> Table:
     columns = [
         _column("success", "Success", f"{hint}label, with its 95 % interval"),
         _column("index", "Semantic", _CONFIRMED),
-        _column("findings", "Findings", "what to look at, and confirmed cues", "text"),
+        _column("findings", "Look", "what to look at, and confirmed cues", "text"),
     ]
     if looked := any(row["confirmed"] is not None for row in data["labels"]):
         hint = "what cues, and the images of its token, come to"
