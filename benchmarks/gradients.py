@@ -2,7 +2,9 @@
 
 At the same tokens (starts, and those half-way to a known word) and on the same noises, each
 policy's gradient is compared with the one through the whole sampling chain, on the pocket (six
-steps) and on its quick U-Net (three steps, and one). *Bias* is the angle, 1 - cosine, between the
+steps) and on its quick U-Net (three steps, and one). *Re-noised* is DRaFT-LV's estimator (Clark et
+al. 2024): a finished image gets fresh noise of the last step twice, and the mean of both gradients
+through that one step is taken; no search here uses it. *Bias* is the angle, 1 - cosine, between the
 mean gradients; *spread* is the norm of the standard deviation over noises by the norm of the mean:
 how many images a step needs. Cost is counted an image: evaluations of the U-Net, and those that a
 gradient went back through. Success is that of searches with the policy, after 20 updates.
@@ -30,7 +32,8 @@ from inversion_kit.seeds import TEST, TRAIN, noise_seeds
 
 LABELS = {"stop": "stop", "keep right": "right", "30 km/h speed limit": "30"}
 """Classes, and a word on the way to each."""
-POLICIES = ("full", "last_2", "last_step", "late_step")
+RENOISED, AGAIN = "re-noised", 2
+POLICIES = ("full", "last_2", "last_step", "late_step", RENOISED)
 PROMPT = f"a photo of a {PLACEHOLDER}"
 
 
@@ -43,6 +46,8 @@ def slopes(
     n: int,
 ) -> torch.Tensor:
     """The gradient of each noise, ``(n, embed)``."""
+    if policy == RENOISED:
+        return renoised(classifier, generator, target, vector, n)
     rows = []
     steps = generator.num_inference_steps
     for i, seed in enumerate(noise_seeds(0, TRAIN, 0, n)):
@@ -57,6 +62,55 @@ def slopes(
         loss = F.cross_entropy(classifier.logits(image), torch.tensor([target]))
         rows.append(torch.autograd.grad(loss, token.vector)[0][0])
     return torch.stack(rows)
+
+
+def renoised(
+    classifier: Classifier, generator: Generator, target: int, vector: torch.Tensor, n: int
+) -> torch.Tensor:
+    """DRaFT-LV's gradient of each noise, ``(n, embed)``, of a pipeline that predicts the noise."""
+    pipe, encoder, rows = generator.pipeline, generator.encoders[0], []
+    scaling, guidance = pipe.vae.config.scaling_factor, generator.guidance_scale
+    for seed in noise_seeds(0, TRAIN, 0, n):
+        token = ClassToken(vector)
+        clean = latents(generator, token, seed)
+        last = pipe.scheduler.timesteps[-1]
+        signal = pipe.scheduler.alphas_cumprod[int(last)]
+        draw, slopes = torch.Generator().manual_seed(seed), []
+        for _ in range(AGAIN):
+            noise = torch.randn(clean.shape, generator=draw)
+            noisy = signal.sqrt() * clean + (1 - signal).sqrt() * noise
+            with token.placed_in(encoder.embedding, encoder.token_id):
+                prompt = PROMPT.replace(PLACEHOLDER, generator.spelling)
+                told, empty = pipe.encode_prompt(prompt, "cpu", 1, guidance > 1)
+            guess = pipe.unet(noisy, last, told).sample
+            if guidance > 1:
+                with torch.no_grad():
+                    plain = pipe.unet(noisy, last, empty).sample
+                guess = plain + guidance * (guess - plain)
+            finished = (noisy - (1 - signal).sqrt() * guess) / signal.sqrt()
+            image = pipe.vae.decode(finished / scaling).sample / 2 + 0.5
+            loss = F.cross_entropy(classifier.logits(image), torch.tensor([target]))
+            slopes.append(torch.autograd.grad(loss, token.vector)[0][0])
+        rows.append(torch.stack(slopes).mean(0))
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def latents(generator: Generator, token: ClassToken, seed: int) -> torch.Tensor:
+    """The finished latents of a noise, as the decoder gets them, times their scaling factor."""
+    vae, seen = generator.pipeline.vae, []
+    decode = vae.decode
+
+    def watched(given: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        seen.append(given)
+        return decode(given, *rest, **named)
+
+    vae.decode = watched
+    try:
+        generator.images([PROMPT], seeds=[seed], token=token)
+    finally:
+        del vae.decode
+    return seen[0] * vae.config.scaling_factor
 
 
 def success(
@@ -88,7 +142,7 @@ def measured(
     policy: str,
     known: dict[tuple[str, str], torch.Tensor],
     images: int,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Bias, spread and cost of a policy; the first one asked is what ``known`` keeps as right."""
     bias, spread = [], []
     with counted(generator) as counts:
@@ -139,12 +193,14 @@ def main(
         known: dict[tuple[str, str], torch.Tensor] = {}
         for policy in POLICIES if generator.num_inference_steps > 1 else POLICIES[:1]:
             found = measured(classifier, generator, policy, known, images)
-            found["success"] = searched(classifier, generator, policy)
+            found["success"] = (
+                None if policy == RENOISED else searched(classifier, generator, policy)
+            )
             rows.append({"generator": name, "policy": policy, **found})
             typer.echo(
                 f"| {name} | {policy} | {found['bias']:.2f} | {found['spread']:.1f} "
                 f"| {found['evaluations']:.0f} | {found['backwards']:.0f} "
-                f"| {found['success']:.0%} |"
+                f"| {'not run' if policy == RENOISED else format(found['success'], '.0%')} |"
             )
     if out is not None:
         out.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
