@@ -15,7 +15,7 @@ from inversion_kit.search.state import pack, unpack
 from inversion_kit.settings import Settings
 
 SETTINGS = Settings(
-    steps=4, batch=2, lr=0.3, stop_at=1.0, check_every=2, patience=1, validation=2, restarts=2
+    steps=6, batch=2, lr=0.3, stop_at=1.0, check_every=2, patience=1, validation=2, restarts=2
 )
 
 
@@ -60,7 +60,7 @@ def test_every_cut_gives_what_no_cut_gives(classifier, generator, lr):
 
     whole = run(watch=keep)
     assert len(cuts) == len(whole.checks) >= 3
-    assert len({check.start for check in whole.checks}) == (2 if lr < 0.1 else 1)
+    assert len({check.start for check in whole.checks}) == (3 if lr < 0.1 else 1)
     for checks, (tensors, meta) in cuts.items():
         past = unpack(tensors, json.loads(meta))
         again = run(past=past)
