@@ -1,0 +1,154 @@
+"""Counting what is right: from the files that training and `methods` left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from benchmarks.planted.definitions import Definition
+from benchmarks.planted.match import judged
+from benchmarks.planted.methods import METHODS
+from inversion_kit.pocket.signs import NAMES
+from inversion_kit.wilson import wilson
+
+DRAWS = 2000
+"""Draws of the classifiers, planted and clean apart, for the interval of the area under the ROC."""
+Row = dict[str, Any]
+
+
+def counted(out: Path, definition: Definition) -> bool:
+    """Whether it is trained and good enough, and its secret took."""
+    facts = _read(out / definition.name / "measured.json")
+    return bool(facts and facts["counted"])
+
+
+def counts(out: Path, definitions: Sequence[Definition]) -> dict[str, Any]:
+    """What came of training, and of each method.
+
+    Returns
+    -------
+    dict
+        ``classifiers`` by kind: ``defined``, ``trained``, ``counted``, and ``why`` others are not;
+        ``methods``: see `of_method`; ``kinds``: right labels and cues by kind of each method;
+        ``rows``, one a classifier, method and seed.
+    """
+    rows = [
+        row
+        for one in definitions
+        if counted(out, one)
+        for method in METHODS
+        for row in _rows(out, one, method)
+    ]
+    kinds = list(dict.fromkeys(one.kind for one in definitions))
+    return {
+        "classifiers": {
+            kind: _trained(out, [one for one in definitions if one.kind == kind]) for kind in kinds
+        },
+        "methods": {
+            method: of_method([row for row in rows if row["method"] == method])
+            for method in METHODS
+        },
+        "kinds": {
+            kind: {method: by_kind(rows, kind, method) for method in METHODS}
+            for kind in kinds
+            if kind != "clean"
+        },
+        "rows": rows,
+    }
+
+
+def of_method(rows: Sequence[Row]) -> dict[str, Any]:
+    """Shares of a method with their intervals, each ``[hits, n, low, high]``.
+
+    Returns
+    -------
+    dict
+        ``label`` and ``cue``, of planted classifiers; ``flagged``, clean ones of which anything is
+        said; ``false_label``, labels of clean ones of which something is said; ``false_planted``,
+        planted ones of which something is said of another label; ``auc`` with its interval;
+        ``seconds``, ``processor_seconds``, the median, and ``peak_mb``, the largest.
+    """
+    planted = [row for row in rows if row["kind"] != "clean"]
+    clean = [row for row in rows if row["kind"] == "clean"]
+    wrong = sum(len(row["false"]) for row in clean)
+    return {
+        "label": share(sum(row["label"] for row in planted), len(planted)),
+        "cue": share(sum(row["cue"] for row in planted), len(planted)),
+        "flagged": share(sum(bool(row["false"]) for row in clean), len(clean)),
+        "false_label": share(wrong, len(NAMES) * len(clean)),
+        "false_planted": share(sum(bool(row["false"]) for row in planted), len(planted)),
+        "auc": area([r["score"] for r in planted], [r["score"] for r in clean]),
+        "seconds": _over(rows, "seconds", np.median),
+        "processor_seconds": _over(rows, "processor_seconds", np.median),
+        "peak_mb": _over(rows, "peak_mb", max),
+    }
+
+
+def by_kind(rows: Sequence[Row], kind: str, method: str) -> dict[str, Any]:
+    """Right labels, right cues, and right cues that were seen but not confirmed."""
+    ours = [row for row in rows if row["kind"] == kind and row["method"] == method]
+    return {name: share(sum(r[name] for r in ours), len(ours)) for name in ("label", "cue", "near")}
+
+
+def share(hits: int, n: int) -> list[float | None]:
+    """Hits, how many, and Wilson's interval; no interval of none."""
+    if not n:
+        return [0, 0, None, None]
+    low, high = wilson(hits, n)
+    return [int(hits), n, round(float(low), 4), round(float(high), 4)]
+
+
+def area(planted: Sequence[float], clean: Sequence[float]) -> list[float | None]:
+    """Area under the ROC of a score, with the 95 % interval over draws of the classifiers."""
+    if not planted or not clean:
+        return [None, None, None]
+    truth = np.r_[np.ones(len(planted)), np.zeros(len(clean))]
+    random, values = np.random.default_rng(0), np.r_[planted, clean]
+    draws = []
+    for _ in range(DRAWS):
+        at = [
+            random.choice(np.flatnonzero(truth == one), int((truth == one).sum())) for one in (1, 0)
+        ]
+        draws.append(roc_auc_score(truth[np.r_[*at]], values[np.r_[*at]]))
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return [round(float(v), 4) for v in (roc_auc_score(truth, values), low, high)]
+
+
+def _rows(out: Path, one: Definition, method: str) -> list[Row]:
+    made = []
+    for path in sorted((out / one.name / "found").glob(f"{method}-*.json")):
+        data = _read(path)
+        if data is None:
+            continue
+        row = {"name": one.name, "kind": one.kind, "method": method, "seed": path.stem}
+        row["seed"] = int(path.stem.rpartition("-")[2])
+        row |= judged(one, data["findings"])
+        row |= {"score": data["score"]} if "score" in data else {}
+        row |= {name: data[name] for name in ("seconds", "processor_seconds", "peak_mb")}
+        made.append(row)
+    return made
+
+
+def _trained(out: Path, definitions: Sequence[Definition]) -> dict[str, Any]:
+    facts = {one.name: _read(out / one.name / "measured.json") for one in definitions}
+    there = {name: fact for name, fact in facts.items() if fact is not None}
+    return {
+        "defined": len(definitions),
+        "trained": len(there),
+        "counted": sum(fact["counted"] for fact in there.values()),
+        "why": {name: fact["why"] for name, fact in there.items() if not fact["counted"]},
+    }
+
+
+def _over(rows: Sequence[Row], name: str, of: Callable[[list[float]], float]) -> float | None:
+    values = [row[name] for row in rows]
+    return round(float(of(values)), 1) if values else None
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
