@@ -45,16 +45,19 @@ def row(tree: xr.DataTree, at: int) -> dict[str, object]:
 
 def main(
     store: Annotated[Path, typer.Option(help="Folder of the audit")] = Path("runs/reach"),
+    label: Annotated[list[str] | None, typer.Option(help="Labels; all by default.")] = None,
+    seed: int = 0,
 ) -> None:
     """Print the table and its summary."""
     if not (store / "audit.json").is_file():
         inversion_kit.audit(
             "pocket:honest",
+            label,
             generator="pocket",
             judges=["pocket:judge"],
             arms=["name", "token"],
             views=[],
-            seeds=1,
+            seeds=[seed],
             store=store,
         )
     tree = inversion_kit.open(store)

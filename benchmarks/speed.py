@@ -336,13 +336,13 @@ def whole_invert(label: str, generator: str) -> dict[str, Any]:
         began = time.perf_counter()
         tree = ik.invert(classifier, label, generator=made, judges=[judge], progress=False)
         seconds = time.perf_counter() - began
-    shares = ik.success(tree).sel(arm="token", judge=["classifier", judge.name])
+    shares = ik.success(tree)["share"].sel(arm="token", scorer=[classifier.name, judge.name])
     return {
         "label": label,
         "generator": generator,
         "seconds": round(seconds, 2),
         **dataclasses.asdict(counts),
-        "success": shares["value"].values.ravel().tolist(),
+        "success": shares.values.ravel().tolist(),
     }
 
 
