@@ -38,6 +38,8 @@ _HOME = {
     "augment": "improve.augment",
     "repair": "improve.repair",
     "Repaired": "improve.repair",
+    "evaluate": "evaluation.evaluate",
+    "coverage": "evaluation.coverage",
     "save": "storage.store",
     "open": "storage.store",
     "consolidate": "storage.export",
@@ -81,6 +83,8 @@ if TYPE_CHECKING:
         StoreError,
         StoreLockedError,
     )
+    from inversion_kit.evaluation.coverage import coverage
+    from inversion_kit.evaluation.evaluate import evaluate
     from inversion_kit.finding.run import findings
     from inversion_kit.generators.base import Generator
     from inversion_kit.generators.class_token import ClassToken

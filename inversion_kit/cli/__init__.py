@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inversion_kit.cli import invert, doctor, audit, findings, compare, improve, report  # noqa: F401  isort:skip
+from inversion_kit.cli import invert, doctor, audit, findings, compare, improve, evaluate, report  # noqa: F401  isort:skip
 from inversion_kit.cli.app import app
 
 __all__ = ["app"]

@@ -1,0 +1,68 @@
+"""``evaluate`` and ``coverage``: what pictures of tokens are worth, and what they show."""
+
+from __future__ import annotations
+
+import json as to_json
+from typing import Annotated
+
+import typer
+import xarray as xr
+
+import inversion_kit
+from inversion_kit.cli.app import app, fail
+from inversion_kit.cli.options import Clip, Judge, Real
+from inversion_kit.errors import InversionError
+from inversion_kit.plain import as_data
+
+Result = Annotated[str, typer.Argument(help="A stored result, or an audit's folder.")]
+Photographs = Annotated[
+    str, typer.Option(metavar="PATH", help="Real images, with a folder a class (name or index).")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Of the choice of real images.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON alone.")]
+
+
+@app.command()
+def evaluate(
+    result: Result,
+    *,
+    real: Real = None,
+    model: Annotated[
+        str | None, typer.Option(help="The classifier, where the result does not name it.")
+    ] = None,
+    judge: Judge = None,
+    clip: Clip = None,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure the pictures of every arm: who reads them, how real and how varied they are."""
+    try:
+        table = inversion_kit.evaluate(
+            inversion_kit.open(result), real, classifier=model, judges=judge, clip=clip, seed=seed
+        )
+    except InversionError as error:
+        fail(error)
+    from inversion_kit.analysis.quality_words import evaluation_says
+
+    _say(table, evaluation_says(table), json)
+
+
+@app.command()
+def coverage(result: Result, *, real: Photographs, seed: Seed = 0, json: Json = False) -> None:
+    """Count which measurable traits real pictures, tokens and plain prompts show."""
+    try:
+        table = inversion_kit.coverage(inversion_kit.open(result), real, seed=seed)
+    except InversionError as error:
+        fail(error)
+    from inversion_kit.analysis.quality_words import coverage_says
+
+    _say(table, coverage_says(table), json)
+
+
+def _say(table: xr.Dataset, sentences: list[str], json: bool) -> None:
+    if json:
+        data = {"sentences": sentences, **as_data(table.to_dict())}
+        typer.echo(to_json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False))
+        return
+    for sentence in sentences:
+        typer.echo(sentence)

@@ -1,0 +1,257 @@
+"""`evaluate`: whether the pictures of a class token are better than those of the plain prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from inversion_kit.analysis.clouds import LEAST, MEASURES
+from inversion_kit.analysis.intervals import mean_difference
+from inversion_kit.analysis.quality import Seen, cloud_tables, dataset, successes
+from inversion_kit.analysis.reading import whole
+from inversion_kit.analysis.words import REAL
+from inversion_kit.arms import name_arm
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.convert import as_classifier
+from inversion_kit.errors import InputError
+from inversion_kit.evaluation.real_sets import counts_of, pictures_of, real_of
+from inversion_kit.finding.reach import Clip, as_clip
+from inversion_kit.generators.memory import MicroBatch
+from inversion_kit.generators.sample import from_bytes
+
+_BATCH = 64
+
+
+def evaluate(
+    result: xr.DataTree,
+    real: str | PathLike[str] | None = None,
+    *,
+    classifier: Any = None,
+    judges: Sequence[Any] | None = None,
+    clip: Any = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Measure the pictures of every arm: who reads them, how real and how varied they are.
+
+    Everything is of the pictures that the result holds, on noise that no search has seen. Without
+    ``real`` and ``clip`` no model is loaded.
+
+    Parameters
+    ----------
+    result
+        Of `inversion_kit.audit` or `inversion_kit.invert`.
+    real
+        Folder of real images with a folder a class, called by its label or index. Half of each
+        label's are the reference; the other half is measured as the arms are, and is what can be
+        reached. At least 14 a label; of labels with fewer there is no measure.
+    classifier, judges
+        Networks whose features are taken, where ``real`` is given; those of the result by default.
+    clip
+        A CLIP or SigLIP: hub id, folder, or ``(model, processor)``.
+    seed
+        Of the choice of real images and their halves.
+
+    Returns
+    -------
+    xarray.Dataset
+        - ``success`` ``(label, arm, scorer)``: share of the pictures that a scorer, the classifier
+          or a judge, reads as the label, of ``images``; ``gain``: that less the plain name's, on
+          the same noise, of ``pairs``.
+        - ``value`` ``(label, set, network, measure)``: what
+          `inversion_kit.analysis.clouds.Clouds.measures` gives of a set, an arm or ``"real"``, by
+          the features of a network; ``change``: that less the plain name's. ``pictures``
+          ``(label, set)``, as many in every set of a label, and ``reference`` ``(label,)``. Without
+          ``real`` of the classifier's features in the result, and Vendi score alone.
+        - ``agreement`` ``(label, arm)``: mean cosine of picture and plain prompt by the CLIP;
+          ``agreement_change`` less the plain name's.
+
+        Each has ``_low`` and ``_high``, 95 %, and ``overall_success``, ``overall_gain``,
+        ``overall_value``, ``overall_change`` over all labels. NaN where there is nothing.
+        Attributes: ``control``, the arm compared with, and ``clip``.
+
+    Raises
+    ------
+    InputError
+        The folder is not usable, no label has enough real images, a model has other classes, or
+        none has features.
+    SchemaError
+        It is no result.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> table = evaluate(synthetic(labels=2))
+    >>> table["overall_success"].sel(arm="token").values.round(1).tolist()
+    [1.0, 1.0]
+    """
+    tree = whole(result)
+    arms = [str(a) for a in tree["samples"]["arm"].values]
+    seer = None if clip is None else as_clip(clip)
+    if real is None:
+        seen = _stored(tree)
+        networks = [str(tree.attrs["classifier"])] if seen else []
+    else:
+        asked = _networks(tree, classifier, judges)
+        networks = [one.name for one in asked]
+        seen = _with_real(tree, real, asked, seed)
+    variables = successes(tree)
+    if seer is not None:
+        variables |= _agreement(tree, seer)
+    if seen:
+        noises = tree["samples"].sizes["seed"] * tree["samples"].sizes["sample"]
+        variables |= cloud_tables(seen, networks, arms, noises)
+    made = dataset(variables, tree, set=[*arms, REAL], network=networks, measure=list(MEASURES))
+    made.attrs = {
+        "control": name_arm(arms) or "",
+        "clip": "" if seer is None else seer.name,
+        "interval": 0.95,
+        "seed": seed,
+    }
+    return made
+
+
+def _networks(tree: xr.DataTree, classifier: Any, judges: Sequence[Any] | None) -> list[Classifier]:
+    """The classifier and the judges that have features."""
+    if isinstance(judges, str):
+        raise InputError(f"judges={judges!r}: expected a sequence; give [{judges!r}]")
+    names = json.loads(tree.attrs["settings"]).get("sources") or {}
+    if classifier is None and "model" not in names:
+        raise InputError(
+            "classifier: this result was made of objects, not of models' names; give it, as "
+            "evaluate(result, real, classifier=..., judges=[...])"
+        )
+    first = as_classifier(names["model"] if classifier is None else classifier)
+    classes = [str(name) for name in tree["samples"]["class"].values]
+    if list(first.labels) != classes:
+        raise InputError(
+            f"classifier: {first.name!r} has other labels than the result, which is of "
+            f"{tree.attrs['classifier']!r}"
+        )
+    others = names.get("judges", []) if judges is None else judges
+    known = [first, *(as_classifier(one) for one in others)]
+    found = {one.name: one for one in known if one.has_features}
+    if not found:
+        raise InputError(
+            f"judges: none of {[one.name for one in known]} has features; give a network that has, "
+            "as judges=[...]"
+        )
+    return list(found.values())
+
+
+def _stored(tree: xr.DataTree) -> list[dict[str, Seen]]:
+    """The classifier's features in the result; none where it holds none."""
+    samples = tree["samples"].to_dataset(inherit=False)
+    if not samples.sizes.get("feature"):
+        return []
+    return [
+        {str(tree.attrs["classifier"]): _seen(tree, samples["feature"].isel(label=i).values)}
+        for i in range(samples.sizes["label"])
+    ]
+
+
+def _seen(
+    tree: xr.DataTree,
+    values: np.ndarray,
+    real: np.ndarray | None = None,
+    reference: np.ndarray | None = None,
+) -> Seen:
+    """Features ``(arm, seed, sample, feature)`` as sets: the runs take turns, gaps left out."""
+    arms = [str(a) for a in tree["samples"]["arm"].values]
+    runs, noises = values.shape[1:3]
+    flat = values.swapaxes(1, 2).reshape(len(arms), runs * noises, -1)
+    there = np.isfinite(flat).all(-1)
+    run = np.tile(np.arange(runs), noises)
+    parts = {arm: flat[a][there[a]] for a, arm in enumerate(arms)}
+    places = {arm: np.flatnonzero(there[a]) for a, arm in enumerate(arms)}
+    of_run = {arm: run[places[arm]] for arm in arms}
+    if real is not None:
+        parts[REAL], places[REAL] = real, np.arange(len(real))
+        of_run[REAL] = np.zeros(len(real), int)
+    empty = np.zeros((0, flat.shape[-1]))
+    return Seen(parts, places, of_run, empty if reference is None else reference)
+
+
+def _with_real(
+    tree: xr.DataTree, real: str | PathLike[str], networks: Sequence[Classifier], seed: int
+) -> list[dict[str, Seen]]:
+    """Features of the pictures of every label and of real ones, in two halves."""
+    samples = tree["samples"].to_dataset(inherit=False)
+    chosen, size = real_of(tree, real, seed), (samples.sizes["y"], samples.sizes["x"])
+    index = [int(i) for i in samples["label_index"].values]
+    counts = counts_of(chosen, index)
+    if max(counts) < 2 * LEAST:
+        raise InputError(
+            f"real={str(real)!r}: {max(counts)} images of a label of the result at most; expected "
+            f"{2 * LEAST} or more of one label at least"
+        )
+    seen = []
+    for i, label in enumerate(index):
+        taken = pictures_of(chosen, label, size)
+        order = np.random.default_rng([seed, label]).permutation(len(taken))
+        images = samples["image"].isel(label=i).values
+        there = np.isfinite(samples["probability"].isel(label=i).values).all(-1)
+        enough = len(taken) >= 2 * LEAST
+        by = {}
+        for network in networks:
+            found = features_of(network, images.reshape(-1, *images.shape[3:]))
+            found = np.where(there.reshape(-1, 1), found, np.nan).reshape(*images.shape[:3], -1)
+            if not enough:
+                found, taken = np.full_like(found, np.nan), taken[:0]
+            photos = features_of(network, taken[order]) if enough else found[0, 0, :0]
+            half = len(photos) // 2
+            by[network.name] = _seen(tree, found, photos[half:], photos[:half])
+        seen.append(by)
+    return seen
+
+
+@torch.no_grad()
+def features_of(network: Classifier, images: np.ndarray) -> np.ndarray:
+    """A network's features of pictures uint8 ``(n, y, x, 3)``, float64 ``(n, feature)``."""
+
+    def work(part: slice) -> torch.Tensor:
+        found = network.features(from_bytes(images[part]))
+        assert found is not None
+        return found.flatten(1).double().cpu()
+
+    return torch.cat(
+        MicroBatch(_BATCH, of=network, doing="features").parts(len(images), work)
+    ).numpy()
+
+
+@torch.no_grad()
+def _agreement(tree: xr.DataTree, clip: Clip) -> dict[str, Any]:
+    """Cosine of every picture and its label's plain prompt, and the change from the plain name."""
+    samples = tree["samples"].to_dataset(inherit=False)
+    arms = [str(a) for a in samples["arm"].values]
+    named = name_arm(arms)
+    labels = [str(n) for n in samples["label"].values]
+    prompts = [f"a photo of a {name}" for name in labels]
+    scorer = clip.of(prompts if len(prompts) > 1 else [*prompts, "a photo"])
+    scale = float(clip.model.logit_scale.exp())
+    bias = getattr(clip.model, "logit_bias", None)
+    dims = ("label", "arm")
+    values = np.full(samples["noise_seed"].shape, np.nan)
+    for i in range(len(labels)):
+        images = samples["image"].isel(label=i).values
+        flat = images.reshape(-1, *images.shape[3:])
+        parts = [
+            scorer.logits(from_bytes(flat[at : at + _BATCH])).cpu()
+            for at in range(0, len(flat), _BATCH)
+        ]
+        found = torch.cat(parts)[:, i] - (0.0 if bias is None else float(bias))
+        there = np.isfinite(samples["probability"].isel(label=i).values).all(-1)
+        values[i] = np.where(there, (found / scale).numpy().reshape(images.shape[:3]), np.nan)
+    ends = ("", "_low", "_high")
+    own = mean_difference(values, np.zeros_like(values))
+    made = {f"agreement{end}": (dims, part) for end, part in zip(ends, own, strict=True)}
+    if named is not None:
+        change = mean_difference(values, np.repeat(values[:, [arms.index(named)]], len(arms), 1))
+        for end, part in zip(ends, change, strict=True):
+            made[f"agreement_change{end}"] = dims, np.where(np.array(arms) == named, np.nan, part)
+    return made
