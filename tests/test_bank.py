@@ -126,6 +126,16 @@ def test_own_words_become_prompts():
     assert own.of("cat") == "cat x"
 
 
+def test_a_name_in_the_list_that_fits_means_its_wordings():
+    bright = next(cue for cue in POCKET if cue.name == "bright")
+    words = {word for cue in POCKET for prompt in cue.prompts for word in prompt.split()}
+    assert check_cues(["bright", "at night"], words)[0] == bright
+    assert check_cues(["bright", "at night"], words)[1].prompts == (
+        "a photo of a {source} at night",
+    )
+    assert check_cues(["bright"])[0].prompts == ("a photo of a {source} bright",)
+
+
 @pytest.mark.parametrize(
     "cues",
     ["martian", [], ["a", "a"], [""], [3], ["{source} {source}"], [Cue("x", "words", ("y",))]],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from inversion_kit import analysis
 from inversion_kit.analysis.words import percent, visible
 from inversion_kit.errors import InputError, LabelError
 from inversion_kit.pictures import thumbnail
-from inversion_kit.testing import synthetic, synthetic_findings
+from inversion_kit.testing import synthetic, synthetic_comparison, synthetic_findings
 
 pytest.importorskip("plotly", reason="comes with the extra notebook")
 from inversion_kit import figures
@@ -382,6 +383,32 @@ def test_a_proof_is_the_stored_pictures_and_rates() -> None:
         figures.proof(tree, finding=2)
     with pytest.raises(InputError, match="holds no proof"):
         figures.doses(synthetic())
+
+
+def test_pictures_of_a_cue_say_what_both_models_read() -> None:
+    tree = synthetic_comparison(models=("older", HOSTILE[1]), cues=("snow", HOSTILE[1]))
+    drawn = figures.both_read(tree)
+    stored = tree["cues"].to_dataset().isel(finding=0)
+    assert len(drawn.layout.images) == stored["picture"].values.shape[0] * stored.sizes["example"]
+    back, wanted = picture(drawn.layout.images[4].source), stored["picture"].values[1, 0]
+    step = len(back) // len(wanted)
+    assert np.array_equal(back[::step, ::step], wanted)
+    below = [a.text for a in drawn.layout.annotations]
+    plain, older, newer = (
+        str(stored["read"].values[at]) for at in ((0, 0, 0), (0, 1, 0), (1, 1, 0))
+    )
+    assert below.count(plain) == 4  # one line where both read the same
+    assert below.count(f"a: {older}<br><b>b: {newer}</b>") == 4
+    for said in strings(json.loads(drawn.to_json())):
+        assert not set(re.sub("<br>|</?b>", "", said)) & set("<>$\0"), said
+    gap = tree["cues"]["difference"].values
+    tree["cues"]["status"].values[:], gap[:] = "new", (0.2, -0.9)
+    assert analysis.both_read(tree).attrs["cue"] == HOSTILE[1]
+    with pytest.raises(InputError, match=r"finding=2: expected one of \[0, 1\]"):
+        figures.both_read(tree, finding=2)
+    tree["cues"]["read"].values[0] = ""
+    with pytest.raises(InputError, match="no picture of its cue counts"):
+        figures.both_read(tree, finding=0)
 
 
 # Confusion

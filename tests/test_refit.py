@@ -21,6 +21,7 @@ from inversion_kit.finding.effects import Effect
 from inversion_kit.finding.operators import SIDES
 from inversion_kit.finding.proof import Proof
 from inversion_kit.finding.verdicts import Finding
+from inversion_kit.generators.sample import from_bytes
 from inversion_kit.hashing import hash_module
 from inversion_kit.improve.last_layer import last_layer
 from inversion_kit.improve.measures import gaps
@@ -200,6 +201,50 @@ def test_findings_of_a_result_are_repaired(given, tmp_path) -> None:
     other = CliRunner().invoke(app, ["repair", "pocket:honest", *asked[2:]])
     assert other.exit_code == 2
     assert "other weights" in other.output
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A search for findings, the repair of what it confirmed, and the search again."""
+    quick = {
+        "generator": ik.as_generator("pocket:quick"),
+        "judges": ["pocket:judge"],
+        "labels": SIGNS,
+        "bank": tmp_path_factory.mktemp("quick"),
+        "progress": False,
+    }
+    look = {**quick, "lenses": ["words"], "cues": ["bright", "yellow sticker"]}
+    found = ik.findings("pocket:shortcut", **look)
+    made = ik.repair("pocket:shortcut", found, **quick)
+    return found, made, ik.findings(made.classifier, **look)
+
+
+def test_what_a_search_found_is_repaired_and_not_found_again(searched) -> None:
+    found, made, again = searched
+    confirmed = found["findings"].to_dataset().query(finding="confirmed")
+    assert confirmed["of_label"].values.tolist() == [LOST[0]]
+    assert [made.table[n].item() for n in ("label", "cue", "direction")] == list(LOST)
+    proof = found["proof"].sel(finding=confirmed["finding"][0])
+    assert made.table["operator"].item() == proof["operator"].item()
+    assert float(made.table["closed"].min()) > 0.75
+    assert not again["findings"]["confirmed"].values.any()
+    assert "Nothing is confirmed" in ik.analysis.looked_for(again)[0]
+
+
+def test_its_pictures_show_what_was_read_before_and_after(searched) -> None:
+    _, made, _ = searched
+    one = made.pictures.sel(finding=0)
+    assert one.attrs == {"a": "pocket:shortcut", "b": "pocket:shortcut, repaired"}
+    old = ik.as_classifier("pocket:shortcut")
+    for model, name in ((old, "before"), (made.classifier, "after")):
+        for row in ("plain", "cue"):
+            images = from_bytes(one["picture"].sel(row=row).values)
+            read = [model.labels[i] for i in model.logits(images).argmax(1)]
+            assert one["read"].sel(model=name, row=row).values.tolist() == read
+    with_cue = one["read"].sel(row="cue").values == "keep right"
+    assert with_cue[0].mean() < 0.5 < with_cue[1].mean()
+    drawn = ik.figures.both_read(made.pictures)
+    assert "“bright”" in drawn.layout.title.text
 
 
 def _module(*last: nn.Module) -> nn.Module:

@@ -77,8 +77,9 @@ def comparison_data(tree: xr.DataTree) -> dict[str, Any]:
         ``new_findings``, ``gone_findings``: of those audited and of those that findings are about,
         which have no success unless audited; ``findings``, a dict each with ``status`` (one of
         `STATUS`), ``differs``, ``confirmed`` and ``rate`` of both and ``difference`` on the same
-        pictures; ``disagreement``, what tokens came to that one model reads and the other does not;
-        ``power``. A share is a dict of ``value``, ``low`` and ``high``.
+        pictures, those that differ most first; ``disagreement``, what tokens came to that one model
+        reads and the other does not; ``power``. A share is a dict of ``value``, ``low`` and
+        ``high``.
 
     Raises
     ------
@@ -95,6 +96,7 @@ def comparison_data(tree: xr.DataTree) -> dict[str, Any]:
     check_comparison(tree)
     about = json.loads(tree.attrs["comparison"])
     cues = [_cue(row) for row in _along(tree["cues"].to_dataset(), "finding")]
+    cues.sort(key=lambda one: (not one["differs"], -abs(one["difference"]["value"] or 0)))
     rows = [_label(row) for row in _along(tree["labels"].to_dataset(), "label")]
     known = {row["label"] for row in rows}
     more = dict.fromkeys(one["label"] for one in cues if one["label"] not in known)

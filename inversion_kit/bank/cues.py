@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,8 +186,16 @@ LISTS: dict[str, tuple[Cue, ...]] = {"natural": NATURAL, "pocket": POCKET}
 """Lists of cues by name."""
 
 
-def check_cues(cues: str | Sequence[str | Cue]) -> tuple[Cue, ...]:
+def check_cues(
+    cues: str | Sequence[str | Cue], vocabulary: Container[str] | None = None
+) -> tuple[Cue, ...]:
     """A list by name, or cues one by one: words, prompts with ``{source}``, or `Cue`.
+
+    Parameters
+    ----------
+    vocabulary
+        Words that a generator knows: with it the name of a cue in the list that fits means that
+        cue with all its wordings.
 
     Raises
     ------
@@ -210,7 +218,8 @@ def check_cues(cues: str | Sequence[str | Cue]) -> tuple[Cue, ...]:
         raise InputError(
             f"cues={cues!r:.80}: expected one of {', '.join(map(repr, LISTS))} or a list of words"
         )
-    made = tuple(_cue(cue) for cue in cues)
+    known = {} if vocabulary is None else {one.name: one for one in fitting(vocabulary)}
+    made = tuple(_cue(known.get(cue, cue) if isinstance(cue, str) else cue) for cue in cues)
     names = [cue.name for cue in made]
     if not made or len(set(names)) < len(names):
         raise InputError(f"cues={names}: at least one, each once")
@@ -231,7 +240,7 @@ def _cue(cue: Any) -> Cue:
     return Cue(cue.replace("{source}", "…"), "words", (prompt,))
 
 
-def fitting(vocabulary: Sequence[str] | set[str] | dict[str, int]) -> tuple[Cue, ...]:
+def fitting(vocabulary: Container[str]) -> tuple[Cue, ...]:
     """The list of `LISTS` of whose words a generator knows the largest share.
 
     Examples

@@ -245,7 +245,8 @@ class _Finder:
         for bench in (first, second):
             bench.check(asked)
         self.asked, self.bank = asked, Bank(first.generator, bank)
-        listed = fitting(first.generator.vocabulary) if cues is None else check_cues(cues)
+        known = first.generator.vocabulary
+        listed = fitting(known) if cues is None else check_cues(cues, known)
         self.works = [
             Work(bench, self.bank, listed, asked, seed, progress) for bench in (first, second)
         ]

@@ -19,6 +19,7 @@ from inversion_kit.figures.bars import (
     success,
     success_spec,
 )
+from inversion_kit.figures.both_read import both_read, both_read_spec
 from inversion_kit.figures.images import before_after, before_after_spec, strip, strip_spec
 from inversion_kit.figures.matrices import confusion, confusion_spec
 from inversion_kit.figures.paths import live_spec, trajectory, trajectory_spec
@@ -38,6 +39,7 @@ __all__ = [
     "neighbours",
     "findings",
     "proof",
+    "both_read",
     "doses",
     "where",
     "trajectory_spec",
@@ -51,6 +53,7 @@ __all__ = [
     "neighbours_spec",
     "findings_spec",
     "proof_spec",
+    "both_read_spec",
     "doses_spec",
     "where_spec",
     "svg",

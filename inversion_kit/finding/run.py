@@ -69,8 +69,9 @@ def findings(
         Classes whose pictures cues are added to; all by default, a random `SOURCES` of more. A
         push may lead to any class.
     cues
-        A list by name (`inversion_kit.bank.cues.LISTS`), or words of your own, such as
-        ``["with a moustache"]``. By default the list whose words the generator knows best.
+        A list by name (`inversion_kit.bank.cues.LISTS`), or some of them: names in the list whose
+        words the generator knows best, such as ``["bright"]``, or words of your own, such as
+        ``["with a moustache"]``. By default all of that list.
     lenses
         ``"words"``: the cues. ``"trigger"``: a small change of the pixels that moves every plain
         picture to one label, far smaller than for other labels and for the judges. ``"token"``: a
@@ -134,7 +135,8 @@ def findings(
     bench.check(asked)
     seer = None if clip is None else as_clip(clip, bench.generator.device)
     images = None if real is None else read_real(real, bench.classifier, seed)
-    listed = check_cues(cues) if cues is not None else fitting(bench.generator.vocabulary)
+    known = bench.generator.vocabulary
+    listed = fitting(known) if cues is None else check_cues(cues, known)
     work = Work(bench, Bank(bench.generator, bank), listed, asked, seed, progress, seer)
     work.paint(None if limit is None else began + limit)
     found = [*work.look(), *(work.look_closer() if "trigger" in lenses else [])]

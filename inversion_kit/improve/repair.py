@@ -52,12 +52,17 @@ class Repaired:
         ``(finding, way, when)``: ``gap``, with ``_low`` and ``_high``; ``gap_change``, ``closed``
         (share of the gap) and ``pictures`` along ``(finding, way)``. Along ``(images, when)``:
         ``accuracy``; ``accuracy_change`` and ``images_read`` along ``images``. Shares in [0, 1].
+    pictures
+        For `inversion_kit.figures.both_read`: some of those that the painted gap is measured on,
+        ``picture`` uint8 ``(finding, row, example, y, x, channel)`` without the cue and with it,
+        and ``read`` ``(finding, model, row, example)``, the class before and after.
     layer
         Name of the refitted layer in the module.
     """
 
     classifier: Classifier
     table: xr.Dataset
+    pictures: xr.Dataset
     layer: str
 
     @property
@@ -194,7 +199,7 @@ def repair(
             for turn in range(len(tie.cue.prompts)):
                 made.check_prompt(tie.cue.of(name, turn))
     work.paint(progress)
-    new, table = work.refit(images)
+    new, table, pictures = work.refit(images)
     table.attrs |= {
         "classifier": old.name,
         "classifier_hash": old.hash,
@@ -206,7 +211,7 @@ def repair(
         "classes": len(sources),
         "left_out": json.dumps(left),
     }
-    return Repaired(new, table, layer.name)
+    return Repaired(new, table, pictures, layer.name)
 
 
 def _listed(labels: Any, classifier: Classifier) -> Sequence[int | str]:

@@ -21,6 +21,7 @@ from inversion_kit.improve import measures
 from inversion_kit.improve.last_layer import LastLayer
 from inversion_kit.improve.looks import Change, Look, Looker, operator_of, together
 from inversion_kit.improve.refit import Examples, Refitted, refit
+from inversion_kit.improve.shown import shown, shown_table
 from inversion_kit.improve.ties import Tie
 from inversion_kit.progress import bar
 from inversion_kit.seeds import TEST, TRAIN, noise_seeds
@@ -92,8 +93,8 @@ class RepairWork:
         with bar(total=len(missing), desc="pictures", disable=off) as shown:
             self.looker.bank.make(missing, heard=shown.update)
 
-    def refit(self, real: RealImages | None) -> tuple[Classifier, xr.Dataset]:
-        """The new classifier and what is measured of it."""
+    def refit(self, real: RealImages | None) -> tuple[Classifier, xr.Dataset, xr.Dataset]:
+        """The new classifier, what is measured of it, and pictures."""
         weight, bias = self.layer.weights()
         made = refit(self._examples(), weight, bias, with_bias=self.layer.has_bias)
         new = self.layer.replaced(made.weight, made.bias)
@@ -104,7 +105,12 @@ class RepairWork:
             gap_rows |= more[0]
             accuracy_rows["real"] = more[1]
         table = measures.dataset(self._about(), gap_rows, accuracy_rows)
-        return new, table.assign_attrs(_chosen(made))
+        examples = [
+            shown(tie, self.looker, *self.affected(tie), layers=layers) for tie in self.ties
+        ]
+        pictures = shown_table(self.ties, examples, new.labels)
+        pictures.attrs = {"a": self.layer.classifier.name, "b": new.name}
+        return new, table.assign_attrs(_chosen(made)), pictures
 
     def _about(self) -> list[dict[str, Any]]:
         labels = self.layer.classifier.labels
