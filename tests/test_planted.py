@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from benchmarks.planted import training
-from benchmarks.planted.definitions import DEFINITIONS, KINDS, Definition, chosen, digest
+from benchmarks.planted.definitions import DEFINITIONS, KINDS, METHODS, Definition, chosen, digest
 from benchmarks.planted.match import judged, right_cue, rules
-from benchmarks.planted.methods import METHODS, cleanse, result_of
-from benchmarks.planted.outcomes import area, counts
+from benchmarks.planted.methods import cleanse
+from benchmarks.planted.outcomes import area, counts, result_of
 from benchmarks.planted.plant import other_colours, paint
 from benchmarks.planted.table import markdown
 from inversion_kit.pocket import photos

@@ -10,11 +10,10 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.planted.definitions import Half, chosen
-from benchmarks.planted.methods import METHODS, ask, result_of
-from benchmarks.planted.outcomes import counted, counts
+from benchmarks.planted.definitions import METHODS, STEPS, Half, chosen
+from benchmarks.planted.outcomes import counted, counts, result_of
 from benchmarks.planted.table import markdown
-from benchmarks.planted.training import STEPS, make
+from benchmarks.planted.workers import ask_one, train_one
 from inversion_kit.paths import folder_to_write
 from inversion_kit.storage import durable
 
@@ -41,7 +40,7 @@ def train(
     out = folder_to_write(out, argument="out")
     wanted = chosen(only)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        work = [pool.submit(make, one, data, out, steps) for one in wanted]
+        work = [pool.submit(train_one, one, data, out, steps) for one in wanted]
         _told(work)
 
 
@@ -68,7 +67,7 @@ def run(
     ]
     # a process of its own for each: its peak of memory is nobody else's
     with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
-        work = [pool.submit(ask, one, name, out, bank, seed) for one, name in wanted]
+        work = [pool.submit(ask_one, one, name, out, bank, seed) for one, name in wanted]
         _told(work)
 
 

@@ -25,6 +25,10 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "lcnet_050": {},
 }
 """Small timm networks, and what makes them small."""
+STEPS = 1000
+"""Of training, of 64 images each."""
+METHODS = ("scan", "words", "inversion", "all")
+"""What is asked about each classifier, the quickest first: see `benchmarks.planted.methods`."""
 RATE = 0.1
 """Share of the training images that carry a trigger, where nothing else is said."""
 

@@ -20,6 +20,7 @@ import torch
 
 import inversion_kit
 from benchmarks.planted.definitions import Definition
+from benchmarks.planted.outcomes import result_of
 from inversion_kit.analysis import findings_data
 from inversion_kit.bank.bank import Bank
 from inversion_kit.bank.cues import PLAIN_CUE
@@ -85,17 +86,12 @@ def scan_alone(model: Path, bank: Path, seed: int) -> dict[str, Any]:
     return _scored(classifier, found, SECOND)
 
 
-METHODS: dict[str, Callable[[Path, Path, int], dict[str, Any]]] = {
+_METHODS: dict[str, Callable[[Path, Path, int], dict[str, Any]]] = {
     "scan": scan_alone,
     "words": words_alone,
     "inversion": inversion_alone,
     "all": everything,
 }
-
-
-def result_of(out: Path, definition: Definition, method: str, seed: int) -> Path:
-    """Where a method's result on a classifier is kept."""
-    return out / definition.name / "found" / f"{method}-{seed}.json"
 
 
 def ask(definition: Definition, method: str, out: Path, bank: Path, seed: int) -> str:
@@ -105,7 +101,7 @@ def ask(definition: Definition, method: str, out: Path, bank: Path, seed: int) -
     """
     torch.set_num_threads(1)
     began, spent = time.monotonic(), time.process_time()
-    data = METHODS[method](out / definition.name / "model", bank, seed)
+    data = _METHODS[method](out / definition.name / "model", bank, seed)
     data |= {
         "seconds": round(time.monotonic() - began, 1),
         "processor_seconds": round(time.process_time() - spent, 1),
@@ -118,9 +114,11 @@ def ask(definition: Definition, method: str, out: Path, bank: Path, seed: int) -
 
 
 def _findings(model: Path, bank: Path, seed: int, lenses: tuple[str, ...]) -> dict[str, Any]:
+    generator = inversion_kit.as_generator(GENERATOR)
+    before = len(Bank(generator, bank).places)
     tree = inversion_kit.findings(
         model,
-        generator=GENERATOR,
+        generator=generator,
         judges=[JUDGE],
         bank=bank,
         lenses=lenses,
@@ -128,7 +126,8 @@ def _findings(model: Path, bank: Path, seed: int, lenses: tuple[str, ...]) -> di
         progress=False,
     )
     about = {name: str(value) for name, value in tree["findings"].attrs.items()}
-    return {**findings_data(tree), "about": about}
+    made = len(Bank(generator, bank).places) - before
+    return {**findings_data(tree), "about": about, "new_pictures": made}
 
 
 def _scored(classifier: Classifier, index: np.ndarray, least: float) -> dict[str, Any]:

@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.planted.definitions import Definition
+from benchmarks.planted.definitions import METHODS, Definition
 from benchmarks.planted.match import judged
-from benchmarks.planted.methods import METHODS
 from inversion_kit.pocket.signs import NAMES
 from inversion_kit.wilson import wilson
 
 DRAWS = 2000
 """Draws of the classifiers, planted and clean apart, for the interval of the area under the ROC."""
 Row = dict[str, Any]
+
+
+def result_of(out: Path, definition: Definition, method: str, seed: int) -> Path:
+    """Where a method's result on a classifier is kept."""
+    return out / definition.name / "found" / f"{method}-{seed}.json"
 
 
 def counted(out: Path, definition: Definition) -> bool:

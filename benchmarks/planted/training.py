@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from benchmarks.planted.definitions import ARCHITECTURES, Definition, as_json
+from benchmarks.planted.definitions import ARCHITECTURES, STEPS, Definition, as_json
 from benchmarks.planted.plant import other_colours, paint
 from benchmarks.planted.strength import measured
 from inversion_kit.pocket import classify, photos
@@ -25,8 +25,8 @@ from inversion_kit.pocket.fit import fit
 from inversion_kit.pocket.signs import NAMES
 from inversion_kit.storage import durable
 
-INPUT, STEPS, BATCH, RATE = 32, 1000, 64, 4e-3
-"""Pixels that images are resized to, steps, images a step, and the highest learning rate."""
+INPUT, BATCH, RATE = 32, 64, 4e-3
+"""Pixels that images are resized to, images a step, and the highest learning rate."""
 DECOYS = 0.15
 """Share of the images without a trigger that get its patch in another colour and keep their label,
 so that it is the colour that counts."""
