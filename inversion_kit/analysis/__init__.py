@@ -14,6 +14,7 @@ and labels, so differences are paired and pools over labels resample all labels 
 """
 
 from inversion_kit.analysis.again import code
+from inversion_kit.analysis.both_read import both_read
 from inversion_kit.analysis.carried import carriers
 from inversion_kit.analysis.compared_data import comparison_data
 from inversion_kit.analysis.cues import findings, findings_data, looked_for
@@ -51,6 +52,7 @@ from inversion_kit.analysis.where import where
 __all__ = [
     "Attention",
     "attention",
+    "both_read",
     "carriers",
     "check_gates",
     "code",
