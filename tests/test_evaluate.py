@@ -18,7 +18,7 @@ from inversion_kit.analysis.clouds import LEAST, MEASURES, clouds
 from inversion_kit.analysis.left_out import leave_out, over_labels
 from inversion_kit.analysis.quality_words import evaluation_says
 from inversion_kit.cli import app
-from inversion_kit.errors import InputError, SchemaError
+from inversion_kit.errors import InputError, StoreError
 from inversion_kit.testing import COLOURS, synthetic
 
 NONE = np.zeros(0, int)
@@ -239,8 +239,8 @@ def test_refusals(tree, network, folder, tmp_path) -> None:
     (tmp_path / "1.png").rename(tmp_path / "sky" / "1.png")
     with pytest.raises(InputError, match=f"{2 * LEAST} or more"):
         ik.evaluate(tree, tmp_path, classifier=network, judges=[])
-    with pytest.raises(SchemaError):
-        ik.evaluate("runs/audit")  # type: ignore[arg-type]
+    with pytest.raises(StoreError, match="audit"):
+        ik.evaluate(tmp_path / "audit")
 
 
 def test_the_command_prints_sentences_or_json(tree, tmp_path) -> None:

@@ -45,7 +45,8 @@ def evaluation_says(table: xr.Dataset) -> list[str]:
     >>> print(evaluation_says(made)[0].replace("\xa0", " ").split(":")[0])
     Read as their label by synthetic
     """
-    said = [_success(table, scorer) for scorer in table["scorer"].values]
+    asked = table["scorer"].values[table["role"].values != "view"]
+    said = [_success(table, scorer) for scorer in asked]
     if "agreement" in table:
         said.append(_agreement(table))
     if "value" not in table:
@@ -59,11 +60,7 @@ def evaluation_says(table: xr.Dataset) -> list[str]:
         said.append(
             f"By features: {each or 0} pictures of every kind of each of "
             f"{count(int(some.sum()), 'label')}"
-            + (
-                f", against {against.min()} to {against.max()} others that are real."
-                if against.any()
-                else "."
-            )
+            + (f", against up to {against.max()} others that are real." if against.any() else ".")
         )
     for network in table["network"].values:
         for measure in table["measure"].values:

@@ -14,9 +14,12 @@ from inversion_kit.analysis.traits import trait_table
 from inversion_kit.arms import name_arm
 from inversion_kit.errors import InputError
 from inversion_kit.evaluation.real_sets import counts_of, pictures_of, real_of
+from inversion_kit.storage.store import open as open_result
 
 
-def coverage(result: xr.DataTree, real: str | PathLike[str], *, seed: int = 0) -> xr.Dataset:
+def coverage(
+    result: xr.DataTree | str | PathLike[str], real: str | PathLike[str], *, seed: int = 0
+) -> xr.Dataset:
     """Count in generated and in real pictures which traits they show, see `analysis.traits`.
 
     It is the count by hand of Schwartz et al. (2023), by measurement: what do pictures of a class's
@@ -26,7 +29,8 @@ def coverage(result: xr.DataTree, real: str | PathLike[str], *, seed: int = 0) -
     Parameters
     ----------
     result
-        Of `inversion_kit.audit`, of two labels or more, with the arm ``"name"``.
+        Of `inversion_kit.audit`, of two labels or more, with the arm ``"name"``; or where
+        it is stored.
     real
         Folder of real images with a folder a class, called by its label or index. They are looked
         at in the size of the generated ones, at most 200 a label.
@@ -58,6 +62,8 @@ def coverage(result: xr.DataTree, real: str | PathLike[str], *, seed: int = 0) -
         not usable, or it has images of fewer than two labels of the result.
     SchemaError
         It is no result.
+    StoreError
+        There is none where it is said to be stored.
 
     Examples
     --------
@@ -73,7 +79,7 @@ def coverage(result: xr.DataTree, real: str | PathLike[str], *, seed: int = 0) -
     >>> table["share"].sel(label="sky", set="real", trait="high blue share").item()
     1.0
     """
-    tree = whole(result)
+    tree = whole(result if isinstance(result, xr.DataTree) else open_result(result))
     samples = tree["samples"].to_dataset(inherit=False)
     arms = [str(a) for a in samples["arm"].values]
     named, labels = name_arm(arms), [str(n) for n in samples["label"].values]

@@ -24,12 +24,13 @@ from inversion_kit.evaluation.real_sets import counts_of, pictures_of, real_of
 from inversion_kit.finding.reach import Clip, as_clip
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.sample import from_bytes
+from inversion_kit.storage.store import open as open_result
 
 _BATCH = 64
 
 
 def evaluate(
-    result: xr.DataTree,
+    result: xr.DataTree | str | PathLike[str],
     real: str | PathLike[str] | None = None,
     *,
     classifier: Any = None,
@@ -45,7 +46,7 @@ def evaluate(
     Parameters
     ----------
     result
-        Of `inversion_kit.audit` or `inversion_kit.invert`.
+        Of `inversion_kit.audit` or `inversion_kit.invert`, or where it is stored.
     real
         Folder of real images with a folder a class, called by its label or index. Half of each
         label's are the reference; the other half is measured as the arms are, and is what can be
@@ -82,6 +83,8 @@ def evaluate(
         none has features.
     SchemaError
         It is no result.
+    StoreError
+        There is none where it is said to be stored.
 
     Examples
     --------
@@ -90,7 +93,7 @@ def evaluate(
     >>> table["overall_success"].sel(arm="token").values.round(1).tolist()
     [1.0, 1.0]
     """
-    tree = whole(result)
+    tree = whole(result if isinstance(result, xr.DataTree) else open_result(result))
     arms = [str(a) for a in tree["samples"]["arm"].values]
     seer = None if clip is None else as_clip(clip)
     if real is None:
