@@ -31,13 +31,14 @@ def outputs(notebook: dict[str, Any]) -> list[dict[str, Any]]:
     return [o for cell in notebook["cells"] for o in cell.get("outputs", [])]
 
 
-def test_all_five_stories_are_there() -> None:
+def test_all_six_stories_are_there() -> None:
     assert [p.stem for p in NOTEBOOKS] == [
         "01_quickstart",
         "02_audit_a_classifier",
         "03_bring_your_own",
         "04_two_classifiers",
         "05_tokens_in_free_text",
+        "06_from_a_weak_class",
     ]
 
 

@@ -228,9 +228,13 @@ def _done(do: Do | None, images: np.ndarray) -> np.ndarray:
 
 
 def _shown(there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the pictures that are kept: those that count, source by source, in their order."""
+    """Places of the pictures that are kept: those that count, each of another source and noise.
+
+    What is read in them has no say. One noise, and so one wording, would not stand for all.
+    """
     rows = np.argwhere(there)
-    rows = rows[np.lexsort((rows[:, 0], rows[:, 1]))][:SHOWN]
+    turn = (rows[:, 1] - rows[:, 0]) % there.shape[1]
+    rows = rows[np.lexsort((rows[:, 0], turn))][:SHOWN]
     return rows[:, 0], rows[:, 1]
 
 

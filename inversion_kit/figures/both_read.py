@@ -48,7 +48,7 @@ def both_read(compared: xr.DataTree | xr.Dataset, *, finding: int | None = None)
 def both_read_spec(data: xr.Dataset) -> Spec:
     """The specification of `both_read`, from `inversion_kit.analysis.both_read`."""
     images, read = data["picture"].values[:, :PICTURES], data["read"].values
-    sides = ("as it was", f"with “{data.attrs['cue']}”")
+    sides = ["as it was", f"with<br>“{text(data.attrs['cue'], most=16)}”"]
     rows = [
         [
             Tile(image, _lines(*read[:, r, k]), f"picture {k + 1}, {_hover(*read[:, r, k])}")
@@ -60,7 +60,7 @@ def both_read_spec(data: xr.Dataset) -> Spec:
     title = f"“{text(data.attrs['label'])}” and the cue “{text(data.attrs['cue'])}”"
     said = f"below each picture what it is read as: a is {a}, b is {b}"
     heads = [f"picture {k + 1}" for k in range(images.shape[1])]
-    return grid_spec(rows, heads, [text(words, most=22) for words in sides], title, said)
+    return grid_spec(rows, heads, sides, title, said)
 
 
 def _lines(ours: str, theirs: str) -> tuple[str, ...]:

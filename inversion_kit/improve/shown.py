@@ -23,7 +23,7 @@ def shown(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pictures in which the judges see the source both ways, and the class that each layer reads.
 
-    They are not chosen by what is read: the first noise of every source, then the second.
+    They are not chosen by what is read: each is of another source and noise as far as they last.
 
     Returns
     -------
@@ -34,7 +34,8 @@ def shown(
     seeds = seeds[: -(-3 * SHOWN // max(1, len(sources)))]
     looks = [looker.painted(cue, sources, seeds) for cue in (PLAIN_CUE, tie.cue)]
     read = [[(look.features @ w.T + b).argmax(1) for look in looks] for w, b in layers]
-    order = np.arange(len(sources) * len(seeds)).reshape(len(sources), -1).T.ravel()
+    row, column = np.indices((len(sources), len(seeds))).reshape(2, -1)
+    order = np.lexsort((row, (column - row) % len(seeds)))
     at = order[np.logical_and(*(look.seen[order] for look in looks))][:SHOWN]
     pictures = [
         looker.bank.images(looker.keys(cue, sources, seeds))[at] for cue in (PLAIN_CUE, tie.cue)
