@@ -11,8 +11,8 @@ a secret took, `match` says which finding counts as right, `methods` runs `findi
 baselines, `outcomes` and `table` count. All of it can be killed and started again.
 
 One classifier of 1,000 steps took 128 processor seconds, so that the 68 of twice as many take about
-five hours of one core; ``--jobs 2`` halves that. Words take 134 processor seconds a classifier while
-the bank lacks pictures that only its own candidates ask for (``new_pictures``), less later.
+five hours of one core; ``--jobs 2`` halves that. Words take 134 processor seconds a classifier
+while the bank lacks pictures that only its own candidates ask for, less later.
 
 Needs ``pip install adversarial-robustness-toolbox``: patches of a shape, blended pictures, single
 pixels and corner patterns are painted by it.
