@@ -72,6 +72,9 @@ def test_precision_and_recall_of_clouds_made_by_hand() -> None:
     assert same["density"] >= 1
     apart = measured(left, far)
     assert [apart[name] for name in ("precision", "recall", "density", "coverage")] == [0] * 4
+    wide = measured(cloud(20, 2), cloud(20, 2, seed=1) * 0.001)  # its balls hold all of the real
+    assert wide["recall"] == 1
+    assert wide["precision"] < 0.2
 
 
 def test_too_few_pictures_have_no_measure() -> None:
