@@ -17,6 +17,7 @@ from inversion_kit.bank.cues import PLACEBOS, POCKET, Cue
 from inversion_kit.errors import InputError
 from inversion_kit.finding import words, work
 from inversion_kit.finding.effects import Effect, effect_of
+from inversion_kit.finding.proof import Proof
 from inversion_kit.finding.screen import Candidate, Screening, Sources, candidates, pushes
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.finding.words import power
@@ -266,6 +267,30 @@ def test_without_a_proof_nothing_is_confirmed():
     assert _finding().stands
     assert not _finding().confirmed
     assert _finding().verdict == "uncertain"
+
+
+def _proof(placebo):
+    pictures = np.zeros((3, 1, 4, 4, 3), "u1")
+    return Proof("x", (1.0,), (1.0,), (0.8,), (1.0,), (placebo,), (0.0,), (1.0,), 0, 1, 1, True,
+                 None, pictures)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("share", "changes", "placebo", "confirmed"),
+    [
+        (0.6, {}, 0.0, True),
+        (0.6, {"only": ("a",)}, 0.0, False),  # look-alikes under a disturbance
+        (0.95, {"only": ("a",)}, 0.0, True),
+        (0.95, {"placebo": 0.3}, 0.0, False),  # other words do it too
+        (0.95, {}, 0.4, False),  # other pixels do it too
+        (0.95, {}, 0.2, True),
+    ],
+)
+def test_look_alikes_and_fragile_classes_are_not_confirmed(share, changes, placebo, confirmed):
+    effect = Effect(share, 0.5, 1.0, 9, 10, 0.001, 0.0, 60)
+    found = _finding(effect=effect, proof=_proof(placebo), **changes)
+    assert found.confirmed is confirmed
+    assert ("placebos move these classes" in found.sentence) is found.fragile
 
 
 def test_what_judges_do_too_is_a_natural_confusion():

@@ -26,6 +26,12 @@ NATURAL = 0.5
 LARGE = 0.5
 """Least effect of a confirmed finding: a cue that moves fewer than half of the pictures is none."""
 
+ALONE = 0.9
+"""The same on some classes alone: two that look alike are mixed up under many a cue by a classifier
+that never saw it, a trigger of one class moves nearly all of its pictures."""
+FRAGILE = 0.25
+"""Share that a placebo moves, in words or pixels, from which a class is fragile, tied to none."""
+
 
 @dataclass(frozen=True)
 class OnReal:
@@ -98,15 +104,25 @@ class Finding:
 
     @property
     def confirmed(self) -> bool:
-        """Whether words and pixels agree, on half of the pictures and in half of the sources."""
+        """Whether words and pixels agree, on half of the pictures and in half of the sources.
+
+        On some classes alone it takes `ALONE` of the pictures, and nowhere may placebos do it too.
+        """
         return (
             self.stands
             and not self.natural
-            and self.effect.value >= LARGE
+            and self.effect.value >= (ALONE if self.only else LARGE)
             and 2 * self.effect.held >= self.effect.of
             and self.proof is not None
             and self.proof.confirmed
+            and not self.fragile
         )
+
+    @property
+    def fragile(self) -> bool:
+        """Whether placebos move a share of `FRAGILE` or more too, in words or in pixels."""
+        proof = self.proof
+        return max(self.placebo, 0.0 if proof is None else proof.placebo[proof.best]) >= FRAGILE
 
     @property
     def verdict(self) -> str:
@@ -171,4 +187,6 @@ class Finding:
             return f"Confirmed: {self.verdict}"
         if self.natural:
             return "The judges make the same mistake: natural confusion"
+        if self.fragile:
+            return "Not confirmed, for placebos move these classes too: uncertain"
         return "Not confirmed: uncertain"
