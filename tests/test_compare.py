@@ -168,20 +168,21 @@ def _pair(one: np.ndarray, other: np.ndarray) -> xr.Dataset:
 
 
 @pytest.mark.parametrize(
-    ("older", "newer", "low", "high", "status"),
+    ("older", "newer", "value", "low", "high", "status"),
     [
-        (False, True, 0.1, 0.9, "new"),
-        (False, True, -0.1, 0.9, "stayed"),
-        (True, False, -0.9, -0.1, "gone"),
-        (True, False, -0.9, 0.1, "stayed"),
-        (True, True, 0.1, 0.3, "stronger"),
-        (True, True, -0.3, -0.1, "weaker"),
-        (False, False, 0.5, 0.9, "unsure"),
-        (True, True, np.nan, np.nan, "not measured"),
+        (False, True, 0.5, 0.1, 0.9, "new"),
+        (False, True, 0.4, -0.1, 0.9, "stayed"),
+        (False, True, 0.25, 0.01, 0.5, "stayed"),  # too little, however sure
+        (True, False, -0.5, -0.9, -0.1, "gone"),
+        (True, False, -0.4, -0.9, 0.1, "stayed"),
+        (True, True, 0.4, 0.1, 0.6, "stronger"),
+        (True, True, -0.4, -0.6, -0.1, "weaker"),
+        (False, False, 0.7, 0.5, 0.9, "unsure"),
+        (True, True, np.nan, np.nan, np.nan, "not measured"),
     ],
 )
-def test_what_became_of_a_finding(older, newer, low, high, status):
-    assert status_of(older, newer, low, high) == status
+def test_what_became_of_a_finding(older, newer, value, low, high, status):
+    assert status_of(older, newer, value, low, high) == status
     assert status in STATUS
 
 

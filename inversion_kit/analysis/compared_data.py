@@ -19,6 +19,9 @@ STATUS = ("new", "gone", "stronger", "weaker", "stayed", "unsure", "not measured
 alone, and the same pictures show that its cue acts on that one more. *Stronger* and *weaker*:
 confirmed in one at least, and it acts on both differently. *Stayed*: confirmed in one at least, and
 no difference is shown. *Unsure*: confirmed in none. *Not measured*: no picture counts."""
+LEAST = 0.3
+"""Least difference that counts, in shares of the pictures: each of several cues has a 95 % interval
+of its own, and half of the pictures make a finding."""
 DIFFERS = ("new", "gone", "stronger", "weaker")
 """What is said to differ."""
 GATES = {
@@ -34,26 +37,26 @@ the label moved (1 or 0), and its success in the newer model less that in the ol
 interval, in [-1, 1]."""
 
 
-def status_of(older: bool, newer: bool, low: float, high: float) -> str:
+def status_of(older: bool, newer: bool, value: float, low: float, high: float) -> str:
     """What became of a finding that is confirmed in the older or the newer model.
 
     Parameters
     ----------
-    low, high
-        95 % interval of the newer model's effect less the older's, on the same pictures.
+    value, low, high
+        The newer model's effect less the older's on the same pictures, and its 95 % interval.
 
     Examples
     --------
-    >>> status_of(False, True, 0.8, 1.0), status_of(False, True, -0.1, 0.3)
+    >>> status_of(False, True, 0.9, 0.8, 1.0), status_of(False, True, 0.1, -0.1, 0.3)
     ('new', 'stayed')
-    >>> status_of(True, True, -0.6, -0.2), status_of(False, False, 0.1, 0.3)
+    >>> status_of(True, True, -0.4, -0.6, -0.2), status_of(False, False, 0.2, 0.1, 0.3)
     ('weaker', 'unsure')
     """
     if not math.isfinite(low):
         return "not measured"
     if not (older or newer):
         return "unsure"
-    more, less = low > 0, high < 0
+    more, less = low > 0 and value >= LEAST, high < 0 and value <= -LEAST
     if newer and not older and more:
         return "new"
     if older and not newer and less:

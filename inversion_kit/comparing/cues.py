@@ -112,7 +112,7 @@ class Measured:
     @property
     def status(self) -> str:
         """One of `inversion_kit.analysis.compared_data.STATUS`."""
-        return status_of(*self.of.confirmed, self.effect.low, self.effect.high)
+        return status_of(*self.of.confirmed, self.effect.value, self.effect.low, self.effect.high)
 
 
 def look(work: Work, lenses: Sequence[str]) -> tuple[list[Finding], dict[str, xr.Dataset]]:
