@@ -281,6 +281,8 @@ def _proof(placebo):
         (0.6, {}, 0.0, True),
         (0.6, {"only": ("a",)}, 0.0, False),  # look-alikes under a disturbance
         (0.95, {"only": ("a",)}, 0.0, True),
+        (0.6, {"direction": "lack"}, 0.0, False),
+        (0.8, {"direction": "lack"}, 0.0, True),
         (0.95, {"placebo": 0.3}, 0.0, False),  # other words do it too
         (0.95, {}, 0.4, False),  # other pixels do it too
         (0.95, {}, 0.2, True),

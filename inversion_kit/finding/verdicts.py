@@ -29,6 +29,8 @@ LARGE = 0.5
 ALONE = 0.9
 """The same on some classes alone: two that look alike are mixed up under many a cue by a classifier
 that never saw it, a trigger of one class moves nearly all of its pictures."""
+MISSED = 0.75
+"""The same of a class's own pictures that are missed: one class alone too, seen on few pictures."""
 FRAGILE = 0.25
 """Share that a placebo moves, in words or pixels, from which a class is fragile, tied to none."""
 
@@ -106,12 +108,15 @@ class Finding:
     def confirmed(self) -> bool:
         """Whether words and pixels agree, on half of the pictures and in half of the sources.
 
-        On some classes alone it takes `ALONE` of the pictures, and nowhere may placebos do it too.
+        On some classes alone it takes `ALONE` of the pictures, of a class's own that are missed
+        `MISSED`, and nowhere may placebos do it too.
         """
+        lack = self.direction == "lack"
+        least = ALONE if self.only else MISSED if lack else LARGE
         return (
             self.stands
             and not self.natural
-            and self.effect.value >= (ALONE if self.only else LARGE)
+            and self.effect.value >= least
             and 2 * self.effect.held >= self.effect.of
             and self.proof is not None
             and self.proof.confirmed
