@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.generators.token_file import layout_json
-from inversion_kit.search.checks import check_settings
+from inversion_kit.search.checks import check_settings, listed
 from inversion_kit.search.facts import objective_facts
 from inversion_kit.settings import Settings
 from inversion_kit.storage.audit_folder import PLAN, AuditFolder
@@ -62,12 +62,7 @@ class Task:
     _bench: Bench | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.judges, str) or not isinstance(self.judges, Iterable):
-            raise InputError(
-                f"judges={self.judges!r}: expected a sequence of classifiers; give "
-                f"[{self.judges!r}]"
-            )
-        self.judges = tuple(self.judges)
+        self.judges = listed(self.judges)
 
     @property
     def asked(self) -> Any:

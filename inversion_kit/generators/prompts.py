@@ -24,6 +24,7 @@ def check_templates(templates: Sequence[str], *, named: bool = True) -> tuple[st
         templates = (templates,)
     if not isinstance(templates, Iterable):
         raise InputError(f"prompts={templates!r}: expected texts such as 'a photo of a {{token}}'")
+    templates = tuple(templates)
     if not templates:
         raise InputError(
             "prompts: empty; give at least one template such as 'a photo of a {token}'"

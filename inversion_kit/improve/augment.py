@@ -26,6 +26,7 @@ from inversion_kit.improve.class_tokens import Wanted, check_prompts, wanted_of
 from inversion_kit.improve.picture_folder import PictureFolder, folder_name, refuse_strangers
 from inversion_kit.paths import folder_to_write
 from inversion_kit.progress import bar
+from inversion_kit.search.checks import listed
 from inversion_kit.seeds import FREE, noise_seeds
 from inversion_kit.storage import durable
 from inversion_kit.storage.lock import locked
@@ -133,10 +134,14 @@ def augment(
         raise InputError(f"agreement={agreement!r}: a share above 0, at most 1")
     templates = check_prompts(prompts, arm)
     made = as_generator(_generator(tokens, generator))
-    listed = [labels] if isinstance(labels, str) else labels
-    wanted, left = wanted_of(tokens, arm, listed, made)
+    asked = [labels] if isinstance(labels, str) else labels
+    if asked is not None and not (
+        isinstance(asked, (list, tuple)) and all(isinstance(one, str) for one in asked)
+    ):
+        raise InputError(f"labels={labels!r:.80}: expected names of labels, such as ['stop']")
+    wanted, left = wanted_of(tokens, arm, asked, made)
     readers = [as_classifier(one) for one in ([] if classifier is None else [classifier])]
-    readers += [as_classifier(one) for one in judges]
+    readers += [as_classifier(one) for one in listed(judges)]
     place = folder_to_write(out, argument="out")
     work = _Work(made, readers, wanted, templates, arm, float(agreement), n, tries, seed)
     work.check()

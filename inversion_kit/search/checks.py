@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -90,6 +90,26 @@ def check_method(settings: Settings, classifier: Classifier, *, searched: bool =
     return settings
 
 
+def listed(judges: Any) -> tuple[Any, ...]:
+    """Judges as they were given, in a sequence.
+
+    Raises
+    ------
+    InputError
+        They are none, such as one classifier by itself.
+
+    Examples
+    --------
+    >>> listed(["pocket:judge"])
+    ('pocket:judge',)
+    """
+    if isinstance(judges, str) or not isinstance(judges, Iterable):
+        raise InputError(
+            f"judges={judges!r}: expected a sequence of classifiers; give [{judges!r}]"
+        )
+    return tuple(judges)
+
+
 def check_judges(judges: Sequence[Any], classifier: Classifier) -> list[Classifier]:
     """Judges as classifiers with the same label names, other networks than the audited one.
 
@@ -98,7 +118,7 @@ def check_judges(judges: Sequence[Any], classifier: Classifier) -> list[Classifi
     InputError
         One of them is no such judge.
     """
-    panel = [as_classifier(judge) for judge in judges]
+    panel = [as_classifier(judge) for judge in listed(judges)]
     for judge in panel:
         if judge.labels != classifier.labels:
             raise InputError(
