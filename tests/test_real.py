@@ -145,7 +145,7 @@ PLAIN = Plain(DrawnBank(), list(COLOURS), list(range(8)))
 
 
 def looked(panel: Panel, finding: Finding, folder: Path) -> tuple[Finding, Look]:
-    found, look = look_at_real([finding], panel, read_real(folder, panel.classifier), PLAIN)
+    found, look = look_at_real([finding], panel, read_real(folder, panel.classifier.labels), PLAIN)
     return found[0], look
 
 
@@ -223,7 +223,7 @@ def test_a_detector_that_cannot_tell_ranks_nothing(
 
 
 def test_nothing_found_is_no_carrier(panel: Panel, colours: Path) -> None:
-    found, look = look_at_real([], panel, read_real(colours, panel.classifier), PLAIN)
+    found, look = look_at_real([], panel, read_real(colours, panel.classifier.labels), PLAIN)
     assert found == []
     assert carriers_table(look, LABELS).sizes["finding"] == 0
 
@@ -311,12 +311,12 @@ def test_a_detector_that_does_not_see_the_cue_on_real_images_ranks_nothing() -> 
 
 def test_folders_are_called_as_labels_or_by_index() -> None:
     honest = as_classifier("pocket:honest")
-    assert index_of_folders(honest, list(SIGNS), "real") == list(SIGNS.values())
-    assert index_of_folders(honest, ["00014", "5"], "real") == [14, 5]
+    assert index_of_folders(honest.labels, list(SIGNS), "real") == list(SIGNS.values())
+    assert index_of_folders(honest.labels, ["00014", "5"], "real") == [14, 5]
     with pytest.raises(LabelError, match="real: the folder 'zebra' is called as no label"):
-        index_of_folders(honest, ["stop", "zebra"], "real")
+        index_of_folders(honest.labels, ["stop", "zebra"], "real")
     with pytest.raises(LabelError, match="'43'"):
-        index_of_folders(honest, ["0", "43"], "real")
+        index_of_folders(honest.labels, ["0", "43"], "real")
 
 
 def test_more_than_the_most_of_a_label_is_a_choice_by_the_seed(
@@ -324,7 +324,7 @@ def test_more_than_the_most_of_a_label_is_a_choice_by_the_seed(
 ) -> None:
     monkeypatch.setattr(real, "A_LABEL", 2)
     honest = as_classifier("pocket:honest")
-    one, same, other = (read_real(folder, honest, seed) for seed in (0, 0, 1))
+    one, same, other = (read_real(folder, honest.labels, seed) for seed in (0, 0, 1))
     assert one.files == same.files != other.files
     assert one.labels is not None
     assert np.bincount(one.labels)[sorted(SIGNS.values())].tolist() == [2] * len(SIGNS)
@@ -338,7 +338,7 @@ def test_images_are_read_a_few_at_a_time_and_brought_to_one_size(
     monkeypatch.setattr(real, "_BATCH", 2)
     for k, size in enumerate([(40, 60), (60, 40), (32, 32), (9, 9), (64, 64)]):
         Image.new("RGB", size, (50 * k, 0, 0)).save(tmp_path / f"{k}.png")
-    images = read_real(tmp_path, as_classifier("pocket:honest"))
+    images = read_real(tmp_path, as_classifier("pocket:honest").labels)
     assert images.labels is None
     parts = list(images.parts(np.arange(5), (32, 32)))
     assert [len(rows) for rows, _ in parts] == [2, 2, 1]

@@ -6,7 +6,7 @@ import json
 
 import xarray as xr
 
-from inversion_kit.analysis.reading import arms_of, whole
+from inversion_kit.analysis.reading import arms_of, model_names, whole
 from inversion_kit.settings import Settings
 
 
@@ -26,7 +26,7 @@ def code(tree: xr.DataTree) -> str:
     tree = whole(tree)
     samples = tree["samples"]
     settings = json.loads(tree.attrs["settings"])
-    sources = settings.get("sources")
+    sources = model_names(tree)
     if not sources or settings.get("objective_hashes"):
         return ""
     labels = [int(i) for i in samples["label_index"].values]

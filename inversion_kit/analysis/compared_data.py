@@ -292,7 +292,7 @@ def power_says(data: dict[str, Any]) -> str:
         f"{said}; of {count(power['cues'], 'cue')} in words on {count(power['sources'], 'class')} "
         f"one that moves {percent(power['power_push'])} of the classes to one label, or makes "
         f"{percent(power['power_lack'])} of a class's own pictures be missed."
-    ).replace("classs", "classes")
+    )
 
 
 def token_says(one: dict[str, Any], models: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -89,6 +90,23 @@ def whole(tree: xr.DataTree) -> xr.DataTree:
     if schema.is_result(tree) and set(schema.OUTER) <= set(tree["samples"].dims):
         return tree
     return schema.validate(tree)
+
+
+def model_names(tree: xr.DataTree) -> dict[str, Any]:
+    """Names of the models that a result was made of; empty where they were objects.
+
+    Returns
+    -------
+    dict
+        ``model``, ``generator``, ``judges``, and ``wordings`` where they were given.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> model_names(synthetic())["model"]
+    'synthetic:classifier'
+    """
+    return json.loads(tree.attrs.get("settings", "{}")).get("sources") or {}
 
 
 def label_place(tree: xr.DataTree, label: str | None = None) -> int:

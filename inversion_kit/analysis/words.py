@@ -115,7 +115,7 @@ def some(names: Sequence[str], most: int = 5) -> str:
 
 def count(n: int, word: str) -> str:
     """A number with its word."""
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+    return f"{n} {word}" if n == 1 else f"{n} {word}{'es' if word.endswith('s') else 's'}"
 
 
 def arm_words(arm: str) -> str:

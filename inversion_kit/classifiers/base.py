@@ -6,11 +6,9 @@ import copy
 import dataclasses
 import functools
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -18,10 +16,10 @@ from torch import Tensor, nn
 
 from inversion_kit.classifiers.adapter_parts import first_line, unchanged
 from inversion_kit.classifiers.functions import Function, OtherWeights
-from inversion_kit.classifiers.label_names import called, names_of
+from inversion_kit.classifiers.label_names import called, label_index, names_of
 from inversion_kit.classifiers.modules import copy_of, freeze, input_like
 from inversion_kit.classifiers.preprocess import Preprocess, parity, whole_bytes
-from inversion_kit.errors import InputError, InversionError, LabelError, NumericalError, nearest
+from inversion_kit.errors import InputError, InversionError, NumericalError
 from inversion_kit.hashing import hash_module, state_of
 from inversion_kit.plain import plain
 from inversion_kit.wordings import wordings_of
@@ -318,39 +316,7 @@ class Classifier:
         >>> as_classifier("pocket:honest").index("stop")
         14
         """
-        last = len(self.labels) - 1
-        if isinstance(label, bool) or not isinstance(label, (int, np.integer, str)):
-            raise LabelError(f"label={label!r}: give an index or a name")
-        if not isinstance(label, str):
-            if not 0 <= label <= last:
-                raise LabelError(f"label={label}: allowed are 0 to {last} or a label name")
-            return int(label)
-        if label in self.labels:
-            return self.labels.index(label)
-        same = [i for i, name in enumerate(self.labels) if label.casefold() == name.casefold()]
-        if len(same) == 1:
-            return same[0]
-        part = [i for i, name in enumerate(self.labels) if label.casefold() in name.casefold()]
-        if label in map(str, range(len(self.labels))):
-            at = int(label)
-            if not part or at in part:
-                return at
-            raise LabelError(
-                f"label={label!r} is the index of {self.labels[at]!r} and a part of "
-                f"{self.labels[part[0]]!r}; give the name whole"
-            )
-        if len(part) == 1:
-            return part[0]
-        if part:
-            word = re.compile(rf"\b{re.escape(label)}\b", re.IGNORECASE)
-            near = [self.labels[i] for i in part]
-            near.sort(key=lambda name: (not word.search(name), len(name)))
-            several = ", ".join(map(repr, near[:5]))
-            raise LabelError(f"label={label!r} fits several: {several}; give one of them whole")
-        raise LabelError(
-            f"label={label!r} is none of the {len(self.labels)} labels; "
-            f"nearest: {nearest(label, self.labels)}; or an index from 0 to {last}"
-        )
+        return label_index(self.labels, label)
 
     @property
     def asks_for_hash(self) -> bool:

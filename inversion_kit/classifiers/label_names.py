@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from inversion_kit.classifiers.adapter_parts import distinct, is_from
-from inversion_kit.errors import InputError
+from inversion_kit.errors import InputError, LabelError, nearest
 
 _IDENTIFIER = re.compile(r"[a-z]\d+")
 """A WordNet id, as ``n01440764``, which lists of ImageNet's names have before a name."""
@@ -92,6 +92,54 @@ def text_of(value: Any) -> str | None:
             return None
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     return str(int(value)) if whole else None
+
+
+def label_index(labels: Sequence[str], label: int | str) -> int:
+    """The place of a label among names, see `inversion_kit.classifiers.base.Classifier.index`.
+
+    Raises
+    ------
+    LabelError
+        No such label, or several.
+
+    Examples
+    --------
+    >>> label_index(["tiger cat", "tabby"], "tiger")
+    0
+    """
+    last = len(labels) - 1
+    if isinstance(label, bool) or not isinstance(label, (int, np.integer, str)):
+        raise LabelError(f"label={label!r}: give an index or a name")
+    if not isinstance(label, str):
+        if not 0 <= label <= last:
+            raise LabelError(f"label={label}: allowed are 0 to {last} or a label name")
+        return int(label)
+    if label in labels:
+        return labels.index(label)
+    same = [i for i, name in enumerate(labels) if label.casefold() == name.casefold()]
+    if len(same) == 1:
+        return same[0]
+    part = [i for i, name in enumerate(labels) if label.casefold() in name.casefold()]
+    if label in map(str, range(len(labels))):
+        at = int(label)
+        if not part or at in part:
+            return at
+        raise LabelError(
+            f"label={label!r} is the index of {labels[at]!r} and a part of "
+            f"{labels[part[0]]!r}; give the name whole"
+        )
+    if len(part) == 1:
+        return part[0]
+    if part:
+        word = re.compile(rf"\b{re.escape(label)}\b", re.IGNORECASE)
+        near = [labels[i] for i in part]
+        near.sort(key=lambda name: (not word.search(name), len(name)))
+        several = ", ".join(map(repr, near[:5]))
+        raise LabelError(f"label={label!r} fits several: {several}; give one of them whole")
+    raise LabelError(
+        f"label={label!r} is none of the {len(labels)} labels; "
+        f"nearest: {nearest(label, labels)}; or an index from 0 to {last}"
+    )
 
 
 def _by_index(labels: dict[Any, Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -24,6 +25,11 @@ def end(verdicts: Sequence[Any], *, err: bool = False) -> None:
             typer.echo(line, err=err)
     if any(verdict.failing for verdict in verdicts):
         raise typer.Exit(1)
+
+
+def as_json(data: Any) -> str:
+    """Data as one text of JSON, without what is not finite."""
+    return json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False)
 
 
 def fail(error: InversionError) -> NoReturn:

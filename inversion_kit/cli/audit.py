@@ -22,6 +22,7 @@ from inversion_kit.cli.options import (
     Dtype,
     Generator,
     Judge,
+    Labels,
     Lens,
     Model,
     Out,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 def audit(
     model: Model,
     *,
-    label: Annotated[list[str] | None, typer.Option(help="Labels; all by default.")] = None,
+    label: Labels = None,
     generator: Generator = None,
     judge: Judge = None,
     arm: Arm = None,

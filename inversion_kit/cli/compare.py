@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import json as to_json
 from typing import Annotated, Any
 
 import typer
 
 import inversion_kit
-from inversion_kit.cli.app import app, end, fail
+from inversion_kit.cli.app import app, as_json, end, fail
 from inversion_kit.cli.options import (
     Arm,
     Bank,
+    Cue,
     Device,
     Dtype,
     Generator,
+    Json,
     Judge,
+    Labels,
     Model,
     Out,
     Seed,
     Seeds,
+    Sources,
+    bank_of,
     generator_of,
     with_settings,
 )
@@ -27,20 +31,10 @@ from inversion_kit.errors import InversionError
 from inversion_kit.paths import file_to_write, folder_to_write
 
 Newer = Annotated[str, typer.Argument(help="The newer one; or both are stored audits.")]
-Labels = Annotated[list[str] | None, typer.Option(help="Labels; all by default.")]
-Sources = Annotated[
-    list[str] | None, typer.Option(help="Classes whose pictures get cues; all by default.")
-]
-Cues = Annotated[
-    list[str] | None, typer.Option(help="Words of your own, such as 'with a moustache'.")
-]
-Lenses = Annotated[
-    list[str] | None, typer.Option(help="words alone, or trigger too, as by default.")
-]
+Lenses = Annotated[list[str] | None, typer.Option(help="words, trigger; both by default.")]
 Tokens = Annotated[
     int, typer.Option(min=0, help="Labels for which tokens of disagreement are learned.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON alone.")]
 Gates = Annotated[
     list[str] | None,
     typer.Option(help="For CI: exit code 1 where a label has, say, new_findings>0."),
@@ -60,7 +54,7 @@ def compare(
     seeds: Seeds = 1,
     seed: Seed = None,
     source: Sources = None,
-    cue: Cues = None,
+    cue: Cue = None,
     lens: Lenses = None,
     bank: Bank = None,
     tokens: Tokens = 3,
@@ -98,7 +92,7 @@ def compare(
             sources=source,
             cues=cue,
             lenses=lens or LENSES,
-            bank=None if bank is None else folder_to_write(bank, argument="--bank"),
+            bank=bank_of(bank),
             tokens=tokens,
             **settings,
         )
@@ -109,7 +103,7 @@ def compare(
     except InversionError as error:
         fail(error)
     if json:
-        typer.echo(to_json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False))
+        typer.echo(as_json(data))
     else:
         for line in [*data["sentences"], f"result: {place.resolve()}", f"report: {page.resolve()}"]:
             typer.echo(line)

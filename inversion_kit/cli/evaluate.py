@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json as to_json
 from typing import Annotated
 
 import typer
 import xarray as xr
 
 import inversion_kit
-from inversion_kit.cli.app import app, fail
-from inversion_kit.cli.options import Clip, Judge, Real
+from inversion_kit.cli.app import app, as_json, fail
+from inversion_kit.cli.options import Clip, Json, Judge, Real
 from inversion_kit.errors import InversionError
 from inversion_kit.plain import as_data
 
@@ -19,7 +18,6 @@ Photographs = Annotated[
     str, typer.Option(metavar="PATH", help="Real images, with a folder a class (name or index).")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of the choice of real images.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the table as JSON alone.")]
 
 
 @app.command()
@@ -62,7 +60,7 @@ def coverage(result: Result, *, real: Photographs, seed: Seed = 0, json: Json = 
 def _say(table: xr.Dataset, sentences: list[str], json: bool) -> None:
     if json:
         data = {"sentences": sentences, **as_data(table.to_dict())}
-        typer.echo(to_json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False))
+        typer.echo(as_json(data))
         return
     for sentence in sentences:
         typer.echo(sentence)

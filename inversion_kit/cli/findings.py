@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 import inversion_kit
@@ -18,15 +16,18 @@ from inversion_kit.cli.options import (
     Dtype,
     FailIf,
     Generator,
+    Json,
     Judge,
     Lens,
     Model,
+    NoiseSeed,
     OutIfAny,
     Real,
+    Sources,
+    bank_of,
     generator_of,
 )
 from inversion_kit.errors import InversionError
-from inversion_kit.paths import folder_to_write
 
 
 @app.command()
@@ -35,18 +36,16 @@ def findings(
     *,
     generator: Generator = None,
     judge: Judge = None,
-    label: Annotated[
-        list[str] | None, typer.Option(help="Classes whose pictures get cues; all by default.")
-    ] = None,
+    label: Sources = None,
     cue: Cue = None,
     lens: Lens = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all noise.")] = 0,
+    seed: NoiseSeed = 0,
     bank: Bank = None,
     budget: Budget = None,
     real: Real = None,
     clip: Clip = None,
     out: OutIfAny = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON alone.")] = False,
+    json: Json = False,
     fail_if: FailIf = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -70,7 +69,7 @@ def findings(
             cues=cue,
             lenses=lens or LENSES,
             seed=seed,
-            bank=None if bank is None else folder_to_write(bank, argument="--bank"),
+            bank=bank_of(bank),
             budget=budget,
             real=real,
             clip=clip,

@@ -16,8 +16,11 @@ from inversion_kit.cli.options import (
     Dtype,
     Generator,
     Judge,
+    Labels,
     Model,
+    NoiseSeed,
     Real,
+    bank_of,
     generator_of,
 )
 from inversion_kit.errors import InversionError
@@ -34,13 +37,13 @@ def augment(
     out: Annotated[str, typer.Option(metavar="PATH", help="Folder for the images.")],
     generator: Generator = None,
     judge: Judge = None,
-    label: Annotated[list[str] | None, typer.Option(help="Labels; all by default.")] = None,
+    label: Labels = None,
     prompt: Annotated[
         list[str] | None, typer.Option(help="Such as 'a {token} in the snow', taken in turn.")
     ] = None,
     arm: Annotated[str, typer.Option(help="For {token}: token, name or token+name.")] = "token",
     agreement: Annotated[float, typer.Option(help="Least share of judges that agree.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    seed: NoiseSeed = 0,
     device: Device = None,
     dtype: Dtype = None,
 ) -> None:
@@ -91,7 +94,7 @@ def repair(
     ] = None,
     noises: Annotated[int, typer.Option(min=4, help="Pictures of each class and cue.")] = 8,
     real: Real = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of all noise.")] = 0,
+    seed: NoiseSeed = 0,
     bank: Bank = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -108,7 +111,7 @@ def repair(
             noises=noises,
             real=real,
             seed=seed,
-            bank=None if bank is None else folder_to_write(bank, argument="--bank"),
+            bank=bank_of(bank),
         )
         made.save(place)
     except InversionError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import inversion_kit
+from inversion_kit.cli.app import as_json
 from inversion_kit.errors import InputError
 from inversion_kit.paths import file_to_write, folder_to_write
 
@@ -72,8 +73,6 @@ def add_findings(path: Path, *, real: Any, cue: Any, lens: Any, bank: Any) -> li
 
 def found_lines(tree: Any, json: bool) -> list[str]:
     """What findings come to: sentences, or one text of JSON."""
-    from json import dumps
-
     from inversion_kit.analysis import findings_data, looked_for
     from inversion_kit.analysis.carried import real_words
 
@@ -81,4 +80,4 @@ def found_lines(tree: Any, json: bool) -> list[str]:
     if not json:
         real = [(one["cue"], real_words(one.get("real"))) for one in data["findings"]]
         return looked_for(tree) + [f"“{cue}”: {words}" for cue, words in real if words]
-    return [dumps(data, ensure_ascii=False, indent=1, allow_nan=False)]
+    return [as_json(data)]

@@ -6,12 +6,14 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 import inversion_kit
 from inversion_kit.arms import ARMS
+from inversion_kit.paths import folder_to_write
 from inversion_kit.settings import Settings, documentation
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -29,6 +31,12 @@ Cue = Annotated[
     list[str] | None, typer.Option(help="Words of your own, such as 'with a moustache'.")
 ]
 Lens = Annotated[list[str] | None, typer.Option(help="words, trigger, token; all by default.")]
+Labels = Annotated[list[str] | None, typer.Option(help="Labels; all by default.")]
+Sources = Annotated[
+    list[str] | None, typer.Option(help="Classes whose pictures get cues; all by default.")
+]
+NoiseSeed = Annotated[int, typer.Option(min=0, help="Of all noise.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON alone.")]
 Clip = Annotated[
     str | None, typer.Option(help="A CLIP or SigLIP that says what is painted: folder, hub id.")
 ]
@@ -61,6 +69,11 @@ FailIf = Annotated[
     typer.Option(help="For CI: exit code 1 where a label has, say, semantic_index<0.5."),
 ]
 Dtype = Annotated[str | None, typer.Option(help="Of the generator: float32, float16 or bfloat16.")]
+
+
+def bank_of(path: str | None) -> Path | None:
+    """The folder that is said to hold the banks, if it can."""
+    return None if path is None else folder_to_write(path, argument="--bank")
 
 
 def with_settings(command: _F) -> _F:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 
@@ -33,6 +32,7 @@ from inversion_kit.comparing.tokens import MOST, disagree
 from inversion_kit.errors import InputError
 from inversion_kit.finding import words
 from inversion_kit.finding.run import SOURCES
+from inversion_kit.finding.screen import some_of
 from inversion_kit.finding.work import Work
 from inversion_kit.paths import folder_to_write
 from inversion_kit.progress import bar
@@ -238,10 +238,7 @@ class _Finder:
         first = Task(sides.given[0], sides.generator, sides.judges, arms, settings).load()
         second = Bench.load(sides.given[1], first.generator, first.judges, arms, settings)
         self.pair = measuring.Pair((first.classifier, second.classifier), first.judges)
-        asked = first.labels(sources)
-        if len(asked) > SOURCES:
-            chosen = np.random.default_rng(seed).choice(asked, SOURCES, replace=False)
-            asked = sorted(int(i) for i in chosen)
+        asked = some_of(first.labels(sources), SOURCES, seed)
         for bench in (first, second):
             bench.check(asked)
         self.asked, self.bank = asked, Bank(first.generator, bank)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import xarray as xr
 
 from inversion_kit import schema
+from inversion_kit.analysis.reading import model_names
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.classifiers.same_network import same_network
@@ -109,7 +109,7 @@ def _result(model: Any) -> xr.DataTree | None:
 
 def _facts(tree: xr.DataTree) -> dict[str, Any]:
     """The names of a result's models."""
-    facts: dict[str, Any] | None = json.loads(tree.attrs["settings"]).get("sources")
+    facts = model_names(tree)
     if not facts:
         raise InputError(
             f"model: the result of {tree.attrs['classifier']!r} was made of objects, not of "

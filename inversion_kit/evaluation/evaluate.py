@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any
@@ -14,7 +13,7 @@ import xarray as xr
 from inversion_kit.analysis.clouds import LEAST, MEASURES
 from inversion_kit.analysis.intervals import mean_difference
 from inversion_kit.analysis.quality import Seen, cloud_tables, dataset, successes
-from inversion_kit.analysis.reading import whole
+from inversion_kit.analysis.reading import model_names, whole
 from inversion_kit.analysis.words import REAL
 from inversion_kit.arms import name_arm
 from inversion_kit.classifiers.base import Classifier
@@ -24,6 +23,7 @@ from inversion_kit.evaluation.real_sets import counts_of, pictures_of, real_of
 from inversion_kit.finding.reach import Clip, as_clip
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.sample import from_bytes
+from inversion_kit.search.checks import listed
 from inversion_kit.storage.store import open as open_result
 
 _BATCH = 64
@@ -121,9 +121,7 @@ def evaluate(
 
 def _networks(tree: xr.DataTree, classifier: Any, judges: Sequence[Any] | None) -> list[Classifier]:
     """The classifier and the judges that have features."""
-    if isinstance(judges, str):
-        raise InputError(f"judges={judges!r}: expected a sequence; give [{judges!r}]")
-    names = json.loads(tree.attrs["settings"]).get("sources") or {}
+    names = model_names(tree)
     if classifier is None and "model" not in names:
         raise InputError(
             "classifier: this result was made of objects, not of models' names; give it, as "
@@ -136,7 +134,7 @@ def _networks(tree: xr.DataTree, classifier: Any, judges: Sequence[Any] | None) 
             f"classifier: {first.name!r} has other labels than the result, which is of "
             f"{tree.attrs['classifier']!r}"
         )
-    others = names.get("judges", []) if judges is None else judges
+    others = names.get("judges", []) if judges is None else listed(judges)
     known = [first, *(as_classifier(one) for one in others)]
     found = {one.name: one for one in known if one.has_features}
     if not found:
@@ -202,11 +200,12 @@ def _with_real(
         enough = len(taken) >= 2 * LEAST
         by = {}
         for network in networks:
-            found = features_of(network, images.reshape(-1, *images.shape[3:]))
-            found = np.where(there.reshape(-1, 1), found, np.nan).reshape(*images.shape[:3], -1)
-            if not enough:
-                found, taken = np.full_like(found, np.nan), taken[:0]
-            photos = features_of(network, taken[order]) if enough else found[0, 0, :0]
+            if enough:
+                found = features_of(network, images.reshape(-1, *images.shape[3:]))
+                found = np.where(there.reshape(-1, 1), found, np.nan).reshape(*images.shape[:3], -1)
+                photos = features_of(network, taken[order])
+            else:
+                found, photos = np.full((*images.shape[:3], 1), np.nan), np.zeros((0, 1))
             half = len(photos) // 2
             by[network.name] = _seen(tree, found, photos[half:], photos[:half])
         seen.append(by)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from inversion_kit.classifiers.adapter_parts import unchanged
-from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
 from inversion_kit.finding.real import RealImages, read_real
 from inversion_kit.generators.sample import to_bytes
 
 
 def real_of(tree: xr.DataTree, real: str | PathLike[str], seed: int) -> RealImages:
-    """Real pictures of a folder a class, called as the result's classes are; no model is loaded.
+    """Real pictures of a folder a class, called as the result's classes are.
 
     Raises
     ------
@@ -25,18 +22,13 @@ def real_of(tree: xr.DataTree, real: str | PathLike[str], seed: int) -> RealImag
         There is no such folder, it is called as no class, or it says no classes.
     """
     names = [str(name) for name in tree["samples"]["class"].values]
-    namer = Classifier(_nothing, unchanged, names, name="names alone", head="sigmoid")
-    images = read_real(real, namer, seed)
+    images = read_real(real, names, seed)
     if images.labels is None:
         raise InputError(
             f"real={str(real)!r}: its images lie in no folder a class; make one for each label, "
             "called by its name or class index"
         )
     return images
-
-
-def _nothing(images: Any) -> Any:
-    raise AssertionError("only the names are asked for")
 
 
 def counts_of(images: RealImages, labels: Sequence[int]) -> list[int]:

@@ -52,9 +52,18 @@ class Panel:
         source
             Class of each image, a shape that fits ``(...)``.
         """
+        return _most(read[1:] == source)
+
+    def judges_see(self, images: Tensor, source: np.ndarray) -> np.ndarray:
+        """The same of images float ``(n, 3, y, x)`` that the classifier is not asked about."""
         if not self.judges:
-            return np.ones(read.shape[1:], bool)
-        return 2 * (read[1:] == source).sum(0) > len(self.judges)
+            return np.ones(len(images), bool)
+        return _most(np.stack([first_class(judge, images) == source for judge in self.judges]))
+
+
+def _most(seen: np.ndarray) -> np.ndarray:
+    """Whether more than half of the first axis say so; True of none."""
+    return np.asarray(2 * seen.sum(0) > len(seen)) | (len(seen) == 0)
 
 
 @torch.no_grad()

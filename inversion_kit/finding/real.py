@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.doctor.inputs import index_of_folders, read_folder
 from inversion_kit.errors import InputError
 from inversion_kit.generators.sample import from_bytes
@@ -80,15 +79,15 @@ class RealImages:
                 yield np.array(kept), from_bytes(np.stack(made))
 
 
-def read_real(folder: str | PathLike[str], classifier: Classifier, seed: int = 0) -> RealImages:
+def read_real(folder: str | PathLike[str], names: Sequence[str], seed: int = 0) -> RealImages:
     """Choose images of a folder: with a folder a class, or all in one without classes.
 
     Parameters
     ----------
     folder
         As `inversion_kit.classifiers.doctor.read_folder` takes it.
-    classifier
-        Its label names, or class indices, are what the folders are called.
+    names
+        Of all labels: they, or class indices, are what the folders are called.
     seed
         Of the choice where there are more than `A_LABEL` of a label or `IN_ALL` together.
 
@@ -103,7 +102,7 @@ def read_real(folder: str | PathLike[str], classifier: Classifier, seed: int = 0
         rows = _some(chance, np.arange(len(files)), IN_ALL)
         return RealImages(tuple(files[i] for i in rows), root, None, len(files))
     folders = sorted(set(named))
-    index = dict(zip(folders, index_of_folders(classifier, folders, "real"), strict=True))
+    index = dict(zip(folders, index_of_folders(names, folders, "real"), strict=True))
     labels = np.array([index[name] for name in named])
     present = np.unique(labels)
     most = min(A_LABEL, max(1, IN_ALL // len(present)))

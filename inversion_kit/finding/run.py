@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from inversion_kit import schema
+from inversion_kit.analysis.reading import model_names
 from inversion_kit.arms import check_arms
 from inversion_kit.audits.plan import Task
 from inversion_kit.audits.schedule import seconds_of
@@ -23,6 +22,7 @@ from inversion_kit.finding import words
 from inversion_kit.finding.datasets import carriers_table, whole_groups
 from inversion_kit.finding.reach import as_clip
 from inversion_kit.finding.real import read_real
+from inversion_kit.finding.screen import some_of
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.finding.work import Work
 from inversion_kit.search.checks import check_settings
@@ -128,13 +128,10 @@ def findings(
     settings = replace(Settings(), samples=words.PLAIN, views=())
     task = Task(model, generator, judges, check_arms(["name"]), check_settings(settings, 1))
     bench = task.load()
-    asked = bench.labels(labels)
-    if len(asked) > SOURCES:
-        chosen = np.random.default_rng(seed).choice(asked, SOURCES, replace=False)
-        asked = sorted(int(i) for i in chosen)
+    asked = some_of(bench.labels(labels), SOURCES, seed)
     bench.check(asked)
     seer = None if clip is None else as_clip(clip, bench.generator.device)
-    images = None if real is None else read_real(real, bench.classifier, seed)
+    images = None if real is None else read_real(real, bench.classifier.labels, seed)
     known = bench.generator.vocabulary
     listed = fitting(known) if cues is None else check_cues(cues, known)
     work = Work(bench, Bank(bench.generator, bank), listed, asked, seed, progress, seer)
@@ -174,7 +171,7 @@ def check_lenses(lenses: Sequence[str]) -> tuple[str, ...]:
 
 def _models(tree: xr.DataTree, generator: Any, judges: Sequence[Any]) -> tuple[Any, Any, Any]:
     """The models of a result, those that are given first."""
-    names = json.loads(tree.attrs["settings"]).get("sources")
+    names = model_names(tree)
     if not names:
         raise InputError(
             "model: this result was made of objects, not of models' names alone; give the "

@@ -97,6 +97,20 @@ class Screening:
     there: np.ndarray
 
 
+def some_of(classes: Sequence[int], most: int, seed: int) -> list[int]:
+    """Class indices in their order; of more than ``most`` a random choice.
+
+    Examples
+    --------
+    >>> some_of([4, 2], 3, seed=0), len(some_of(range(9), 3, seed=0))
+    ([2, 4], 3)
+    """
+    if len(classes) <= most:
+        return sorted(classes)
+    chosen = np.random.default_rng(seed).choice(classes, most, replace=False)
+    return sorted(int(i) for i in chosen)
+
+
 def screen(panel: Panel, bank: Bank, cues: Sequence[Cue], sources: Sources) -> Screening:
     """Read every cue on every source that is read right when plain."""
     chosen = sources.chosen

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from inversion_kit.analysis.reading import model_names
 from inversion_kit.analysis.words import rate
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
@@ -146,10 +147,7 @@ def augment(
     work = _Work(made, readers, wanted, templates, arm, float(agreement), n, tries, seed)
     work.check()
     refuse_strangers(place)
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise durable.trouble(place, error) from error
+    durable.make_folder(place)
     with locked(place):
         folder = PictureFolder(place, work.plan())
         total = n * len(wanted)
@@ -315,9 +313,7 @@ def _generator(tokens: Any, generator: Any) -> Any:
     """What paints: the result's own where none is given."""
     if generator is not None:
         return generator
-    kept = None
-    if isinstance(tokens, xr.DataTree):
-        kept = json.loads(tokens.attrs.get("settings", "{}")).get("sources")
+    kept = model_names(tokens) if isinstance(tokens, xr.DataTree) else {}
     if not kept:
         raise InputError(
             "generator: give the one that the tokens were learned in; a result knows it only where "

@@ -14,7 +14,7 @@ from inversion_kit.bank.cues import PLAIN_CUE, Cue
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.finding.effects import keys_of
 from inversion_kit.finding.operators import Operator, Pairs, operators_for
-from inversion_kit.finding.panel import first_class
+from inversion_kit.finding.panel import Panel
 from inversion_kit.finding.proof import DONORS, FEWEST, prove
 from inversion_kit.generators.sample import from_bytes
 from inversion_kit.improve.last_layer import LastLayer
@@ -69,6 +69,7 @@ class Looker:
         seed: int,
     ) -> None:
         self.layer, self.judges, self.bank = layer, list(judges), bank
+        self.panel = Panel(layer.classifier, judges)
         self.names, self.seed = names, seed
 
     def keys(self, cue: Cue, sources: np.ndarray, seeds: Sequence[int]) -> list[Key]:
@@ -95,11 +96,7 @@ class Looker:
 
     def look(self, images: Tensor, truth: np.ndarray) -> Look:
         """Any pictures, of which the classes are known."""
-        seen = np.ones(len(images), bool)
-        if self.judges:
-            read = [first_class(judge, images) == truth for judge in self.judges]
-            seen = 2 * np.sum(read, 0) > len(read)
-        return Look(self.layer.features(images), seen)
+        return Look(self.layer.features(images), self.panel.judges_see(images, truth))
 
 
 def together(looks: Sequence[Look]) -> Look:

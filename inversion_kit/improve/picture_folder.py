@@ -30,21 +30,21 @@ class PictureFolder:
     Parameters
     ----------
     path
-        The folder, made where it is missing.
+        The folder, which is there and holds nothing else, see `refuse_strangers`.
     plan
         What decides the images: a folder with another plan is refused.
 
     Raises
     ------
     InputError
-        Something else is there, or images of another plan; the message says what differs.
+        Images of another plan are there; the message says what differs.
     StoreError
         The folder cannot be written, or its log is damaged.
 
     Examples
     --------
     >>> import tempfile
-    >>> folder = PictureFolder(Path(tempfile.mkdtemp()) / "new", {"n": 1})
+    >>> folder = PictureFolder(Path(tempfile.mkdtemp()), {"n": 1})
     >>> folder.add("3", 0, [{"label_index": 3, "sample": 0, "kept": True}], np.zeros((1, 4, 4, 3)))
     >>> [row["file_name"] for row in PictureFolder(folder.path, {"n": 1}).rounds["3", 0]]
     ['000003/00000-000.png']
@@ -57,11 +57,6 @@ class PictureFolder:
         if log.exists():
             self._read(log, plan)
             return
-        refuse_strangers(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise durable.trouble(path, error) from error
         durable.write_file(log, durable.dump(plan) + b"\n")
 
     def _read(self, log: Path, plan: dict[str, Any]) -> None:
@@ -120,10 +115,7 @@ class PictureFolder:
                 data = _png(image)
                 full["sha256"] = hashlib.sha256(data).hexdigest()
                 target = self.path / full["file_name"]
-                try:
-                    target.parent.mkdir(exist_ok=True)
-                except OSError as error:
-                    raise durable.trouble(target.parent, error) from error
+                durable.make_folder(target.parent)
                 durable.write_file(target, data)
             made.append(full)
         try:

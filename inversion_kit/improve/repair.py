@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from inversion_kit.analysis.reading import model_names
 from inversion_kit.analysis.words import bracket, count, percent, rate
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
@@ -93,10 +94,7 @@ class Repaired:
             for name, value in state.items()
             if name.rpartition(".")[0] == self.layer
         }
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise durable.trouble(place, error) from error
+        durable.make_folder(place)
         durable.write_file(place / LAYER, save(layer))
         data = as_data(self.table.to_dict())
         durable.write_file(place / TABLE, json.dumps(data, ensure_ascii=False, indent=1).encode())
@@ -187,7 +185,7 @@ def repair(
     made = as_generator(given[0])
     ties, left = ties_of(findings, old, made)
     asked = [old.index(label) for label in _listed(labels, old)]
-    images = None if real is None else read_real(real, old, seed)
+    images = None if real is None else read_real(real, old.labels, seed)
     if images is not None and images.labels is None:
         raise InputError(
             f"real={str(real)!r}: no folders that say the classes; accuracy needs a folder a class"
@@ -225,15 +223,13 @@ def _listed(labels: Any, classifier: Classifier) -> Sequence[int | str]:
 
 def _models(findings: Any, generator: Any, judges: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
     """Generator and judges, of the result where they are not given."""
-    kept: Any = None
-    if isinstance(findings, xr.DataTree):
-        kept = json.loads(findings.attrs.get("settings", "{}")).get("sources")
+    kept = model_names(findings) if isinstance(findings, xr.DataTree) else {}
     if generator is None and not kept:
         raise InputError(
             "generator: what paints the pictures; give the one of the findings, or 'pocket'"
         )
     generator = kept["generator"] if generator is None else generator
-    return generator, judges or (kept or {}).get("judges", ())
+    return generator, judges or kept.get("judges", ())
 
 
 def _sentences(table: xr.Dataset) -> list[str]:
@@ -248,9 +244,7 @@ def _sentences(table: xr.Dataset) -> list[str]:
             if not n:
                 said.append(f"  {_SAID[way]}: no picture")
                 continue
-            ends = [
-                rate(*(float(row[f"gap{e}"][k]) for e in ("", "_low", "_high"))) for k in (0, 1)
-            ]
+            ends = _before_and_after(row, "gap")
             change = bracket(float(row["gap_change_low"]), float(row["gap_change_high"]))
             closed = float(row["closed"])
             share = f", {percent(closed)} of it closed" if np.isfinite(closed) else ""
@@ -260,9 +254,7 @@ def _sentences(table: xr.Dataset) -> list[str]:
             )
     for kind in table["images"].values:
         row = table.sel(images=kind)
-        ends = [
-            rate(*(float(row[f"accuracy{e}"][k]) for e in ("", "_low", "_high"))) for k in (0, 1)
-        ]
+        ends = _before_and_after(row, "accuracy")
         low, high = (float(row[f"accuracy_change_{e}"]) for e in ("low", "high"))
         said.append(
             f"accuracy on {kind} images: {ends[0]} before, {ends[1]} after (change "

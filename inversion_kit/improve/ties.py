@@ -13,6 +13,7 @@ from inversion_kit.bank.cues import LISTS, Cue, check_cues, fitting
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
 from inversion_kit.finding.proof import DIRECTIONS
+from inversion_kit.finding.screen import some_of
 from inversion_kit.generators.base import Generator
 
 _SAY = "give (label, cue, direction), such as ('stop', 'yellow sticker', 'push'), or a list of them"
@@ -160,8 +161,5 @@ def sources_of(ties: Sequence[Tie], labels: Sequence[int], most: int, seed: int)
     >>> sources_of([tie], range(100), 3, 0).size, 7 in sources_of([tie], range(100), 3, 0)
     (4, True)
     """
-    asked = np.array(sorted(labels))
-    if len(asked) > most:
-        asked = np.random.default_rng(seed).choice(asked, most, replace=False)
     needed = [i for tie in ties for i in (tie.target, *tie.only)]
-    return np.unique([*asked, *needed])
+    return np.unique([*some_of(labels, most, seed), *needed])

@@ -7,6 +7,7 @@ no word is near, the sum of two often is: "left" and "or" paint what neither pai
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -81,9 +82,7 @@ def probe(
     def paint(chosen: Sequence[str], seeds: Sequence[int], steps: int | None) -> Tensor:
         return _painted(generator, prompts, chosen, seeds, steps)
 
-    def score(images: Tensor, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-        return _scores(classifier, target, images, seeds, objective)
-
+    score = functools.partial(_scores, classifier, target, objective=objective)
     return _in_two_rounds(words, paint, score, seed, shortlist, (first_noises, noises), few)
 
 
@@ -147,9 +146,7 @@ def probe_pairs(
             )
         return torch.cat(images).mul(255).round().to(torch.uint8)
 
-    def score(images: Tensor, seeds: int) -> tuple[np.ndarray, np.ndarray]:
-        return _scores(classifier, target, images, seeds, objective)
-
+    score = functools.partial(_scores, classifier, target, objective=objective)
     whole = _in_two_rounds(sums, paint, score, seed, shortlist, (first_noises, noises), few)
     return Probe(whole.words[:shortlist], whole.log_probability[:shortlist])
 
@@ -231,6 +228,7 @@ def _scores(
     target: int,
     images: Tensor,
     noises: int,
+    *,
     objective: objectives.Objective | None,
     batch: int = 48,
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -49,6 +49,20 @@ def write_file(path: Path, data: bytes) -> None:
         raise trouble(path, error) from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are missing; `StoreError` where that fails.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> make_folder(Path(tempfile.mkdtemp()) / "a" / "b")
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise trouble(path, error) from error
+
+
 def write_folder(
     parent: Path, name: str, files: Mapping[str, bytes], note: Mapping[str, Any] | None = None
 ) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.doctor.diagnosis import Check
+from inversion_kit.classifiers.label_names import label_index
 from inversion_kit.errors import InputError, LabelError
 from inversion_kit.paths import local_path
 from inversion_kit.pictures import read_image
@@ -160,7 +161,7 @@ def truth_of(classifier: Classifier, labels: Any, count: int, most: int) -> Tens
     return torch.tensor([classifier.index(x) for x in taken])
 
 
-def index_of_folders(classifier: Classifier, folders: Sequence[str], argument: str) -> list[int]:
+def index_of_folders(labels: Sequence[str], folders: Sequence[str], argument: str) -> list[int]:
     """Class index of each folder of images, by its name.
 
     It is a label's name as `inversion_kit.classifiers.base.Classifier.index` has it, or the label
@@ -174,19 +175,18 @@ def index_of_folders(classifier: Classifier, folders: Sequence[str], argument: s
 
     Examples
     --------
-    >>> from inversion_kit import as_classifier
-    >>> index_of_folders(as_classifier("pocket:honest"), ["stop", "80 km_h speed limit"], "real")
-    [14, 5]
+    >>> index_of_folders(["yield", "80 km/h"], ["80 km_h"], "real")
+    [1]
     """
-    digits = all(name.isdecimal() for name in folders) and not {*folders} & {*classifier.labels}
-    bare = [_bare(label) for label in classifier.labels]
+    digits = all(name.isdecimal() for name in folders) and not {*folders} & {*labels}
+    bare = [_bare(label) for label in labels]
     found = []
     for name in folders:
         if not digits and bare.count(_bare(name)) == 1:
             found.append(bare.index(_bare(name)))
             continue
         try:
-            found.append(classifier.index(int(name) if digits else name))
+            found.append(label_index(labels, int(name) if digits else name))
         except LabelError as error:
             raise LabelError(
                 f"{argument}: the folder {name!r} is called as no label ({error}); rename it to a "
