@@ -17,6 +17,7 @@ from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.schema import NEUTRAL
 from inversion_kit.search.cma import POPULATION, directions, evolve, least_queries, search_cma
+from inversion_kit.search.search import IMPROVED
 from inversion_kit.search.state import pack, unpack
 from inversion_kit.seeds import TEST, TRAIN, VALIDATE, noise_seeds
 from inversion_kit.settings import Settings
@@ -238,9 +239,13 @@ def test_every_cut_gives_what_no_cut_gives(run):
         assert [one is two for one, two in kept] == [True] * checks  # nothing is made twice
 
 
-def test_a_start_that_is_good_enough_costs_one_check(run):
+def test_a_start_that_is_good_enough_asks_no_probe_and_ends_once_it_is_no_better(run):
     history = run(stop_at=1e-6)
-    assert [query.kind for query in history.ledger] == ["check"]
+    kinds = [query.kind for query in history.ledger]
+    generations = len(history.steps)
+    assert kinds == ["check", *["generation"] * generations, "check"]
+    first, last = (check.score for check in history.checks)
+    assert last <= first + IMPROVED
 
 
 def test_a_given_word_is_the_only_start(run, generator):

@@ -27,7 +27,7 @@ from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.sample import sample
 from inversion_kit.search.history import History, Step
 from inversion_kit.search.probe import candidates, probe
-from inversion_kit.search.search import IMPROVED, Watch, checker, first_start, thumbnails
+from inversion_kit.search.search import IMPROVED, Watch, checker, ends, first_start, thumbnails
 from inversion_kit.seeds import TRAIN, VALIDATE, noise_seeds
 from inversion_kit.settings import Settings
 
@@ -228,8 +228,8 @@ def search_cma(
     ``settings.queries`` are those of the search alone. The neutral start and the vocabulary probe's
     best words are checked on held-out noise. From the best of them on the distribution of tokens
     evolves, and from the next where checks do not improve; after the last start the first has its
-    turn again, with a wider distribution. It ends where a check reaches ``stop_at``, or with the
-    queries or steps.
+    turn again, with a wider distribution. It ends as a search by the gradient does, see
+    `inversion_kit.search.search.ends`, or with the queries or steps.
     """
     held_out = noise_seeds(seed, VALIDATE, 0, settings.validation)
     history = History(seed, held_out, probe=None if past is None else past.probe)
@@ -239,15 +239,17 @@ def search_cma(
     micro_batch = MicroBatch(settings.batch, of=classifier, doing="queries")
     first, vector = first_start(generator, settings)
     begun, scores = {first: vector}, {first: checked(vector, first)}
-    if scores[first] >= settings.goal or settings.steps == 0:
+    if ends(scores[first], -math.inf, settings.goal) or settings.steps == 0:
         return history
-    words = _probed(*asked, settings, history, budget.left - budget.round)
+    words: Sequence[str] = ()
+    if scores[first] < settings.goal:
+        words = _probed(*asked, settings, history, budget.left - budget.round)
     for word in words[: settings.restarts]:
-        if budget.left < budget.round:
+        if budget.left < budget.round or max(scores.values()) >= settings.goal:
             break
         begun[word] = generator.vector_of(word)
         scores[word] = checked(begun[word], word)
-        if scores[word] >= settings.goal:
+        if ends(scores[word], -math.inf, settings.goal):
             return history
     basis = directions(generator, words[:_WORDS])
     order = sorted(begun, key=lambda name: -scores[name])
@@ -319,7 +321,7 @@ def _follow(
         watch(history)
         if budget.over() or (len(history.steps) - before) % settings.check_every == 0:
             score = checked(step.token[0], step.start)
-            if score >= settings.goal:
+            if ends(score, best, settings.goal):
                 return True
             stale = 0 if score > best + IMPROVED else stale + 1
             best = max(best, score)
