@@ -6,8 +6,8 @@ this library's search through the whole pocket (``search_generator="itself"``), 
 its default. Counted are evaluations of the U-Net by an image until 70 % and 90 % of 32 images on
 test noise are read as the label; those images are made by the whole pocket and are not counted.
 What never gets there stands as "never". Then the overhead of an update over its bare model calls,
-a whole `invert` with its evidence, and (``--size``) updates of networks as large as Stable
-Diffusion's, with random weights, for which computing time does not depend on the values.
+a whole `invert` with its evidence, and (``--size``, `benchmarks.large`) updates and inversions with
+networks as large as Stable Diffusion's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -24,27 +23,19 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from diffusers import (
-    AutoencoderKL,
-    AutoencoderTiny,
-    DPMSolverMultistepScheduler,
-    PNDMScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
-from transformers import CLIPTextConfig, CLIPTextModel
 
 import inversion_kit as ik
+from benchmarks.large import measure
+from benchmarks.networks import SIZES
 from benchmarks.paper import as_in_the_paper, paper
+from benchmarks.updates import overhead
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.counting import Counts, counted
-from inversion_kit.generators.gradients import LAST_STEP
 from inversion_kit.generators.quick import search_generator
 from inversion_kit.generators.sample import sample
 from inversion_kit.search.history import History
-from inversion_kit.search.optimise import optimise
 from inversion_kit.search.search import search
 from inversion_kit.seeds import TEST, noise_seeds
 from inversion_kit.settings import ITSELF, NAME_FREE, Settings
@@ -191,142 +182,6 @@ def table(runs: list[Run]) -> str:
     return "\n".join(lines)
 
 
-def timed(work: Callable[[], object], repeats: int) -> float:
-    """Median seconds, after one that is not counted."""
-    work()
-    took = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work()
-        if torch.accelerator.is_available():
-            torch.accelerator.synchronize()
-        took.append(time.perf_counter() - began)
-    return statistics.median(took)
-
-
-def overhead(
-    generator: Generator, classifier: Classifier, batch: int = 8, repeats: int = 5
-) -> dict[str, float]:
-    """Seconds of an update, and of its model calls alone: encoder, U-Net, decoder, classifier."""
-    pipe, steps = generator.pipeline, generator.num_inference_steps
-    vector = generator.neutral_vector()
-    updates = optimise(
-        classifier,
-        generator,
-        0,
-        [f"a photo of a {PLACEHOLDER}"],
-        start=vector,
-        start_name="",
-        seed=0,
-        steps=repeats + 1,
-        batch=batch,
-        lr=0.3,
-        gradient=LAST_STEP,
-    )
-    update = timed(lambda: next(updates), repeats)
-    place = {"device": generator.device, "dtype": generator.dtype}
-    side = pipe.unet.config.sample_size
-    latents = torch.randn(batch, pipe.unet.config.in_channels, side, side, **place)
-    ids = torch.zeros(
-        batch, pipe.tokenizer.model_max_length, dtype=torch.long, device=generator.device
-    )
-    guided = generator.guidance_scale > 1
-    target = torch.zeros(batch, dtype=torch.long, device=generator.device)
-
-    def bare() -> None:
-        told = pipe.text_encoder(ids)[0].detach().requires_grad_()
-        if guided:
-            told = torch.cat([pipe.text_encoder(ids)[0].detach(), told])
-        x = torch.cat([latents] * 2) if guided else latents
-        with torch.no_grad():
-            for _ in range(steps - 1):
-                pipe.unet(x, 500, told)
-        out = pipe.unet(x, 500, told).sample[:batch]
-        image = pipe.vae.decode(out / pipe.vae.config.scaling_factor).sample
-        logits = classifier.logits(image.float().clamp(0, 1))
-        torch.nn.functional.cross_entropy(logits, target).backward()
-
-    return {"update": update, "bare": timed(bare, repeats)}
-
-
-def of_size(size: str, device: str, tiny: bool) -> StableDiffusionPipeline:
-    """A pipeline with networks as large as SD 1.5's or 2.1's, random weights, 512 px."""
-    pocket = ik.as_generator("pocket").pipeline
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    width = {"sd15": 768, "sd21": 1024}[size]
-    words = CLIPTextConfig(
-        vocab_size=len(pocket.tokenizer),
-        hidden_size=width,
-        intermediate_size=4 * width,
-        num_hidden_layers=12,
-        num_attention_heads=width // 64,
-        max_position_embeddings=77,
-    )
-    heads: Any = 8 if size == "sd15" else (5, 10, 20, 20)
-    unet = UNet2DConditionModel(
-        sample_size=64,
-        cross_attention_dim=width,
-        attention_head_dim=heads,
-        block_out_channels=(320, 640, 1280, 1280),
-    )
-    vae: Any = (
-        AutoencoderTiny()
-        if tiny
-        else AutoencoderKL(
-            block_out_channels=(128, 256, 512, 512),
-            layers_per_block=2,
-            latent_channels=4,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            sample_size=512,
-        )
-    )
-    made = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=CLIPTextModel(words),
-        tokenizer=pocket.tokenizer,
-        unet=unet,
-        scheduler=DPMSolverMultistepScheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    return made.to(device, dtype)
-
-
-def sizes(size: str, device: str, batch: int, repeats: int) -> list[dict[str, Any]]:
-    """Updates at that size: today's default sampling, few steps, and those with a tiny decoder."""
-    import timm
-
-    net = timm.create_model("resnet18", num_classes=10).to(device)
-    classifier = ik.as_classifier(net)
-    rows = []
-    for name, steps, guidance, tiny in (
-        ("30 PNDM steps, guidance 7", 30, 7.0, False),
-        ("4 steps, no guidance", 4, 1.0, False),
-        ("4 steps, no guidance, tiny decoder", 4, 1.0, True),
-        ("1 step, no guidance, tiny decoder", 1, 1.0, True),
-    ):
-        pipe = of_size(size, device, tiny)
-        if steps == 30:
-            pipe.scheduler = PNDMScheduler(skip_prk_steps=True)
-        generator = Generator(pipe, name=size, num_inference_steps=steps, guidance_scale=guidance)
-        if device != "cpu":
-            torch.cuda.reset_peak_memory_stats()
-        took = overhead(generator, classifier, batch, repeats)
-        peak = (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-            if device == "cpu"
-            else torch.cuda.max_memory_allocated() / 2**30
-        )
-        rows.append(
-            {"size": size, "setting": name, "batch": batch, **took, "peak_gib": round(peak, 1)}
-        )
-        typer.echo(json.dumps(rows[-1]))
-        del pipe, generator
-    return rows
-
-
 def whole_invert(label: str, generator: str) -> dict[str, Any]:
     """Seconds and evaluations of `invert` with all its evidence; models are loaded already."""
     made, judge = ik.as_generator(generator), ik.as_classifier("pocket:judge")
@@ -346,21 +201,27 @@ def whole_invert(label: str, generator: str) -> dict[str, Any]:
     }
 
 
+def write(out: Path | None, found: dict[str, Any]) -> None:
+    """Write the numbers, where a file for them was given."""
+    if out is not None:
+        out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+
+
 def main(
     label: Annotated[list[int] | None, typer.Option(help="Classes; twelve by default.")] = None,
     seeds: int = 3,
     recipe: Annotated[list[str] | None, typer.Option(help="Recipes; all by default.")] = None,
-    size: Annotated[list[str] | None, typer.Option(help="sd15, sd21: measure these alone.")] = None,
+    size: Annotated[
+        list[str] | None, typer.Option(help=f"{', '.join(SIZES)}: these alone.")
+    ] = None,
     device: str = "cpu",
-    batch: int = 8,
+    within: Annotated[float | None, typer.Option(help="Seconds that --size may take.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the numbers as JSON.")] = None,
 ) -> None:
     """Print the tables."""
     found: dict[str, Any] = {}
     if size:
-        found["sizes"] = [
-            row for one in size for row in sizes(one, device, batch, 1 if device == "cpu" else 5)
-        ]
+        measure(size, device, within=within, keep=lambda rows: write(out, {"sizes": rows}))
     else:
         runs = compare(list(label or LABELS), seeds, list(recipe or []))
         found["runs"] = [dataclasses.asdict(run) for run in runs]
@@ -382,8 +243,7 @@ def main(
         ]
         for row in found["invert"]:
             typer.echo(json.dumps(row))
-    if out is not None:
-        out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        write(out, found)
 
 
 if __name__ == "__main__":
