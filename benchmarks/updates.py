@@ -70,7 +70,7 @@ def host_syncs(work: Callable[[], object], device: torch.device) -> dict[str, in
     lines = [
         f"{'/'.join(Path(one.filename).parts[-2:])}:{one.lineno}"
         for one in said
-        if "synchroniz" in str(one.message)
+        if "called a synchronizing" in str(one.message)
     ]
     return dict(Counter(lines).most_common())
 
