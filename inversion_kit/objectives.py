@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inversion_kit.classifiers.adapter_parts import shape_of
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError, LabelError, NumericalError, nearest
 
@@ -411,10 +412,9 @@ def bind(objective: Objective, images: Tensor) -> Plain:
         else:
             loss = objective(logits, target)
         if not isinstance(loss, Tensor) or loss.shape != (len(logits),):
-            came = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise InputError(
-                f"objective: gave {came} for {len(logits)} images; expected one loss per image, "
-                f"({len(logits)},): leave out the mean over the batch"
+                f"objective: gave {shape_of(loss)} for {len(logits)} images; expected one loss per "
+                f"image, ({len(logits)},): leave out the mean over the batch"
             )
         if not torch.isfinite(loss).all():
             raise NumericalError("objective: gave a loss that is not finite")
@@ -428,13 +428,13 @@ def bind(objective: Objective, images: Tensor) -> Plain:
 def _check(logits: Tensor, target: Tensor) -> None:
     """Refuse images in the place of logits, and targets of other images."""
     if not isinstance(logits, Tensor) or logits.ndim != 2:
-        came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(
-            f"logits: {came}; expected (n, class), what classifier.logits(images) gives"
+            f"logits: {shape_of(logits)}; expected (n, class), what classifier.logits(images) gives"
         )
     if not isinstance(target, Tensor) or target.shape != logits.shape[:1]:
-        came = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
-        raise InputError(f"target: {came}; expected a class index for each of {len(logits)} images")
+        raise InputError(
+            f"target: {shape_of(target)}; expected a class index for each of {len(logits)} images"
+        )
 
 
 def _of_target(logits: Tensor, target: Tensor) -> Tensor:

@@ -42,6 +42,11 @@ def is_from(thing: Any, library: str) -> bool:
     return any(kind.__module__.split(".")[0] == library for kind in kinds)
 
 
+def shape_of(given: Any) -> tuple[int, ...] | str:
+    """What messages say of what a model gave: a tensor's shape, or what else it is."""
+    return tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+
+
 def first_line(error: Exception) -> str:
     """The first line of an error's message, or its class where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -85,9 +90,8 @@ def width_of(model: Any, prepare: Callable[[Tensor], Tensor]) -> int:
             f"({type(error).__name__}: {first_line(error)}); {remedy(model, prepare, error)}"
         ) from error
     if not isinstance(out, Tensor) or out.ndim not in (1, 2) or len(out) != 1:
-        came = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise InputError(
-            f"model: gave {came} for one image; expected logits (1, class). Wrap it in a "
+            f"model: gave {shape_of(out)} for one image; expected logits (1, class). Wrap it in a "
             "function that returns them, for example lambda x: model(x).logits"
         )
     wide = 1 if out.ndim == 1 else out.shape[1]

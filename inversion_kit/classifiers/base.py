@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from inversion_kit.classifiers.adapter_parts import first_line, unchanged
+from inversion_kit.classifiers.adapter_parts import first_line, shape_of, unchanged
 from inversion_kit.classifiers.functions import Function, OtherWeights
 from inversion_kit.classifiers.label_names import called, label_index, names_of
 from inversion_kit.classifiers.modules import copy_of, freeze, input_like
@@ -162,10 +162,10 @@ class Classifier:
             They are no logits ``(n, class)`` of this classifier, but images for example.
         """
         if not isinstance(logits, Tensor) or logits.shape[1:] != (len(self.labels),):
-            came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise InputError(
-                f"logits: {came}; expected (n, {len(self.labels)}), what logits(images) gives; of "
-                "images call classifier.probability(classifier.logits(images))"
+                f"logits: {shape_of(logits)}; expected (n, {len(self.labels)}), what "
+                "logits(images) gives; of images call "
+                "classifier.probability(classifier.logits(images))"
             )
         return logits.sigmoid() if self.head == "sigmoid" else logits.softmax(1)
 
@@ -186,10 +186,9 @@ class Classifier:
             return None
         seen = self._features(self.prepared(images))
         if not isinstance(seen, Tensor) or seen.ndim < 2 or len(seen) != len(images):
-            came = tuple(seen.shape) if isinstance(seen, Tensor) else type(seen).__name__
             raise InputError(
-                f"features: classifier {self.name!r} gave {came} for {len(images)} images; "
-                f"expected ({len(images)}, feature)"
+                f"features: classifier {self.name!r} gave {shape_of(seen)} for {len(images)} "
+                f"images; expected ({len(images)}, feature)"
             )
         return seen.float()
 
@@ -225,11 +224,10 @@ class Classifier:
             out = out[:, None]
         wide = 1 if self.head == "binary" else len(self.labels)
         if not isinstance(out, Tensor) or out.shape != (n, wide):
-            came = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
             one = isinstance(out, Tensor) and out.numel() == n and wide == 2
             hint = ", or head='binary' for one logit of no and yes" if one else ""
             raise InputError(
-                f"model: gave {came} for {n} images and {len(self.labels)} labels; "
+                f"model: gave {shape_of(out)} for {n} images and {len(self.labels)} labels; "
                 f"expected logits ({n}, {wide}){hint}"
             )
         if not torch.isfinite(out).all():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Sequence
@@ -23,11 +22,10 @@ from inversion_kit.analysis.compared import (
 from inversion_kit.arms import Arm, check_arms, name_arm
 from inversion_kit.audits.bench import Bench
 from inversion_kit.audits.plan import Task
-from inversion_kit.audits.run import audit
 from inversion_kit.bank.bank import Bank
 from inversion_kit.bank.cues import Cue, check_cues, fitting
 from inversion_kit.comparing import cues as measuring
-from inversion_kit.comparing.sides import Sides, sides_of
+from inversion_kit.comparing.sides import Sides, audited, sides_of
 from inversion_kit.comparing.tokens import MOST, disagree
 from inversion_kit.errors import InputError
 from inversion_kit.finding import words
@@ -199,18 +197,16 @@ def _audits(
     settings: Settings,
 ) -> tuple[xr.DataTree, xr.DataTree]:
     """Audits of both models; each is a judge of the other's."""
-    own = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
     made = [
-        audit(
-            sides.given[i],
+        audited(
+            sides,
+            i,
             labels,
-            generator=sides.generator,
-            judges=sides.judges_of(i),
+            settings,
             arms=arms,
             seeds=seeds,
             store=None if place is None else place / name,
             progress=progress,
-            **own,
         )
         for i, name in enumerate(MODELS)
     ]

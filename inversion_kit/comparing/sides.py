@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ import xarray as xr
 
 from inversion_kit import schema
 from inversion_kit.analysis.reading import model_names
+from inversion_kit.audits.run import audit
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.classifiers.same_network import same_network
 from inversion_kit.errors import InputError
+from inversion_kit.settings import Settings
 from inversion_kit.storage.audit_folder import PLAN
 from inversion_kit.storage.sealed import ROOT
 from inversion_kit.storage.store import open as open_result
@@ -60,6 +63,16 @@ class Sides:
     def judges_of(self, side: int) -> list[Any]:
         """Who judges the images of one side: the other model, if it is another, and the judges."""
         return [*([] if self.same else [self.given[1 - side]]), *self.judges]
+
+
+def audited(sides: Sides, side: int, labels: Any, settings: Settings, **more: Any) -> xr.DataTree:
+    """The audit of one side, the other among its judges; ``more`` as `audit` takes it."""
+    own = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    judges = sides.judges_of(side)
+    tree: xr.DataTree = audit(
+        sides.given[side], labels, generator=sides.generator, judges=judges, **more, **own
+    )
+    return tree
 
 
 def sides_of(model_a: Any, model_b: Any, generator: Any, judges: Sequence[Any]) -> Sides:

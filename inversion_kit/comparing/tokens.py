@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis.compared import MODELS, disagreement
 from inversion_kit.analysis.compared_data import DIFFERS
-from inversion_kit.audits.run import audit
-from inversion_kit.comparing.sides import Sides
+from inversion_kit.comparing.sides import Sides, audited
 from inversion_kit.objectives import contrast
 from inversion_kit.settings import Settings
 
@@ -61,16 +58,15 @@ def disagree(
     for says, name in enumerate(NAMES):
         ours, other = sides.models[says], sides.models[1 - says]
         asked = replace(settings, objective=contrast(ours, other), method="gradient", queries=None)
-        tree: Any = audit(
-            sides.given[says],
+        tree = audited(
+            sides,
+            says,
             chosen,
-            generator=sides.generator,
-            judges=sides.judges_of(says),
+            asked,
             arms=["token"],
             seeds=seeds,
             store=None if place is None else place / name,
             progress=progress,
-            **{f.name: getattr(asked, f.name) for f in dataclasses.fields(asked)},
         )
         judge = tree["samples"]["judge"].values
         held = judge[tree["samples"]["judge_kind"].values == "classifier"]

@@ -22,10 +22,9 @@ from inversion_kit import objectives
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
 from inversion_kit.generators.base import Generator
-from inversion_kit.generators.class_token import ClassToken
 from inversion_kit.generators.memory import MicroBatch
-from inversion_kit.generators.sample import sample
 from inversion_kit.search.history import History, Step
+from inversion_kit.search.optimise import check
 from inversion_kit.search.probe import candidates, probe
 from inversion_kit.search.search import IMPROVED, Watch, checker, ends, first_start, thumbnails
 from inversion_kit.seeds import TRAIN, VALIDATE, noise_seeds
@@ -142,7 +141,14 @@ def evolve(
     )
     origin = start.detach().cpu().float()
     fitting = micro_batch or MicroBatch(batch)
-    score = functools.partial(_score, classifier, generator, target, objective, fitting)
+    score = functools.partial(
+        check,
+        classifier,
+        generator,
+        target=target,
+        objective=objective or objectives.default(classifier),
+        micro_batch=fitting,
+    )
     step = first_step
     while True:
         tried = [optimizer.ask() for _ in range(POPULATION)]
@@ -152,17 +158,18 @@ def evolve(
         else:
             seeds = noise_seeds(seed, TRAIN, step, batch)
             asked = tuple(prompts[(step + i) % len(prompts)] for i in range(batch))
-            seen = [score(asked, seeds, _at(origin, basis, x)) for x in tried]
-            losses = torch.stack([loss for loss, _, _ in seen])
-            best = int(losses.argmin())
+            vectors = [_at(origin, basis, x).to(generator.device) for x in tried]
+            seen = [score(vector, asked, seeds) for vector in vectors]
+            losses = torch.tensor([one.loss for one in seen], dtype=torch.float64)
+            best = seen[int(losses.argmin())]
             taken = Step(
                 step=step,
                 start=start_name,
-                loss=float(losses[best]),
+                loss=best.loss,
                 gradient_norm=math.nan,
                 token=torch.empty(0),
-                images=seen[best][1],
-                probability=seen[best][2],
+                images=best.images,
+                probability=best.probability,
                 prompts=asked,
                 seeds=tuple(seeds),
                 losses=losses,
@@ -179,37 +186,6 @@ def evolve(
 
 def _at(origin: Tensor, basis: Tensor, x: np.ndarray) -> Tensor:
     return origin + torch.from_numpy(x).float() @ basis
-
-
-@torch.no_grad()
-def _score(
-    classifier: Classifier,
-    generator: Generator,
-    target: int,
-    objective: objectives.Objective | None,
-    fitting: MicroBatch,
-    prompts: Sequence[str],
-    seeds: Sequence[int],
-    vector: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean loss, images and probabilities of one token."""
-    loss_of = objective or objectives.default(classifier)
-    images = sample(
-        generator,
-        prompts,
-        seeds=seeds,
-        token=ClassToken(vector.to(generator.device)),
-        batch=fitting.size,
-    )
-
-    def score(part: slice) -> tuple[Tensor, Tensor]:
-        logits = classifier.logits(images[part])
-        wanted = torch.full((len(logits),), target, device=logits.device)
-        loss = objectives.bind(loss_of, images[part])(logits, wanted)
-        return loss.cpu(), classifier.probability(logits)
-
-    losses, scores = zip(*fitting.parts(len(images), score), strict=True)
-    return torch.cat(losses).double().mean(), images, torch.cat(scores)
 
 
 def search_cma(

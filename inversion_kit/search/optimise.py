@@ -157,6 +157,7 @@ def check(
     start: str = "",
     objective: objectives.Objective | None = None,
     batch: int = 32,
+    micro_batch: MicroBatch | None = None,
 ) -> Check:
     """Sample a token on given noise and let the classifier score it, without a gradient.
 
@@ -176,6 +177,8 @@ def check(
         One of the user's own, whose mean is worked out too.
     batch
         Images at once, at most.
+    micro_batch
+        In its place: how many at once, which halves itself where memory runs out.
 
     Returns
     -------
@@ -183,6 +186,8 @@ def check(
         Its images are float ``(n, 3, y, x)`` in [0, 1].
     """
     token = ClassToken(vector)
+    fitting = micro_batch or MicroBatch(batch, of=classifier, doing="scores")
+    batch = batch if micro_batch is None else micro_batch.size
     asked = [prompts[i % len(prompts)] for i in range(len(seeds))]
     images = sample(generator, asked, seeds=seeds, token=token, batch=batch)
 
@@ -196,9 +201,7 @@ def check(
         )
         return classifier.probability(logits), loss
 
-    scores, losses = zip(
-        *MicroBatch(batch, of=classifier, doing="scores").parts(len(images), score), strict=True
-    )
+    scores, losses = zip(*fitting.parts(len(images), score), strict=True)
     probability = torch.cat(scores)
     return Check(
         step,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inversion_kit.classifiers.adapter_parts import first_line, remedy
+from inversion_kit.classifiers.adapter_parts import first_line, remedy, shape_of
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.doctor.diagnosis import Check
 from inversion_kit.classifiers.functions import Function
@@ -119,8 +119,7 @@ def _classes(classifier: Classifier, out: Any, n: int) -> Check:
     wide = 1 if classifier.head == "binary" else names
     fault = ""
     if not isinstance(out, Tensor) or tuple(out.shape) not in ((n, wide), (n,) * (wide == 1)):
-        came = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        fault = f"{names} label names; the model gives {came} for {n} images"
+        fault = f"{names} label names; the model gives {shape_of(out)} for {n} images"
     do = "as_classifier(model, labels=[...])  # one name per output, in their order"
     return _verdict("classes", fault, do, f"{names} label names, as many as the outputs need")
 
