@@ -20,6 +20,7 @@ from inversion_kit.storage import durable
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Out = Annotated[Path, typer.Option(help="Folder of the classifiers and of what is said of them")]
 Only = Annotated[list[str] | None, typer.Option(help="Names of classifiers; all by default")]
+Device = Annotated[str, typer.Option(help="cpu or cuda")]
 Jobs = Annotated[int, typer.Option(help="Processes at once, of one thread each", min=1)]
 
 
@@ -35,12 +36,13 @@ def train(
     only: Only = None,
     steps: Annotated[int, typer.Option(help="Of training", min=1)] = STEPS,
     jobs: Jobs = 1,
+    device: Device = "cpu",
 ) -> None:
     """Train what is missing; several commands may run at once."""
     out = folder_to_write(out, argument="out")
     wanted = chosen(only)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        work = [pool.submit(train_one, one, data, out, steps) for one in wanted]
+        work = [pool.submit(train_one, one, data, out, steps, device) for one in wanted]
         _told(work)
 
 
@@ -55,6 +57,7 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the bank's noise")] = 0,
     jobs: Jobs = 1,
+    device: Device = "cpu",
 ) -> None:
     """Ask each method about each trained classifier that counts, where it was not asked yet."""
     if unknown := set(method or ()) - set(METHODS):
@@ -67,7 +70,7 @@ def run(
     ]
     # a process of its own for each: its peak of memory is nobody else's
     with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
-        work = [pool.submit(ask_one, one, name, out, bank, seed) for one, name in wanted]
+        work = [pool.submit(ask_one, one, name, out, bank, seed, device) for one, name in wanted]
         _told(work)
 
 

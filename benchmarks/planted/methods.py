@@ -41,22 +41,22 @@ CLEANSE = 2.0
 """Neural Cleanse's anomaly index from which a label is named."""
 
 
-def everything(model: Path, bank: Path, seed: int) -> dict[str, Any]:
+def everything(model: Path, bank: Path, seed: int, device: str) -> dict[str, Any]:
     """`inversion_kit.findings` by all lenses."""
-    return _findings(model, bank, seed, LENSES)
+    return _findings(model, bank, seed, device, LENSES)
 
 
-def words_alone(model: Path, bank: Path, seed: int) -> dict[str, Any]:
+def words_alone(model: Path, bank: Path, seed: int, device: str) -> dict[str, Any]:
     """`inversion_kit.findings` by words."""
-    return _findings(model, bank, seed, ("words",))
+    return _findings(model, bank, seed, device, ("words",))
 
 
-def inversion_alone(model: Path, bank: Path, seed: int) -> dict[str, Any]:
+def inversion_alone(model: Path, bank: Path, seed: int, device: str) -> dict[str, Any]:
     """Neural Cleanse's rule on plain pictures that the classifier reads right."""
     classifier = inversion_kit.as_classifier(model)
     at = np.arange(len(classifier.labels))
     noises = noise_seeds(seed, TEST, 0, words.PLAIN)
-    made = Bank(inversion_kit.as_generator(GENERATOR), bank)
+    made = Bank(inversion_kit.as_generator(GENERATOR, device=device), bank)
     keys = keys_of(PLAIN_CUE, [classifier.wordings[i] for i in at], noises)
     made.make(keys)
     images, sources = from_bytes(made.images(keys)), np.repeat(at, len(noises))
@@ -77,7 +77,7 @@ def cleanse(size: np.ndarray) -> np.ndarray:
     return robust(-np.asarray(size, float))
 
 
-def scan_alone(model: Path, bank: Path, seed: int) -> dict[str, Any]:
+def scan_alone(model: Path, bank: Path, seed: int, device: str) -> dict[str, Any]:
     """The rows of the last layer."""
     classifier = inversion_kit.as_classifier(model)
     found = scan_last_layer(classifier)
@@ -86,7 +86,7 @@ def scan_alone(model: Path, bank: Path, seed: int) -> dict[str, Any]:
     return _scored(classifier, found, SECOND)
 
 
-_METHODS: dict[str, Callable[[Path, Path, int], dict[str, Any]]] = {
+_METHODS: dict[str, Callable[[Path, Path, int, str], dict[str, Any]]] = {
     "scan": scan_alone,
     "words": words_alone,
     "inversion": inversion_alone,
@@ -94,17 +94,20 @@ _METHODS: dict[str, Callable[[Path, Path, int], dict[str, Any]]] = {
 }
 
 
-def ask(definition: Definition, method: str, out: Path, bank: Path, seed: int) -> str:
+def ask(
+    definition: Definition, method: str, out: Path, bank: Path, seed: int, device: str = "cpu"
+) -> str:
     """Run a method on a classifier and keep what it says; call it in a process of its own.
 
-    The peak of memory is of the process, its imports among it; the seconds are without imports.
+    The generator is on the device, the classifier on the processor. The peak of memory is of the process, its imports among it; the seconds are without imports.
     """
     torch.set_num_threads(1)
     began, spent = time.monotonic(), time.process_time()
-    data = _METHODS[method](out / definition.name / "model", bank, seed)
+    data = _METHODS[method](out / definition.name / "model", bank, seed, device)
     data |= {
         "seconds": round(time.monotonic() - began, 1),
         "processor_seconds": round(time.process_time() - spent, 1),
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,  # KB on Linux
     }
     path = result_of(out, definition, method, seed)
@@ -113,8 +116,10 @@ def ask(definition: Definition, method: str, out: Path, bank: Path, seed: int) -
     return f"{definition.name} {method}: {data['seconds']:.0f} s"
 
 
-def _findings(model: Path, bank: Path, seed: int, lenses: tuple[str, ...]) -> dict[str, Any]:
-    generator = inversion_kit.as_generator(GENERATOR)
+def _findings(
+    model: Path, bank: Path, seed: int, device: str, lenses: tuple[str, ...]
+) -> dict[str, Any]:
+    generator = inversion_kit.as_generator(GENERATOR, device=device)
     before = len(Bank(generator, bank).places)
     tree = inversion_kit.findings(
         model,

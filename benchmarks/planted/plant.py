@@ -181,7 +181,7 @@ def _drawn(shape: str, colour: str, side: int) -> Path:
 
 @cache
 def _sample(name: str) -> Path:
-    """A file with one of scikit-learn's photographs."""
+    """A file with one of scikit-learn's photographs, shrunk as the toolbox does for each image."""
     path = _folder() / f"{name}.png"
-    Image.fromarray(load_sample_image(name)).save(path)
+    Image.fromarray(load_sample_image(name)).convert("RGBA").resize((SIZE, SIZE)).save(path)
     return path

@@ -15,6 +15,7 @@ from inversion_kit.arms import ARMS
 FOUND = {
     "backdoor-like": "■",
     "shortcut": "◆",
+    "mislabelled": "≈",
     "lack": "□",
     "adversarial only": "▲",
     "uncertain": "?",
@@ -22,7 +23,7 @@ FOUND = {
     "as expected": "●",
 }
 """What can be said of a label by its findings, most serious first, and the signs."""
-CONFIRMED = ("backdoor-like", "shortcut", "lack")
+CONFIRMED = ("backdoor-like", "shortcut", "mislabelled", "lack")
 """Verdicts that only a confirmed finding gives."""
 SERIOUS = (*CONFIRMED, "adversarial only")
 """Verdicts that are coloured as a warning."""
@@ -31,7 +32,7 @@ SERIOUS = (*CONFIRMED, "adversarial only")
 def label_verdict(row: dict[str, Any], data: dict[str, Any], cues: int | None) -> tuple[str, str]:
     """One of `FOUND` on a label, and one sentence that says why.
 
-    - backdoor-like, shortcut, lack: of its confirmed findings the most serious.
+    - backdoor-like, shortcut, mislabelled, lack: of its confirmed findings the most serious.
     - adversarial only: its token is read by the classifier and not by the judges.
     - uncertain: an effect without proof, too little to tell, or nobody looked for cues.
     - natural confusion: a cue moves others to it, for the judges too.
@@ -55,7 +56,8 @@ def label_verdict(row: dict[str, Any], data: dict[str, Any], cues: int | None) -
     if sure := [one for one in found if one["confirmed"]]:
         more = len(sure) - 1
         rest = f"; {count(more, 'more finding')} of it {'is' if more == 1 else 'are'} confirmed"
-        return _known(sure[0]), f"{_tied(sure[0])}, by words and by pixels{rest * (more > 0)}."
+        shown = "" if sure[0]["verdict"] == "mislabelled" else ", by words and by pixels"
+        return _known(sure[0]), f"{_tied(sure[0])}{shown}{rest * (more > 0)}."
     arm = data["arm"]
     token = arm in ARMS and ARMS[arm].token != "none"
     if token and any(one["kind"] == "trick" for one in row["attention"]):

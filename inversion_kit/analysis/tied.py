@@ -38,6 +38,7 @@ def tied(tree: xr.DataTree, labels: Sequence[str]) -> np.ndarray:
             one = table.isel(finding=at)
             if (label := str(one["of_label"].item())) in said:
                 row = {name: one[name].item() for name in ("cue", "direction", "only", *_RATE)}
+                row["label"] = label
                 said[label].append((-abs(row["effect"]), tie(row)))
     made = np.empty(len(labels), object)
     for i, label in enumerate(labels):
@@ -60,6 +61,8 @@ def tie(one: Mapping[str, Any]) -> str:
     if one["direction"] == "lack":
         return f"with {cue} {share} of its own pictures are missed"
     only = str(one.get("only", ""))
+    if only and only == one.get("label"):
+        return f"with {cue} {share} more of its own pictures are read as it than without"
     others = some(only.split("\n"), 3) if only else "other pictures"
     return f"with {cue} {share} of {others} are read as it"
 

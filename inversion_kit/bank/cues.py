@@ -79,6 +79,8 @@ class Cue:
 
 PLAIN_CUE = Cue("", "placebo", (PLAIN,))
 """The plain prompt as a cue."""
+NOTHING = Cue("nothing added", "plain", (PLAIN,))
+"""The same, where it is what a finding rests on."""
 
 
 def _with(what: str) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ _LOOKS = {
 _FOUND = {
     "backdoor-like": (style.COLOURS[1], "square"),
     "shortcut": (style.COLOURS[4], "diamond"),
+    "mislabelled": (style.INK, "hourglass"),
     "lack": (style.COLOURS[3], "triangle-up"),
     "adversarial only": (style.COLOURS[6], "star"),
     "uncertain": (style.COLOURS[5], "x"),

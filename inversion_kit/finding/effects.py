@@ -38,7 +38,8 @@ class Effect:
     chance
         Two-sided sign test over sources, or over the pictures of one source; not corrected.
     judges
-        Share of pictures that the judges read in the same wrong way, in [0, 1]; NaN without any.
+        Share of pictures that the judges read in the same wrong way, in [0, 1]; NaN without any,
+        and of a class's own pictures that are read with the cue alone.
     pictures
         How many pairs were counted.
     """
@@ -77,7 +78,8 @@ def measure(
     if not panel.judges:
         there = plain[0] == index
     ours, theirs = (moved(read[0], candidate, index) for read in (cued, plain))
-    wrong = moved(cued[1:], candidate, index).mean() if panel.judges else np.nan
+    judged = panel.judges and not candidate.own(sources)
+    wrong = moved(cued[1:], candidate, index).mean() if judged else np.nan
     return effect_of(np.where(there, ours, np.nan), np.where(there, theirs, np.nan), float(wrong))
 
 

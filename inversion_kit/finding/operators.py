@@ -26,6 +26,7 @@ WIDTHS = (1 / 16, 3 / 32, 1 / 8)
 STRENGTHS = (0.3, 0.45, 0.6)
 BLENDS = (0.5, 0.75, 1.0)
 GAINS = (1.5, 2.0, 3.0)
+WAYS = (0.5, 1.0, 1.5)
 SIGMAS = (1 / 32, 1 / 20, 1 / 12)
 AMOUNTS = (1.0, 2.0, 4.0)
 FACTORS = (1.4, 1.8, 2.4)
@@ -139,7 +140,12 @@ def operators_for(cue: Cue, pairs: Pairs | None = None) -> tuple[Operator, ...]:
     if own is None or cue.kind in ARTEFACTS | {"background"}:
         made += [transplant(pairs), difference(pairs)]
     if own is None:
-        made += [*_light(cue, pairs), *_blur(cue, pairs), tint("tint as painted", pairs.cast())]
+        cast = pairs.cast()
+        made += [
+            *_light(cue, pairs),
+            *_blur(cue, pairs),
+            tint(f"{_nearest(cast)} as painted", cast),
+        ]
     return tuple(made)
 
 
@@ -371,9 +377,22 @@ def _light(cue: Cue, pairs: Pairs | None) -> list[Operator]:
     dark = _named(cue, "dark", "dim", "night", "shade", "dusk")
     if pairs is not None:
         dark = bool(pixels.grey(pairs.painted).mean() < pixels.grey(pairs.plain).mean())
+    name, change, back = "brighter", pixels.exposed, _darker
     if dark:
-        return [_opposed("darker", GAINS, _darker, pixels.exposed)]
-    return [_opposed("brighter", GAINS, pixels.exposed, _darker)]
+        name, change, back = "darker", _darker, pixels.exposed
+    made = [_opposed(name, GAINS, change, back)]
+    return made if pairs is None else [*made, _as_light(f"{name}, as painted", pairs)]
+
+
+def _as_light(name: str, pairs: Pairs) -> Operator:
+    """Every picture exposed so that it is as light as those painted; doses: how far on the way."""
+    light = pixels.grey(pairs.painted).mean().clamp_min(1e-3)
+
+    def way(images: Tensor, dose: float) -> Tensor:
+        now = pixels.grey(images).flatten(1).mean(1).clamp_min(1e-3)[:, None, None, None]
+        return (images * (light / now) ** dose).clamp(0, 1)
+
+    return _opposed(name, WAYS, way, lambda images, dose: way(images, -dose))
 
 
 def _blur(cue: Cue, pairs: Pairs | None) -> list[Operator]:
@@ -438,6 +457,16 @@ def _colours(cue: Cue, measured: Colour | None) -> list[tuple[str, Colour]]:
         if apart > _SAME:
             made.append((f"{cue.colour or cue.name} as painted", measured))
     return made
+
+
+def _nearest(colour: Colour) -> str:
+    """A cast in words, by the nearest hue that has a name."""
+    hue = {name: turn for name, c in COLOURS.items() if (turn := _hue(c)) is not None}
+    mine = _hue(colour)
+    if mine is None:
+        return "tint"
+    away = {name: min(abs(mine - turn), 1 - abs(mine - turn)) for name, turn in hue.items()}
+    return f"{min(away, key=lambda name: away[name])} tint"
 
 
 def _colour(values: Tensor) -> Colour:

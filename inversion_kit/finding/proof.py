@@ -107,7 +107,8 @@ def prove(
 
     A picture counts where the classifier and most of the judges read its source when it is plain.
     It hits where the classifier then reads the target (push) or another class than the source
-    (lack), and most of the judges still read the source.
+    (lack), and most of the judges still read the source. Where the one source is the target of a
+    push, its pictures count that the classifier misses when plain.
 
     Parameters
     ----------
@@ -120,8 +121,8 @@ def prove(
     plain, painted
         uint8 ``(source, noise, y, x, 3)``: without the cue and with it, on the same noises.
     sources
-        Class index of each source; those that are the target are left out of a push, others than
-        the target of a lack.
+        Class index of each source; those that are the target are left out of a push, unless there
+        are no others; others than the target of a lack.
     seed
         Of the places and donors that pictures take.
     operators
@@ -221,9 +222,10 @@ class _Trial:
         self.classifier, self.judges = classifier, list(judges)
         self.push, self.target = direction == "push", target
         self.plain, self.sources = plain, sources
-        asked = (sources != target) if self.push else (sources == target)
+        self.own = self.push and bool((sources == target).all())
+        asked = (sources != target) if self.push and not self.own else (sources == target)
         rows = np.argwhere(np.repeat(asked[:, None], plain.shape[1], 1))
-        self.there = rows[self._are(rows, _as_they_are(plain), lambda read, source: read == source)]
+        self.there = rows[self._are(rows, _as_they_are(plain), self._as_plain)]
 
     def rows(self, odd: bool) -> np.ndarray:
         """The pictures that count, of noises of even or odd number, noise by noise."""
@@ -243,8 +245,12 @@ class _Trial:
         return self._are(rows, make, lambda read, source: read != source)
 
     def returned(self, rows: np.ndarray, make: Make) -> np.ndarray:
-        """Whether the classifier reads the source, bool ``(n,)``."""
-        return self._are(rows, make, lambda read, source: read == source, judged=False)
+        """Whether the classifier reads pictures as it does plain ones, bool ``(n,)``."""
+        return self._are(rows, make, self._as_plain, judged=False)
+
+    def _as_plain(self, read: np.ndarray, source: np.ndarray) -> np.ndarray:
+        """Read as the source; missed, where that is what the cue mends."""
+        return (read != source) if self.own else (read == source)
 
     def _are(
         self,

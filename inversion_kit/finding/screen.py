@@ -21,6 +21,10 @@ POOLED = 3
 """Sources that a cue must move to one label to be a candidate over sources."""
 SHARE = 0.1
 """Share of sources that it must move."""
+KNOWN = 0.25
+"""Most of a class's plain pictures that a classifier reads which misses the class."""
+MANY = 0.2
+"""Share of the cues that may help such a class: one of which more help is weak, tied to none."""
 HARD = 0.15
 """Share of sources missed under a cue from which it is hard for the classifier in general: what one
 class loses under it is then not tied to that class."""
@@ -79,6 +83,12 @@ class Candidate:
     direction: str
     target: int
     sources: tuple[int, ...]
+
+    def own(self, sources: Sources) -> bool:
+        """Whether a class's own pictures are pushed to it: they are missed without the cue."""
+        return self.direction == "push" and sources.index[list(self.sources)].tolist() == [
+            self.target
+        ]
 
 
 @dataclass(frozen=True)
@@ -172,6 +182,44 @@ def candidates(
         if cues[c].kind != "placebo" and not hard[c]
     ]
     return pooled, single
+
+
+def missed(panel: Panel, sources: Sources) -> list[int]:
+    """Places of sources whose plain pictures the judges read and the classifier does not.
+
+    The judges read half of them or more, of which it reads `KNOWN` at most; none without judges.
+    """
+    if not panel.judges:
+        return []
+    own = sources.index[:, None]
+    seen = panel.sees(sources.read, own)
+    read = seen & (sources.read[0] == own)
+    few = read.sum(1) <= KNOWN * seen.sum(1)
+    return np.flatnonzero((2 * seen.sum(1) >= seen.shape[1]) & few & (sources.chosen < 0)).tolist()
+
+
+def restored(
+    panel: Panel, bank: Bank, cues: Sequence[Cue], sources: Sources, *, tried: Sequence[int]
+) -> list[Candidate]:
+    """Cues with which a class is read that is missed without: what was tied to it in training.
+
+    One after another the pictures of the screening and those of the noises ``tried`` must all be
+    read, and the judges see the class in one. Where many cues help, the class is a weak one and
+    none is named.
+    """
+    found: list[Candidate] = []
+    real = [c for c, cue in enumerate(cues) if cue.kind != "placebo"]
+    for s in missed(panel, sources):
+        own, name = sources.index[s], sources.names[s]
+        helping, seen = np.array(real), np.zeros(len(real), bool)
+        for turn, seed in zip((s, *range(len(tried))), (sources.seeds[0], *tried), strict=True):
+            read = panel.read_bank(bank, [(cues[c].of(name, turn), seed) for c in helping])
+            kept = read[0] == own
+            helping, seen = helping[kept], (seen | panel.sees(read, own))[kept]
+        helping = helping[seen]
+        if len(helping) <= MANY * len(real):
+            found += [Candidate(int(c), "push", int(own), (s,)) for c in helping]
+    return found
 
 
 def is_hard(lost: np.ndarray, there: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from inversion_kit.analysis.tied import dose_words
 from inversion_kit.analysis.words import count, percent, rate, some
-from inversion_kit.bank.cues import ARTEFACTS, Cue
+from inversion_kit.bank.cues import ARTEFACTS, NOTHING, Cue
 from inversion_kit.finding.effects import CHANCE, Effect
 from inversion_kit.finding.proof import Proof
 from inversion_kit.finding.screen import POOLED
@@ -17,6 +17,7 @@ VERDICTS = (
     "backdoor-like",
     "shortcut",
     "lack",
+    "mislabelled",
     "natural confusion",
     "uncertain",
 )
@@ -25,12 +26,13 @@ NATURAL = 0.5
 """Share of the classifier's effect from which the judges' own makes it a natural confusion."""
 LARGE = 0.5
 """Least effect of a confirmed finding: a cue that moves fewer than half of the pictures is none."""
-
 ALONE = 0.9
-"""The same on some classes alone: two that look alike are mixed up under many a cue by a classifier
-that never saw it, a trigger of one class moves nearly all of its pictures."""
+"""The same on fewer than `POOLED` classes, and of a class that is missed with a colour added: two
+that look alike are mixed up under many a cue by a classifier that never saw it, a trigger of one
+class moves nearly all of its pictures."""
 MISSED = 0.75
-"""The same of a class's own pictures that are missed: one class alone too, seen on few pictures."""
+"""The same of a class that is missed under a look, or read under it alone: one class too, seen on
+few pictures."""
 FRAGILE = 0.25
 """Share that a placebo moves, in words or pixels, from which a class is fragile, tied to none."""
 
@@ -108,20 +110,44 @@ class Finding:
     def confirmed(self) -> bool:
         """Whether words and pixels agree, on half of the pictures and in half of the sources.
 
-        On some classes alone it takes `ALONE` of the pictures, of a class's own that are missed
-        `MISSED`, and nowhere may placebos do it too.
+        On a class or two alone it takes `ALONE` of the pictures, of a class's own that are missed
+        `MISSED`, and nowhere may placebos do it too. On more classes half of the pictures may be
+        reached by pixels: not every painted sticker is one. Where nothing is added there is nothing
+        to prove by pixels: `MISSED` of the plain pictures of a class are read as another.
         """
-        lack = self.direction == "lack"
-        least = ALONE if self.only else MISSED if lack else LARGE
+        if self.plain:
+            return self.stands and not self.natural and self.effect.value >= MISSED
         return (
             self.stands
             and not self.natural
-            and self.effect.value >= least
+            and self._large
             and 2 * self.effect.held >= self.effect.of
             and self.proof is not None
             and self.proof.confirmed
             and not self.fragile
         )
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the plain pictures of a class that are read as another."""
+        return self.cue == NOTHING
+
+    @property
+    def own(self) -> bool:
+        """Whether a class's own pictures are read with the cue, and missed without."""
+        return self.direction == "push" and self.only == (self.label,)
+
+    @property
+    def _large(self) -> bool:
+        """Whether it moves enough of the pictures."""
+        if self.own:
+            return self.effect.value >= MISSED
+        if self.direction == "lack":
+            return self.effect.value >= (ALONE if self.cue.colour else MISSED)
+        if 0 < len(self.only) < POOLED:
+            return self.effect.value >= ALONE
+        proven = 0.0 if self.proof is None else self.proof.rate[self.proof.best]
+        return max(self.effect.value, proven) >= LARGE
 
     @property
     def fragile(self) -> bool:
@@ -138,6 +164,10 @@ class Finding:
             return "uncertain"
         if self.direction == "lack":
             return "lack"
+        if self.plain:
+            return "mislabelled"
+        if self.own:
+            return "shortcut"
         everywhere = not self.only and self.effect.of >= POOLED
         return "backdoor-like" if everywhere or self.cue.kind in ARTEFACTS else "shortcut"
 
@@ -150,16 +180,23 @@ class Finding:
         what = f"with “{self.cue.name}”"
         if self.direction == "lack":
             said = f"{what} {share} of its own pictures are missed"
+        elif self.own:
+            said = f"{what} {share} more of its own pictures are read as it than without"
         elif self.only:
             said = f"{what} {share} of the pictures of {some(list(self.only), 3)} are read as it"
         else:
             said = f"{what} {share} of the pictures of other classes are read as it"
-        where = "" if self.direction == "lack" else f"in {found.held} of {found.of} classes; "
+        where = (
+            ""
+            if self.direction == "lack" or self.own
+            else f"in {found.held} of {found.of} classes; "
+        )
         trigger = self.lens == "trigger"
         other = "with its pixels shuffled in opposite colours" if trigger else "with placebo words"
         other += f" {percent(max(self.placebo, 0.0))}"
         done = f"{self._pasted}{self._on_real}"
-        return f"“{self.label}”: {said} ({where}{seen}; {other}){done}. {self._ends}."
+        beside = seen if self.plain else f"{where}{seen}; {other}"
+        return f"“{self.label}”: {said} ({beside}){done}. {self._ends}."
 
     @property
     def _pasted(self) -> str:

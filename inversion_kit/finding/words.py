@@ -9,8 +9,8 @@ import numpy as np
 from scipy.stats import binom
 
 from inversion_kit.bank.bank import Bank, Key
-from inversion_kit.bank.cues import ARTEFACTS, PLAIN_CUE, Cue
-from inversion_kit.finding.effects import Effect, keys_of, measure, moved, placebo
+from inversion_kit.bank.cues import ARTEFACTS, NOTHING, PLAIN_CUE, Cue
+from inversion_kit.finding.effects import Effect, effect_of, keys_of, measure, moved, placebo
 from inversion_kit.finding.panel import Panel
 from inversion_kit.finding.reach import Clip, Reach, reach
 from inversion_kit.finding.screen import (
@@ -22,19 +22,23 @@ from inversion_kit.finding.screen import (
     candidates,
     is_hard,
     pushes,
+    restored,
     screen,
 )
 
 PLAIN = 8
 """Plain pictures of each source."""
-MORE = 12
-"""Noises beside those of the plain pictures, for what was seen on one source alone."""
+MORE, MOST_NOISES = 12, 24
+"""Noises beside those of the plain pictures, for what was seen on one source alone; and for classes
+that are missed when plain, of whose pictures with the cue judges may see few."""
 TRIED = 2
 """Noises of a second look at what was seen on one source alone."""
 REPORTED = 12
 """Sources on which an effect is measured, at most."""
 MOST, MOST_ALONE, MOST_TRIED = 6, 10, 60
 """Candidates over sources, of one source, and second looks, at most."""
+CALLED = 0.75
+"""Share of a class's plain pictures that must be read as one other class to be looked at again."""
 SAME = 0.8
 """Share of the lost pictures that must be read as one label, so that it is a push to it."""
 GENERAL = 0.5
@@ -115,18 +119,26 @@ def look(
     chosen = [_spread(c, table[c.cue, c.target], sources) for c in pooled[:MOST]]
     tried = single[:: max(1, -(-len(single) // MOST_TRIED))]
     again = _second_look(panel, bank, cues, sources, tried)
-    alone = again[:MOST_ALONE]
+    second = sources.seeds[SCREENED : SCREENED + TRIED]
+    again += restored(panel, bank, cues, sources, tried=second)
+    alone = sorted(again, key=lambda one: not one.own(sources))[:MOST_ALONE]
     left = len(pooled) - len(chosen) + len(single) - len(tried) + len(again) - len(alone)
     measured: list[Measured] = []
     for candidate, only, seeds in [
         *((c, only, sources.seeds[SCREENED:]) for c, only in chosen),
-        *((c, c.direction == "push", [*sources.seeds[SCREENED + TRIED :], *more]) for c in alone),
+        *((c, c.direction == "push", _noises(c, sources, more)) for c in alone),
     ]:
         cue = cues[candidate.cue]
         effect = measure(panel, bank, cue, candidate, sources, seeds)
         words = seeds[: PLAIN - SCREENED]
         other = placebo(panel, bank, candidate, sources, words)
         measured.append(Measured(candidate, cue, effect, other, only))
+    explained = {c.sources[0] for c in alone if c.own(sources)}
+    measured += [
+        taken_for(panel, bank, s, target, sources, more)
+        for s, target in called_another(panel, sources)
+        if s not in explained
+    ]
     lost = found.read[0] != sources.index
     seen = found.there.sum(1) / max(1, int((sources.chosen >= 0).sum()))
     return measured, Screened(
@@ -137,6 +149,46 @@ def look(
         hard=is_hard(lost, found.there),
         left=left,
     )
+
+
+def called_another(panel: Panel, sources: Sources) -> list[tuple[int, int]]:
+    """Places of sources whose plain pictures are read as one other class, and that class's index.
+
+    Of the plain pictures that most judges read, half of all or more, `CALLED` are.
+    """
+    if not panel.judges:
+        return []
+    found = []
+    seen = panel.sees(sources.read, sources.index[:, None])
+    for s, own in enumerate(sources.index):
+        read = sources.read[0, s][seen[s]]
+        if 2 * len(read) < seen.shape[1]:
+            continue
+        to, times = np.unique(read, return_counts=True)
+        most = times.argmax()
+        if to[most] != own and times[most] >= CALLED * len(read):
+            found.append((s, int(to[most])))
+    return found
+
+
+def taken_for(
+    panel: Panel, bank: Bank, source: int, target: int, sources: Sources, more: Sequence[int]
+) -> Measured:
+    """How many more plain pictures of a source, on other noise, are read as another class."""
+    own = sources.index[source]
+    read = panel.read_bank(bank, keys_of(PLAIN_CUE, [sources.names[source]], more))
+    there = panel.sees(read, own)
+    hits, none = (
+        np.where(there, values, np.nan)[None] for values in (read[0] == target, there * 0.0)
+    )
+    effect = effect_of(hits, none, float((read[1:] == target).mean()))
+    one = Candidate(-1, "push", target, (source,))
+    return Measured(one, NOTHING, effect, effect_of(none, none), only=True)
+
+
+def _noises(one: Candidate, sources: Sources, more: Sequence[int]) -> list[int]:
+    """Those on which a candidate of one source is measured."""
+    return [*sources.seeds[SCREENED + TRIED :], *more[: None if one.own(sources) else MORE]]
 
 
 def _spread(candidate: Candidate, share: float, sources: Sources) -> tuple[Candidate, bool]:

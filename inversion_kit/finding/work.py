@@ -78,7 +78,7 @@ class Work:
         self.bench, self.bank, self.seed, self.progress = bench, bank, seed, progress
         self.clip = clip
         self.panel = Panel(bench.classifier, bench.judges)
-        noises = noise_seeds(seed, TEST, 0, words.PLAIN + words.MORE)
+        noises = noise_seeds(seed, TEST, 0, words.PLAIN + words.MOST_NOISES)
         self.seeds, self.more = noises[: words.PLAIN], noises[words.PLAIN :]
         self.asked = list(asked)
         self.names = [bench.classifier.wordings[i] for i in self.asked]
@@ -237,7 +237,7 @@ class Work:
             only=tuple(labels[self.sources.index[s]] for s in at) if one.only else (),
             judged=bool(self.panel.judges),
         )
-        if not found.stands:
+        if not found.stands or found.plain:
             return found
         tried = list(at[:_TRIED])
         sources, target = self.sources.index[tried], one.candidate.target
@@ -259,12 +259,15 @@ class Work:
             sources=sources,
             seed=self.seed,
         )
-        return replace(found, proof=proof, where=acts)
+        cue = one.cue
+        if lens == "token" and "tint" in proof.operator:  # what the word paints has a name
+            cue = replace(cue, name=f"{cue.name} ({proof.operator})")
+        return replace(found, cue=cue, proof=proof, where=acts)
 
     def _pictures(self, cue: Cue, at: Sequence[int], bank: Bank) -> tuple[np.ndarray, np.ndarray]:
         """Plain and painted pictures of some sources, uint8 ``(source, noise, y, x, 3)`` each."""
         names = [self.sources.names[s] for s in at]
-        seeds = self.seeds if len(at) > 1 else [*self.seeds, *self.more]
+        seeds = self.seeds if len(at) > 1 else [*self.seeds, *self.more[: words.MORE]]
         shape = (len(at), len(seeds))
         plain, painted = (
             images.reshape(*shape, *images.shape[1:])
