@@ -35,6 +35,7 @@ _HOME = {
     "save_token": "generators.token_file",
     "load_token": "generators.token_file",
     "generate": "generators.free_text",
+    "textual_inversion": "search.textual_inversion",
     "augment": "improve.augment",
     "repair": "improve.repair",
     "Repaired": "improve.repair",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from inversion_kit.improve.repair import Repaired, repair
     from inversion_kit.reports import report
     from inversion_kit.schema import validate
+    from inversion_kit.search.textual_inversion import textual_inversion
     from inversion_kit.storage.export import consolidate, export_images, to_netcdf
     from inversion_kit.storage.store import open, save
     from inversion_kit.widgets.explorer import explore

@@ -49,6 +49,7 @@ def evaluation_says(table: xr.Dataset) -> list[str]:
     said = [_success(table, scorer) for scorer in asked]
     if "agreement" in table:
         said.append(_agreement(table))
+    said += _obedient(table)
     if "value" not in table:
         return said
     pictures = table["pictures"].values.max(1)
@@ -68,6 +69,25 @@ def evaluation_says(table: xr.Dataset) -> list[str]:
             if np.isfinite(one["overall_value"]).any():
                 said.append(f"{_SAYS[str(measure)]}, {visible(str(network))}: {_measure(one)}.")
     return [line[0].upper() + line[1:] for line in said]
+
+
+def _obedient(table: xr.Dataset) -> Iterator[str]:
+    """What became of every sentence, a line each; none where none was asked for."""
+    if "obeys" not in table:
+        return
+    reader = str(table["reader"].values[-1])
+    for sentence in table["sentence"].values:
+        parts = []
+        for arm in table["arm"].values:
+            one = table.sel(arm=arm, sentence=sentence)
+            of = _ends(one.sel(reader=reader), "overall_is_class")
+            if not np.isfinite(of[0]):
+                continue
+            obeyed = _ends(one, "overall_obeys")
+            told = f", obeyed {rate(*obeyed)}" if np.isfinite(obeyed[0]) else ""
+            parts.append(f"{arm_words(str(arm))} {rate(*of)}{told}")
+        asked = visible(str(sentence).replace("{token}", "…"))
+        yield f'In "{asked}" read as the label by {visible(reader)}: {"; ".join(parts)}.'
 
 
 def coverage_says(table: xr.Dataset) -> list[str]:

@@ -9,7 +9,7 @@ import xarray as xr
 
 import inversion_kit
 from inversion_kit.cli.app import app, as_json, fail
-from inversion_kit.cli.options import Clip, Json, Judge, Real
+from inversion_kit.cli.options import Clip, Generator, Json, Judge, Real
 from inversion_kit.errors import InversionError
 from inversion_kit.plain import as_data
 
@@ -17,7 +17,7 @@ Result = Annotated[str, typer.Argument(help="A stored result, or an audit's fold
 Photographs = Annotated[
     str, typer.Option(metavar="PATH", help="Real images, with a folder a class (name or index).")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of the choice of real images.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of what is drawn.")]
 
 
 @app.command()
@@ -30,13 +30,25 @@ def evaluate(
     ] = None,
     judge: Judge = None,
     clip: Clip = None,
+    sentence: Annotated[
+        list[str] | None,
+        typer.Option(help='To paint with each token, such as "a dark photo of a {token}".'),
+    ] = None,
+    generator: Generator = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Measure the pictures of every arm: who reads them, how real and how varied they are."""
     try:
         table = inversion_kit.evaluate(
-            inversion_kit.open(result), real, classifier=model, judges=judge, clip=clip, seed=seed
+            inversion_kit.open(result),
+            real,
+            classifier=model,
+            judges=judge,
+            clip=clip,
+            sentences=sentence,
+            generator=generator,
+            seed=seed,
         )
     except InversionError as error:
         fail(error)

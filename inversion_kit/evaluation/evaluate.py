@@ -20,7 +20,9 @@ from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError
 from inversion_kit.evaluation.real_sets import counts_of, pictures_of, real_of
+from inversion_kit.evaluation.sentences import check_sentences, generator_of, sentence_tables
 from inversion_kit.finding.reach import Clip, as_clip
+from inversion_kit.generators.base import Generator
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.sample import from_bytes
 from inversion_kit.search.checks import listed
@@ -36,12 +38,14 @@ def evaluate(
     classifier: Any = None,
     judges: Sequence[Any] | None = None,
     clip: Any = None,
+    sentences: Sequence[str] | None = None,
+    generator: Any = None,
     seed: int = 0,
 ) -> xr.Dataset:
     """Measure the pictures of every arm: who reads them, how real and how varied they are.
 
-    Everything is of the pictures that the result holds, on noise that no search has seen. Without
-    ``real`` and ``clip`` no model is loaded.
+    But for ``sentences`` everything is of the pictures that the result holds, on noise that no
+    search has seen. Without ``real``, ``clip`` and ``sentences`` no model is loaded.
 
     Parameters
     ----------
@@ -52,11 +56,18 @@ def evaluate(
         label's are the reference; the other half is measured as the arms are, and is what can be
         reached. At least 14 a label; of labels with fewer there is no measure.
     classifier, judges
-        Networks whose features are taken, where ``real`` is given; those of the result by default.
+        Networks whose features are taken, where ``real`` is given, and that read the pictures of
+        sentences; those of the result by default.
     clip
         A CLIP or SigLIP: hub id, folder, or ``(model, processor)``.
+    sentences
+        Prompts with ``{token}``, such as `inversion_kit.evaluation.sentences.SENTENCES`: their
+        pictures are made with every run's token, and with the name in its place.
+    generator
+        Anything `inversion_kit.as_generator` takes, to paint sentences; that of the result by
+        default.
     seed
-        Of the choice of real images and their halves.
+        Of the choice of real images and their halves, and of the noise of sentences.
 
     Returns
     -------
@@ -71,6 +82,10 @@ def evaluate(
           ``real`` of the classifier's features in the result, and Vendi score alone.
         - ``agreement`` ``(label, arm)``: mean cosine of picture and plain prompt by the CLIP;
           ``agreement_change`` less the plain name's.
+        - ``is_class`` ``(label, arm, reader, sentence)``: share of a sentence's pictures that a
+          reader, the classifier or a judge, reads as the label; ``obeys``
+          ``(label, arm, sentence)``: share that shows what the sentence asks for, where that can be
+          measured, see `inversion_kit.evaluation.sentences.obeyed`. ``PICTURES`` of each run.
 
         Each has ``_low`` and ``_high``, 95 %, and ``overall_success``, ``overall_gain``,
         ``overall_value``, ``overall_change`` over all labels. NaN where there is nothing.
@@ -79,8 +94,8 @@ def evaluate(
     Raises
     ------
     InputError
-        The folder is not usable, no label has enough real images, a model has other classes, or
-        none has features.
+        The folder is not usable, no label has enough real images, a model has other classes, none
+        has features, or a sentence or the generator cannot be used.
     SchemaError
         It is no result.
     StoreError
@@ -96,6 +111,7 @@ def evaluate(
     tree = whole(result if isinstance(result, xr.DataTree) else open_result(result))
     arms = [str(a) for a in tree["samples"]["arm"].values]
     seer = None if clip is None else as_clip(clip)
+    said, asking = _asked(tree, sentences, generator)
     if real is None:
         seen = _stored(tree)
         networks = [str(tree.attrs["classifier"])] if seen else []
@@ -109,7 +125,13 @@ def evaluate(
     if seen:
         noises = tree["samples"].sizes["seed"] * tree["samples"].sizes["sample"]
         variables |= cloud_tables(seen, networks, arms, noises)
-    made = dataset(variables, tree, set=[*arms, REAL], network=networks, measure=list(MEASURES))
+    more: dict[str, list[str]] = {}
+    if asking is not None:
+        readers = _models(tree, classifier, judges)
+        variables |= sentence_tables(tree, said, asking, readers, seed)
+        more = {"reader": [one.name for one in readers], "sentence": list(said)}
+    measures = list(MEASURES)
+    made = dataset(variables, tree, set=[*arms, REAL], network=networks, measure=measures, **more)
     made.attrs = {
         "control": name_arm(arms) or "",
         "clip": "" if seer is None else seer.name,
@@ -119,13 +141,24 @@ def evaluate(
     return made
 
 
-def _networks(tree: xr.DataTree, classifier: Any, judges: Sequence[Any] | None) -> list[Classifier]:
-    """The classifier and the judges that have features."""
+def _asked(
+    tree: xr.DataTree, sentences: Sequence[str] | None, generator: Any
+) -> tuple[tuple[str, ...], Generator | None]:
+    """Sentences and who paints them; None where there is none."""
+    if sentences is not None:
+        return check_sentences(sentences), generator_of(tree, generator)
+    if generator is not None:
+        raise InputError("generator: paints sentences alone; give sentences=[...] or leave it out")
+    return (), None
+
+
+def _models(tree: xr.DataTree, classifier: Any, judges: Sequence[Any] | None) -> list[Classifier]:
+    """The classifier, then the judges."""
     names = model_names(tree)
     if classifier is None and "model" not in names:
         raise InputError(
             "classifier: this result was made of objects, not of models' names; give it, as "
-            "evaluate(result, real, classifier=..., judges=[...])"
+            "evaluate(result, classifier=..., judges=[...])"
         )
     first = as_classifier(names["model"] if classifier is None else classifier)
     classes = [str(name) for name in tree["samples"]["class"].values]
@@ -135,7 +168,12 @@ def _networks(tree: xr.DataTree, classifier: Any, judges: Sequence[Any] | None) 
             f"{tree.attrs['classifier']!r}"
         )
     others = names.get("judges", []) if judges is None else listed(judges)
-    known = [first, *(as_classifier(one) for one in others)]
+    return [first, *(as_classifier(one) for one in others)]
+
+
+def _networks(tree: xr.DataTree, classifier: Any, judges: Sequence[Any] | None) -> list[Classifier]:
+    """The classifier and the judges that have features."""
+    known = _models(tree, classifier, judges)
     found = {one.name: one for one in known if one.has_features}
     if not found:
         raise InputError(
