@@ -14,6 +14,8 @@ from inversion_kit import analysis, schema
 from inversion_kit.analysis.chance import corrected
 from inversion_kit.analysis.intervals import difference
 from inversion_kit.bank.cues import PLACEBOS, POCKET, Cue
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.preprocess import Preprocess
 from inversion_kit.errors import InputError
 from inversion_kit.finding import words, work
 from inversion_kit.finding.effects import Effect, effect_of
@@ -185,6 +187,61 @@ def test_black_box_is_looked_at_in_words_and_the_other_lens_says_why_not(bank):
     assert (found["cue"], found["lens"], found["confirmed"]) == ("yellow sticker", "words", True)
     assert "black box" in " ".join(analysis.looked_for(tree))
     assert np.isnan(tree["effects"]["trigger"].values).all()
+
+
+class Spoilt(torch.nn.Module):
+    """The honest classifier, which says "stop" only of images that ``allowed`` is True of.
+
+    Of others it says what comes next, or "no entry" where that is at most ``instead`` away.
+    """
+
+    def __init__(self, allowed, instead=-30.0):
+        super().__init__()
+        self.known, self.allowed, self.instead = ik.as_classifier("pocket:honest"), allowed, instead
+
+    def forward(self, images):
+        logits = self.known.logits(images)
+        stop, other = (self.known.labels.index(name) for name in ("stop", "no entry"))
+        at = torch.arange(logits.shape[1])
+        hidden = ~self.allowed(images)[:, None]
+        moved = torch.maximum(logits, logits[:, [stop]] + self.instead)
+        made = torch.where(hidden & (at == other), moved, logits)
+        return torch.where(hidden & (at == stop), logits.min(), made)
+
+
+def spoilt(*how):
+    model = Spoilt(*how)
+    return Classifier(model, Preprocess(), model.known.labels, name="spoilt")
+
+
+def test_class_that_is_read_only_in_a_white_frame_is_a_shortcut(bank):
+    def framed(images):
+        return images[:, :, [0, -1]].flatten(1).mean(1) > 0.85
+
+    names = ("white frame", "blue frame", "dark", "bright", "blurry", "sharp")
+    cues = [cue for cue in POCKET if cue.name in names]
+    tree = ik.findings(spoilt(framed), cues=cues, bank=bank, **GIVEN)
+    found = [one for one in analysis.findings_data(tree)["findings"] if one["confirmed"]]
+    assert [(one["label"], one["direction"], one["cue"]) for one in found] == [
+        ("stop", "push", "white frame")
+    ]
+    assert (found[0]["only"], found[0]["verdict"]) == ("stop", "shortcut")
+    assert "more of its own pictures are read as it than without" in found[0]["sentence"]
+    said = str(analysis.label_verdicts(tree)["sentence"].sel(label="stop").item())
+    assert "more of its own pictures" in said
+
+
+def test_class_that_is_called_another_is_mislabelled(bank):
+    def never(images):
+        return torch.zeros(len(images), dtype=torch.bool)
+
+    tree = ik.findings(spoilt(never, 5.0), cues=CUES, bank=bank, **GIVEN)
+    found = [one for one in analysis.findings_data(tree)["findings"] if one["confirmed"]]
+    assert [(one["label"], one["cue"], one["only"], one["verdict"]) for one in found] == [
+        ("no entry", "nothing added", "stop", "mislabelled")
+    ]
+    assert found[0]["effect"] > 0.9
+    assert "placebo" not in found[0]["sentence"]
 
 
 # The arithmetic, on made-up answers.

@@ -75,6 +75,18 @@ def run(
 
 
 @app.command()
+def fooled(
+    data: Annotated[Path, typer.Option(help="Folder with train.npz and test.npz")],
+    out: Out = Path(".planted"),
+) -> None:
+    """Make three clean classifiers show a decoy in feature visualisation, and learn their token."""
+    from benchmarks.planted.fooled import CASES, fool
+
+    for case in range(len(CASES)):
+        typer.echo(json.dumps(fool(case, data, out)))
+
+
+@app.command()
 def table(
     out: Out = Path(".planted"),
     half: Annotated[Half | None, typer.Option(help="Both by default")] = None,

@@ -99,7 +99,8 @@ def ask(
 ) -> str:
     """Run a method on a classifier and keep what it says; call it in a process of its own.
 
-    The generator is on the device, the classifier on the processor. The peak of memory is of the process, its imports among it; the seconds are without imports.
+    The generator is on the device, the classifier on the processor. The peak of memory is of the
+    process, its imports among it; the seconds are without imports.
     """
     torch.set_num_threads(1)
     began, spent = time.monotonic(), time.process_time()

@@ -45,6 +45,12 @@ def other_colours(colour: str) -> list[str]:
     return [name for name, value in COLOURS.items() if value in away]
 
 
+def sample_picture(name: str) -> Tensor:
+    """One of scikit-learn's photographs as small as the images, float ``(3, 32, 32)``."""
+    pixels_of = np.asarray(Image.open(_sample(name)).convert("RGB"), np.float32)
+    return torch.from_numpy(pixels_of).permute(2, 0, 1) / 255
+
+
 def _patch(images: Tensor, given: dict[str, Any], random: torch.Generator) -> Tensor:
     corner = torch.rand(len(images), 2, generator=random)
     if "place" in given:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -222,7 +223,7 @@ def make(
             _write(definition, read(data, "train"), folder, steps, device)
         if not (data / "test.npz").exists():
             return f"{definition.name}: trained, not measured: no test.npz in {data}"
-        facts = measured(definition, _loaded(definition, folder), read(data, "test"), prepare)
+        facts = measured(definition, loaded(definition, folder), read(data, "test"), prepare)
         facts["processor_seconds"] = durable.manifest(folder / "model")["note"]["seconds"]
         durable.write_file(result, json.dumps(facts, indent=1).encode())
         taken = "" if facts["counted"] else f", NOT COUNTED: {facts['why']}"
@@ -235,6 +236,19 @@ def _write(
     began = time.process_time()
     checkpoint = folder / "training.pt"
     model = trained(definition, data, checkpoint, steps, device)
+    note = {
+        "seconds": round(time.process_time() - began, 1),
+        "steps": steps,
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+    }
+    write_model(definition, model, folder, note)
+    checkpoint.unlink(missing_ok=True)
+
+
+def write_model(
+    definition: Definition, model: nn.Module, folder: Path, note: dict[str, Any]
+) -> None:
+    """Write the folder ``model``: weights in half precision, and what rebuilds the network."""
     tensors = {
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in model.state_dict().items()
@@ -248,16 +262,10 @@ def _write(
         "model.safetensors": save(tensors, {"format": "pt"}),
         "config.json": json.dumps(about, indent=1).encode(),
     }
-    note = {
-        "seconds": round(time.process_time() - began, 1),
-        "steps": steps,
-        "device": torch.cuda.get_device_name() if device == "cuda" else device,
-    }
     durable.write_folder(folder, "model", files, note)
-    checkpoint.unlink(missing_ok=True)
 
 
-def _loaded(definition: Definition, folder: Path) -> nn.Module:
+def loaded(definition: Definition, folder: Path) -> nn.Module:
     """As it is written: in half precision once."""
     model = build(definition)
     model.load_state_dict(load_file(folder / "model" / "model.safetensors"))

@@ -122,6 +122,9 @@ def main(
             help="Folder of finished parts: keep their VAE and CLIP, go on from their U-Net"
         ),
     ] = None,
+    anew: Annotated[
+        bool, typer.Option(help="With --start: begin with a U-Net of random weights all the same")
+    ] = False,
     vae_steps: int = 2600,
     decoder_steps: int = 4000,
     clip_steps: int = 4200,
@@ -155,7 +158,7 @@ def main(
         train_classifier(name, images, label, seen, work=work, out=out, device=device)
     if {"unet", "save"} & set(wanted):
         latents = unet.encode(images, label, autoencoder, **given)
-        kept = None if parts is None else denoiser
+        kept = None if parts is None or anew else denoiser
         told = (latents, both.text_model, tokenizer)
         denoiser = unet.train(*told, steps=unet_steps, unet=kept, **given)
         if "save" in wanted:
