@@ -377,10 +377,9 @@ def _light(cue: Cue, pairs: Pairs | None) -> list[Operator]:
     dark = _named(cue, "dark", "dim", "night", "shade", "dusk")
     if pairs is not None:
         dark = bool(pixels.grey(pairs.painted).mean() < pixels.grey(pairs.plain).mean())
-    name, change, back = "brighter", pixels.exposed, _darker
-    if dark:
-        name, change, back = "darker", _darker, pixels.exposed
-    made = [_opposed(name, GAINS, change, back)]
+    name = "darker" if dark else "brighter"
+    ways = (_darker, pixels.exposed) if dark else (pixels.exposed, _darker)
+    made = [_opposed(name, GAINS, *ways)]
     return made if pairs is None else [*made, _as_light(f"{name}, as painted", pairs)]
 
 
