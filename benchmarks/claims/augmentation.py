@@ -1,0 +1,154 @@
+"""4: pictures of tokens are training images where real ones are few.
+
+The generators have seen the benchmark's training photographs themselves, and the classifier that
+tokens are searched for was trained on them: a gain is what these two pass on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.claims.bench import PHOTO, Bench
+from benchmarks.claims.photographs import inverted, of_class, photographs
+from benchmarks.claims.table import Estimate, Table
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
+from inversion_kit.generators.kept import kept
+from inversion_kit.generators.sample import from_bytes, sample
+from inversion_kit.pocket.classify import augment
+from inversion_kit.pocket.signs import NAMES
+from inversion_kit.seeds import FREE, noise_seeds
+
+COUNTS = (1, 5, 10, 50)
+KINDS = ("nothing", "standard augmentation", "name pictures", "token pictures", "inverted pictures")
+"""What is added to the real images; all but "nothing" with standard augmentation."""
+TESTED = 200
+"""Test photographs of a class, at most."""
+BATCH, RATE = 64, 3e-3
+
+
+def measure(bench: Bench) -> Table:
+    """Accuracy of a small classifier on real test photographs, by what it was trained on."""
+    counts = COUNTS[:3:2] if bench.quick else COUNTS
+    table = Table(4, "Few real images", ["generator", "added to them", *map(str, counts)])
+    if bench.data is None:
+        table.notes.append("Skipped: it needs real photographs (`--data`).")
+        return table
+    labels, runs = bench.labels(4), range(2 if bench.quick else 5)
+    made = 16 if bench.quick else 50
+    for generator in list(bench.generators)[: 1 if bench.quick else None]:
+        for kind in KINDS:
+            if kind in KINDS[:2] and generator != next(iter(bench.generators)):
+                continue
+            row = ["" if kind in KINDS[:2] else generator, kind]
+            for count in counts:
+                found = [
+                    _trained(bench, generator, labels, kind, count, made, seed) for seed in runs
+                ]
+                one = _mean(found)
+                row.append(one.share())
+                about = {"generator": generator, "added": kind, "real": count, "runs": found}
+                table.data.append(about | one.plain())
+            table.rows.append(row)
+    chosen = "all 43 classes" if len(labels) == len(NAMES) else ", ".join(NAMES[i] for i in labels)
+    table.notes.append(
+        f"Accuracy on real test photographs by real training images of a class ({chosen}); "
+        f"{made} pictures of each class added, {len(runs)} runs, 95 % interval of their mean by "
+        "Student's t. The generator was trained on the whole training set, so that its pictures "
+        "bring more than the few real images hold."
+    )
+    return table
+
+
+def _mean(values: list[float]) -> Estimate:
+    from scipy.special import stdtrit
+
+    n, mean = len(values), float(np.mean(values))
+    half = float(stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / n**0.5) if n > 1 else np.nan
+    return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half))
+
+
+def _trained(
+    bench: Bench, generator: str, labels: list[int], kind: str, count: int, made: int, seed: int
+) -> float:
+    """Test accuracy of one run, made once."""
+
+    def make() -> float:
+        assert bench.data is not None
+        train, test = (photographs(bench.data, part) for part in ("train", "test"))
+        rows = [of_class(train, label, count, seed) for label in labels]
+        real = from_bytes(train.image[np.concatenate(rows)])
+        known = torch.arange(len(labels)).repeat_interleave(torch.tensor([len(r) for r in rows]))
+        more = None
+        if kind not in KINDS[:2]:
+            more = torch.cat([_pictures(bench, generator, i, kind, made) for i in labels])
+        model = _fit(real, known, more, len(labels), plain=kind == KINDS[0], seed=seed)
+        hits = []
+        for place, label in enumerate(labels):
+            images = test.image[of_class(test, label, TESTED, 0)]
+            with torch.no_grad():
+                read = model(from_bytes(images)).argmax(1).numpy()
+            hits.append((read == place).mean())
+        return float(np.mean(hits))
+
+    what: dict[str, Any] = {"labels": labels, "kind": kind, "count": count, "seed": seed}
+    if kind not in KINDS[:2]:
+        what |= {"made": made, "quick": bench.quick, **bench.models(generator)}
+    return float(bench.cells.of("augmented", what, make))
+
+
+def _pictures(bench: Bench, generator: str, label: int, kind: str, n: int) -> Tensor:
+    """Pictures of a class by its name, its token or that of textual inversion, of run 0."""
+    seed, token, said = bench.seeds[0], None, PLACEHOLDER
+    if kind == "name pictures":
+        said = NAMES[label]
+    elif kind == "token pictures":
+        token = bench.token(generator, label, "", seed)
+    else:
+        token = inverted(bench, generator, label, seed)
+    placed = None if token is None else ClassToken(token)
+    made, prompts = bench.generators[generator], [PHOTO.format(said)] * n
+    seeds = noise_seeds(seed, FREE, 1, n)
+    asked = [prompts, seeds, None if token is None else token.tolist()]
+    images = kept(made, asked, lambda: sample(made, prompts, seeds=seeds, token=placed))
+    return images.float() / 255
+
+
+def _network(classes: int) -> nn.Module:
+    """Four convolutions."""
+    layers: list[nn.Module] = []
+    for before, after in ((3, 16), (16, 32), (32, 64), (64, 64)):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 4, classes))
+
+
+def _fit(
+    real: Tensor, known: Tensor, more: Tensor | None, classes: int, *, plain: bool, seed: int
+) -> nn.Module:
+    """A small network from random weights; half of each batch is of the added pictures."""
+    torch.manual_seed(seed)
+    random, model = torch.Generator().manual_seed(seed), _network(classes)
+    steps = 100 + 20 * classes
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+    each = 0 if more is None else len(more) // classes
+    for _ in range(steps):
+        size = BATCH if more is None else BATCH // 2
+        rows = torch.randint(len(real), (size,), generator=random)
+        x, y = real[rows], known[rows]
+        if more is not None:
+            rows = torch.randint(len(more), (size,), generator=random)
+            x, y = torch.cat([x, more[rows]]), torch.cat([y, rows // each])
+        if not plain:
+            x = augment(x, random)
+        loss = F.cross_entropy(model(x), y, label_smoothing=0.05)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,190 @@
+"""The claims' benchmark in tiny: cells, tables, prompts, guidance, and a run of one label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from benchmarks.claims import __main__ as command
+from benchmarks.claims import ambiguity, detail, generators
+from benchmarks.claims.augmentation import KINDS, _trained
+from benchmarks.claims.bench import Bench, coarse_name, most_likely
+from benchmarks.claims.cells import Cells
+from benchmarks.claims.guidance import guided
+from benchmarks.claims.photographs import Photographs, of_class, photographs
+from benchmarks.claims.table import Table, gain, share
+from inversion_kit.classifiers.convert import as_classifier
+from inversion_kit.generators.convert import as_generator
+from inversion_kit.pocket.signs import COARSE, NAMES
+from inversion_kit.seeds import VALIDATE, noise_seeds
+from inversion_kit.storage import durable
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(
+        as_classifier("pocket:honest"),
+        as_classifier("pocket:judge"),
+        {"pocket": as_generator("pocket:quick")},
+        Cells(tmp_path_factory.mktemp("claims") / "cells"),
+        quick=True,
+        seeds=[0],
+        images=4,
+    )
+
+
+def test_a_cell_is_made_once_and_another_question_is_another_cell(tmp_path: Path) -> None:
+    cells, made = Cells(tmp_path), []
+
+    def make() -> int:
+        made.append(1)
+        return len(made)
+
+    assert [cells.of("n", {"a": a}, make) for a in (1, 1, 2)] == [1, 1, 2]
+    assert Cells(tmp_path).of("n", {"a": 2}, make) == 2
+    assert len(list(tmp_path.glob("n-*.json"))) == 2
+
+
+def test_shares_and_gains_are_paired_over_labels_and_noises() -> None:
+    ours, theirs = np.ones((2, 1, 16)), np.zeros((2, 1, 16))
+    theirs[0, 0, :4] = 1
+    found, change = share(theirs), gain(ours, theirs)
+    assert found.value == pytest.approx(4 / 32)
+    assert found.low < found.value < found.high
+    assert change.value == pytest.approx(28 / 32)
+    assert change.low > 0.5
+    assert change.change().startswith("+88 [+")
+
+
+def test_a_table_is_markdown_and_json(tmp_path: Path) -> None:
+    table = Table(3, "Detail", ["a", "b"], [["1", "2"]], ["a note"], [{"a": 1.0, "b": None}])
+    command.write([table], tmp_path)
+    assert (tmp_path / "claims.md").read_text().splitlines() == [
+        "## 3. Detail",
+        "",
+        "| a | b |",
+        "|---|---|",
+        "| 1 | 2 |",
+        "",
+        "- a note",
+    ]
+    (kept,) = durable.parse((tmp_path / "claims.json").read_bytes(), tmp_path)
+    assert kept["data"] == [{"a": 1.0, "b": None}]
+
+
+def test_the_ambiguous_name_is_shared_and_the_narrowest() -> None:
+    for label in range(len(NAMES)):
+        name = coarse_name(label)
+        assert label in COARSE[name]
+        assert len(COARSE[name]) > 1
+        sizes = [len(members) for members in COARSE.values() if label in members]
+        assert len(COARSE[name]) == min(sizes)
+    assert ambiguity.members_of("curve") == (19, 20, 21)
+    assert all(set(f) <= set(range(len(NAMES))) for f in detail.FAMILIES.values())
+
+
+def test_the_weak_generator_has_other_words_and_the_same_painter() -> None:
+    strong, weak = generators.strong(), generators.weak()
+    for one, other, same in (
+        (strong.denoiser, weak.denoiser, True),
+        (strong.encoders[0].model, weak.encoders[0].model, False),
+    ):
+        pairs = zip(one.parameters(), other.parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs) == same
+    quick = weak.quick
+    pairs = zip(
+        weak.encoders[0].model.parameters(), quick.encoders[0].model.parameters(), strict=True
+    )
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_guidance_brings_the_class_and_no_push_changes_nothing(bench: Bench) -> None:
+    made = as_generator("pocket", num_inference_steps=4)
+    seeds = noise_seeds(0, VALIDATE, 0, 4)
+    prompts = ["a photo of a speed limit sign"] * 4
+    plain = made.images(prompts, seeds=seeds)
+    assert torch.equal(guided(made, bench.classifier, 4, prompts, seeds, length=0), plain)
+    pushed = guided(made, bench.classifier, 4, prompts, seeds)
+    assert (most_likely(bench.classifier, pushed) == 4).mean() >= 0.75
+    assert (most_likely(bench.classifier, plain) == 4).mean() <= 0.5
+
+
+def test_a_token_is_searched_once_and_settles_what_the_word_means(bench: Bench) -> None:
+    token = bench.token("pocket", 36, "arrow sign", 0)
+    kept = set(bench.cells.folder.iterdir())
+    again = bench.token("pocket", 36, "arrow sign", 0)
+    assert torch.equal(token, again)
+    assert set(bench.cells.folder.iterdir()) == kept
+    seen = bench.reading("pocket", "a photo of a <ik-class> arrow sign", 0, token)
+    plain = bench.reading("pocket", "a photo of a arrow sign", 0)
+    assert seen.hits(36, "judge").mean() > plain.hits(36, "judge").mean()
+
+
+def test_photographs_of_a_class_are_of_as_many_signs_as_there_are() -> None:
+    track = np.array([0, 0, 0, 1, 1, 2, 7])
+    data = Photographs(np.zeros((7, 2, 2, 3), "u1"), np.array([5] * 6 + [6]), track)
+    rows = of_class(data, 5, 3, seed=0)
+    assert sorted(track[rows]) == [0, 1, 2]
+    assert len(of_class(data, 5, 20, seed=0)) == 6
+
+
+def test_the_benchmarks_own_folder_is_read(tmp_path: Path) -> None:
+    for label in (0, 1):
+        place = tmp_path / "gtsrb" / "GTSRB" / "Training" / f"{label:05d}"
+        place.mkdir(parents=True)
+        Image.new("RGB", (40, 50), (label * 200, 0, 0)).save(place / "00003_00007.ppm")
+    data = photographs(tmp_path, "train")
+    assert data.image.shape == (2, 32, 32, 3)
+    assert data.label.tolist() == [0, 1]
+    assert data.track.tolist() == [3, 3]
+    assert data.image[1, ..., 0].min() == 200
+
+
+def test_pictures_that_are_added_help_where_there_is_one_photograph(
+    bench: Bench, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    names = [f"a photo of a {NAMES[i]}" for i in (0, 14) for _ in range(12)]
+    made = bench.generators["pocket"].images(names, seeds=list(range(24)))
+    image = made.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+    image[[0, 12]] = random.integers(0, 255, (2, 32, 32, 3))  # the photographs tell nothing
+    known = {"label": np.repeat([0, 14], 12), "track": np.arange(24)}
+    np.savez(tmp_path / "test.npz", image=image, **known)
+    first = {k: v[[0, 12]] for k, v in known.items()}
+    np.savez(tmp_path / "train.npz", image=image[[0, 12]], **first)
+    bench.data = tmp_path
+    try:
+        alone, helped = (_trained(bench, "pocket", [0, 14], kind, 1, 8, 0) for kind in KINDS[1:3])
+    finally:
+        bench.data = None
+    assert helped > 0.9
+    assert helped > alone
+
+
+def test_what_needs_photographs_is_named_without_them(tmp_path: Path) -> None:
+    asked = ["--quick", "--out", str(tmp_path), *(f"--claim={n}" for n in (4, 5, 7, 8))]
+    done = CliRunner().invoke(_app(), asked)
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "claims.md").read_text()
+    assert text.count("Skipped: it needs real photographs (`--data`).") == 2
+    assert [line[:5] for line in text.splitlines() if line.startswith("##")] == [
+        "## 4.",
+        "## 5.",
+        "## 7.",
+        "## 8.",
+    ]
+    wrong = CliRunner().invoke(_app(), ["--claim", "9", "--out", str(tmp_path)])
+    assert wrong.exit_code != 0
+
+
+def _app() -> object:
+    import typer
+
+    app = typer.Typer()
+    app.command()(command.main)
+    return app
