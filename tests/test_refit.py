@@ -67,7 +67,7 @@ def test_what_was_lost_is_read_again(shortcut) -> None:
     assert float(painted["gap_change_high"]) < 0
     assert float(table["accuracy_change"].sel(images="generated")) >= -0.01
     assert table["label"].values.tolist() == ["keep right"]
-    assert table["operator"].values.tolist() == ["brighter"]
+    assert table["operator"].values.tolist() == ["brighter, as painted"]
 
 
 def test_a_cue_that_it_does_not_have_changes_nothing(given) -> None:

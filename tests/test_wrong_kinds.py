@@ -77,6 +77,9 @@ def calls(tmp_path_factory):
         "augment": {"tokens": {"stop": vector}, "n": 1, "out": folder / "more", "judges": [],
                     "generator": generator, "labels": None, "prompts": None, "seed": 0},
         "evaluate": {"result": tree, "seed": 0},
+        "textual_inversion": {"images": torch.rand(2, 3, 8, 8), "generator": generator,
+                              "prompts": "a {token}", "start": None, "steps": 1, "batch": 1,
+                              "lr": 0.1, "seed": 0},
         "coverage": {"result": tree, "real": image_folder, "seed": 0},
     }  # fmt: skip
 
@@ -85,6 +88,7 @@ CALLED = (
     *("invert", "audit", "findings", "as_classifier", "as_generator", "doctor", "generate"),
     *("save", "open", "save_token", "load_token", "validate", "success", "report", "resume"),
     *("consolidate", "to_netcdf", "export_images", "augment", "evaluate", "coverage"),
+    "textual_inversion",
 )
 LONG = {"explore", "repair", "compare"}
 """Not called with wrong kinds: a view, and what works for minutes where an argument is fine."""

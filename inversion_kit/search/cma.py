@@ -140,14 +140,13 @@ def evolve(
         mean=np.zeros(len(basis)), sigma=sigma, population_size=POPULATION, seed=int(drawn[0])
     )
     origin = start.detach().cpu().float()
-    fitting = micro_batch or MicroBatch(batch)
     score = functools.partial(
         check,
         classifier,
         generator,
         target=target,
         objective=objective or objectives.default(classifier),
-        micro_batch=fitting,
+        micro_batch=micro_batch or MicroBatch(batch),
     )
     step = first_step
     while True:
@@ -158,13 +157,12 @@ def evolve(
         else:
             seeds = noise_seeds(seed, TRAIN, step, batch)
             asked = tuple(prompts[(step + i) % len(prompts)] for i in range(batch))
-            vectors = [_at(origin, basis, x).to(generator.device) for x in tried]
-            seen = [score(vector, asked, seeds) for vector in vectors]
+            seen = [score(_at(origin, basis, x).to(generator.device), asked, seeds) for x in tried]
             losses = torch.tensor([one.loss for one in seen], dtype=torch.float64)
             best = seen[int(losses.argmin())]
             taken = Step(
-                step=step,
-                start=start_name,
+                step,
+                start_name,
                 loss=best.loss,
                 gradient_norm=math.nan,
                 token=torch.empty(0),

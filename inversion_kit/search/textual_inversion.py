@@ -95,6 +95,8 @@ def textual_inversion(
     seed = check_whole("seed", seed, 0)
     if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not 0 < lr < math.inf:
         raise InputError(f"lr={lr!r}: expected a number above 0, for example 0.1")
+    if not (start is None or isinstance(start, str)):
+        raise InputError(f"start={start!r:.40}: expected a word such as 'stop', or None")
     templates = check_templates(prompts, named=False)
     listed = _listed(images)
     made = as_generator(generator)
