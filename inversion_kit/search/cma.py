@@ -23,7 +23,7 @@ from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.memory import MicroBatch
-from inversion_kit.search.history import History, Step
+from inversion_kit.search.history import Check, History, Step
 from inversion_kit.search.optimise import check
 from inversion_kit.search.probe import candidates, probe
 from inversion_kit.search.search import IMPROVED, Watch, checker, ends, first_start, thumbnails
@@ -135,12 +135,9 @@ def evolve(
     PPSN 2008.
     """
     sigma = spread * generator.vocabulary_norm() / math.sqrt(len(basis))
-    drawn = np.random.SeedSequence([seed, TRAIN, first_step]).generate_state(1)
-    optimizer = SepCMA(
-        mean=np.zeros(len(basis)), sigma=sigma, population_size=POPULATION, seed=int(drawn[0])
-    )
+    optimizer = _distribution(len(basis), sigma, [seed, TRAIN, first_step])
     origin = start.detach().cpu().float()
-    score = functools.partial(
+    score: Callable[..., Check] = functools.partial(
         check,
         classifier,
         generator,
@@ -151,8 +148,7 @@ def evolve(
     step = first_step
     while True:
         tried = [optimizer.ask() for _ in range(POPULATION)]
-        known = step - first_step < len(past)
-        if known:
+        if known := step - first_step < len(past):
             taken = past[step - first_step]
         else:
             seeds = noise_seeds(seed, TRAIN, step, batch)
@@ -177,9 +173,15 @@ def evolve(
             optimizer.tell(list(zip(tried, values, strict=True)))
         step += 1
         if not known:
-            middle = _at(origin, basis, optimizer.mean)[None].to(generator.device)
-            taken = replace(taken, token=middle)
+            middle = _at(origin, basis, optimizer.mean)
+            taken = replace(taken, token=middle[None].to(generator.device))
         yield taken
+
+
+def _distribution(size: int, sigma: float, seeds: Sequence[int]) -> SepCMA:
+    """Around 0 in so many directions."""
+    drawn = int(np.random.SeedSequence(list(seeds)).generate_state(1)[0])
+    return SepCMA(mean=np.zeros(size), sigma=sigma, population_size=POPULATION, seed=drawn)
 
 
 def _at(origin: Tensor, basis: Tensor, x: np.ndarray) -> Tensor:
