@@ -113,3 +113,12 @@ def test_a_map_is_coloured_by_the_finding_of_each_label():
     shown = [(trace.marker.color, trace.marker.symbol) for trace in figure.data]
     assert len(set(shown)) == len({trace.name for trace in figure.data})
     assert np.isin(labels, list(of)).all()
+
+
+def test_every_verdict_has_a_mark_that_is_drawn_without_scripts():
+    from inversion_kit.figures import scatter, static
+
+    assert set(scatter._FOUND) == {*FOUND, ""}
+    for _, symbol in [*scatter._FOUND.values(), *scatter._LOOKS.values()]:
+        drawn = symbol.removesuffix("-open")
+        assert drawn in static._OUTLINES or symbol in static._CAPS or drawn == "square", symbol
