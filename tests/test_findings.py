@@ -23,6 +23,7 @@ from inversion_kit.finding.proof import Proof
 from inversion_kit.finding.screen import Candidate, Screening, Sources, candidates, pushes
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.finding.words import power
+from inversion_kit.improve.ties import ties_of
 from inversion_kit.testing import synthetic, synthetic_findings
 
 LABELS = ["stop", "yield", "priority road", "keep right", "roundabout", "no entry"]
@@ -231,17 +232,21 @@ def test_class_that_is_read_only_in_a_white_frame_is_a_shortcut(bank):
     assert "more of its own pictures" in said
 
 
-def test_class_that_is_called_another_is_mislabelled(bank):
+def test_class_that_is_called_another_is_mislabelled(bank, tmp_path):
     def never(images):
         return torch.zeros(len(images), dtype=torch.bool)
 
-    tree = ik.findings(spoilt(never, 5.0), cues=CUES, bank=bank, **GIVEN)
+    model = spoilt(never, 5.0)
+    tree = ik.findings(model, cues=CUES, bank=bank, **GIVEN)
     found = [one for one in analysis.findings_data(tree)["findings"] if one["confirmed"]]
     assert [(one["label"], one["cue"], one["only"], one["verdict"]) for one in found] == [
         ("no entry", "nothing added", "stop", "mislabelled")
     ]
     assert found[0]["effect"] > 0.9
     assert "placebo" not in found[0]["sentence"]
+    assert "mislabelled" in ik.report(tree, tmp_path / "f.html").read_text()
+    with pytest.raises(InputError, match="mend its labels"):
+        ties_of(tree, model, ik.as_generator("pocket"))
 
 
 # The arithmetic, on made-up answers.

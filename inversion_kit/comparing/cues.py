@@ -187,7 +187,9 @@ def measure(one: Found, pair: Pair, bank: Bank, asked: Sequence[int], seed: int)
         cued, other = painted(finding.cue), painted(PLACEBOS[0])
     source = np.array(sources)[:, None]
     read = [pair.read(images) for images in (plain, cued, other)]
-    right = (read[0][:2] == source).all(0) & pair.see(read[0], source)
+    right = pair.see(read[0], source)
+    if not (finding.own or finding.plain):  # there one of the models misses them
+        right &= (read[0][:2] == source).all(0)
     push = finding.direction == "push"
     hits = [
         np.where(
@@ -212,7 +214,7 @@ def _sources(
     finding: Finding, target: int, labels: Sequence[str], asked: Sequence[int]
 ) -> list[int]:
     """Class indices of the sources that a finding is measured on."""
-    if finding.direction == "lack":
+    if finding.direction == "lack" or finding.own:
         return [target]
     only = {labels.index(name) for name in finding.only}
     there = [i for i in asked if i != target and (not only or i in only)]

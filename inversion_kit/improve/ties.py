@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from inversion_kit.bank.cues import LISTS, Cue, check_cues, fitting
+from inversion_kit.bank.cues import LISTS, NOTHING, Cue, check_cues, fitting
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
 from inversion_kit.finding.proof import DIRECTIONS
@@ -126,6 +126,9 @@ def _from_result(
         row = {name: str(table[name].values[at]) for name in ("of_label", "cue", "direction")}
         if (lens := str(table["lens"].values[at])) != "words":
             left.append(f"“{row['of_label']}” by “{row['cue']}”: the lens {lens!r} has no words")
+            continue
+        if row["cue"] == NOTHING.name:
+            left.append(f"“{row['of_label']}”: a class called another has no cue; mend its labels")
             continue
         only = [name for name in str(table["only"].values[at]).split("\n") if name]
         ties.append(
