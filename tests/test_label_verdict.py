@@ -119,6 +119,5 @@ def test_every_verdict_has_a_mark_that_is_drawn_without_scripts():
     from inversion_kit.figures import scatter, static
 
     assert set(scatter._FOUND) == {*FOUND, ""}
-    for _, symbol in [*scatter._FOUND.values(), *scatter._LOOKS.values()]:
-        drawn = symbol.removesuffix("-open")
-        assert drawn in static._OUTLINES or symbol in static._CAPS or drawn == "square", symbol
+    for ink, symbol in [*scatter._FOUND.values(), *scatter._LOOKS.values()]:
+        assert static._mark(1, 2, (symbol, ink, 5)).startswith("M1 2")

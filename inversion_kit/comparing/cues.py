@@ -190,15 +190,14 @@ def measure(one: Found, pair: Pair, bank: Bank, asked: Sequence[int], seed: int)
     right = pair.see(read[0], source)
     if not (finding.own or finding.plain):  # there one of the models misses them
         right &= (read[0][:2] == source).all(0)
-    push = finding.direction == "push"
-    hits = [
-        np.where(
-            right & pair.see(seen, source),
-            seen[:2] == target if push else seen[:2] != source,
-            np.nan,
-        )
-        for seen in read[1:]
-    ]
+
+    def hit(seen: np.ndarray) -> np.ndarray:
+        if finding.direction == "lack":
+            return seen[:2] != source
+        mended = (seen[:2] == target) & (read[0][:2] != target)  # by the cue alone
+        return mended if finding.own else seen[:2] == target
+
+    hits = [np.where(right & pair.see(seen, source), hit(seen), np.nan) for seen in read[1:]]
     shown = _shown(np.isfinite(hits[0][0]))
     return Measured(
         of=one,

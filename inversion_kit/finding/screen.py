@@ -6,7 +6,7 @@ other noise (`inversion_kit.finding.effects`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ SHARE = 0.1
 """Share of sources that it must move."""
 KNOWN = 0.25
 """Most of a class's plain pictures that a classifier reads which misses the class."""
+CALLED = 0.75
+"""Share of a class's plain pictures that must be read as one other class to be looked at again."""
 MANY = 0.2
 """Share of the cues that may help such a class: one of which more help is weak, tied to none."""
 HARD = 0.15
@@ -189,13 +191,36 @@ def missed(panel: Panel, sources: Sources) -> list[int]:
 
     The judges read half of them or more, of which it reads `KNOWN` at most; none without judges.
     """
-    if not panel.judges:
-        return []
-    own = sources.index[:, None]
-    seen = panel.sees(sources.read, own)
-    read = seen & (sources.read[0] == own)
-    few = read.sum(1) <= KNOWN * seen.sum(1)
-    return np.flatnonzero((2 * seen.sum(1) >= seen.shape[1]) & few & (sources.chosen < 0)).tolist()
+    found = []
+    for s, read in _judged(panel, sources):
+        known = (read == sources.index[s]).mean()
+        if known <= KNOWN and sources.chosen[s] < 0:
+            found.append(s)
+    return found
+
+
+def called_another(panel: Panel, sources: Sources) -> list[tuple[int, int]]:
+    """Places of sources whose plain pictures are read as one other class, and that class's index.
+
+    The judges read half of them or more, of which `CALLED` are; none without judges.
+    """
+    found = []
+    for s, read in _judged(panel, sources):
+        to, times = np.unique(read, return_counts=True)
+        most = times.argmax()
+        if to[most] != sources.index[s] and times[most] >= CALLED * len(read):
+            found.append((s, int(to[most])))
+    return found
+
+
+def _judged(panel: Panel, sources: Sources) -> Iterator[tuple[int, np.ndarray]]:
+    """What the classifier reads of the plain pictures that judges read, if these are half of all.
+
+    Places of sources with class indices; none without judges, who alone can tell.
+    """
+    seen = panel.sees(sources.read, sources.index[:, None])
+    for s in np.flatnonzero(2 * seen.sum(1) >= seen.shape[1]) if panel.judges else ():
+        yield int(s), sources.read[0, s][seen[s]]
 
 
 def restored(

@@ -19,6 +19,7 @@ from inversion_kit.finding.screen import (
     SHARE,
     Candidate,
     Sources,
+    called_another,
     candidates,
     is_hard,
     pushes,
@@ -37,8 +38,6 @@ REPORTED = 12
 """Sources on which an effect is measured, at most."""
 MOST, MOST_ALONE, MOST_TRIED = 6, 10, 60
 """Candidates over sources, of one source, and second looks, at most."""
-CALLED = 0.75
-"""Share of a class's plain pictures that must be read as one other class to be looked at again."""
 SAME = 0.8
 """Share of the lost pictures that must be read as one label, so that it is a push to it."""
 GENERAL = 0.5
@@ -151,39 +150,16 @@ def look(
     )
 
 
-def called_another(panel: Panel, sources: Sources) -> list[tuple[int, int]]:
-    """Places of sources whose plain pictures are read as one other class, and that class's index.
-
-    Of the plain pictures that most judges read, half of all or more, `CALLED` are.
-    """
-    if not panel.judges:
-        return []
-    found = []
-    seen = panel.sees(sources.read, sources.index[:, None])
-    for s, own in enumerate(sources.index):
-        read = sources.read[0, s][seen[s]]
-        if 2 * len(read) < seen.shape[1]:
-            continue
-        to, times = np.unique(read, return_counts=True)
-        most = times.argmax()
-        if to[most] != own and times[most] >= CALLED * len(read):
-            found.append((s, int(to[most])))
-    return found
-
-
 def taken_for(
     panel: Panel, bank: Bank, source: int, target: int, sources: Sources, more: Sequence[int]
 ) -> Measured:
     """How many more plain pictures of a source, on other noise, are read as another class."""
     own = sources.index[source]
     read = panel.read_bank(bank, keys_of(PLAIN_CUE, [sources.names[source]], more))
-    there = panel.sees(read, own)
-    hits, none = (
-        np.where(there, values, np.nan)[None] for values in (read[0] == target, there * 0.0)
-    )
-    effect = effect_of(hits, none, float((read[1:] == target).mean()))
+    gaps = np.where(panel.sees(read, own), 0.0, np.nan)[None]
+    effect = effect_of(gaps + (read[0] == target), gaps, float((read[1:] == target).mean()))
     one = Candidate(-1, "push", target, (source,))
-    return Measured(one, NOTHING, effect, effect_of(none, none), only=True)
+    return Measured(one, NOTHING, effect, effect_of(gaps, gaps), only=True)
 
 
 def _noises(one: Candidate, sources: Sources, more: Sequence[int]) -> list[int]:
