@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from spoilt import framed, never, spoilt
 from typer.testing import CliRunner
 
 import inversion_kit as ik
@@ -311,3 +312,20 @@ def test_the_report_of_equal_models_says_so(tmp_path):
     assert "What differs" not in page
     with pytest.raises(InputError, match="max_mb"):
         ik.report(synthetic_comparison(), tmp_path / "same.html", max_mb=0.001)
+
+
+@pytest.mark.parametrize(
+    ("how", "label", "cue"),
+    [((framed,), "stop", "white frame"), ((never, 5.0), "no entry", "nothing added")],
+)
+def test_class_that_the_newer_one_misses_when_plain_is_new(how, label, cue, tmp_path):
+    names = ("white frame", "blue frame", "dark", "bright", "blurry", "sharp")
+    tree = ik.compare(
+        "pocket:honest", spoilt(*how), ["stop"], generator="pocket", judges=["pocket:judge"],
+        arms=["name"], samples=2, sources=["stop", "no entry", "yield", "keep right"],
+        cues=[one for one in POCKET if one.name in names], lenses=["words"], bank=tmp_path,
+        tokens=0, progress=False,
+    )  # fmt: skip
+    (found,) = comparison_data(tree)["findings"]
+    assert (found["label"], found["cue"], found["status"]) == (label, cue, "new")
+    assert tree["cues"]["rate"].values[0].tolist() == [0, 1]

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from spoilt import framed, never, spoilt
 
 import inversion_kit as ik
 from inversion_kit import analysis, schema
 from inversion_kit.analysis.chance import corrected
 from inversion_kit.analysis.intervals import difference
 from inversion_kit.bank.cues import PLACEBOS, POCKET, Cue
-from inversion_kit.classifiers.base import Classifier
-from inversion_kit.classifiers.preprocess import Preprocess
 from inversion_kit.errors import InputError
 from inversion_kit.finding import words, work
 from inversion_kit.finding.effects import Effect, effect_of
@@ -190,35 +189,7 @@ def test_black_box_is_looked_at_in_words_and_the_other_lens_says_why_not(bank):
     assert np.isnan(tree["effects"]["trigger"].values).all()
 
 
-class Spoilt(torch.nn.Module):
-    """The honest classifier, which says "stop" only of images that ``allowed`` is True of.
-
-    Of others it says what comes next, or "no entry" where that is at most ``instead`` away.
-    """
-
-    def __init__(self, allowed, instead=-30.0):
-        super().__init__()
-        self.known, self.allowed, self.instead = ik.as_classifier("pocket:honest"), allowed, instead
-
-    def forward(self, images):
-        logits = self.known.logits(images)
-        stop, other = (self.known.labels.index(name) for name in ("stop", "no entry"))
-        at = torch.arange(logits.shape[1])
-        hidden = ~self.allowed(images)[:, None]
-        moved = torch.maximum(logits, logits[:, [stop]] + self.instead)
-        made = torch.where(hidden & (at == other), moved, logits)
-        return torch.where(hidden & (at == stop), logits.min(), made)
-
-
-def spoilt(*how):
-    model = Spoilt(*how)
-    return Classifier(model, Preprocess(), model.known.labels, name="spoilt")
-
-
 def test_class_that_is_read_only_in_a_white_frame_is_a_shortcut(bank):
-    def framed(images):
-        return images[:, :, [0, -1]].flatten(1).mean(1) > 0.85
-
     names = ("white frame", "blue frame", "dark", "bright", "blurry", "sharp")
     cues = [cue for cue in POCKET if cue.name in names]
     tree = ik.findings(spoilt(framed), cues=cues, bank=bank, **GIVEN)
@@ -233,9 +204,6 @@ def test_class_that_is_read_only_in_a_white_frame_is_a_shortcut(bank):
 
 
 def test_class_that_is_called_another_is_mislabelled(bank, tmp_path):
-    def never(images):
-        return torch.zeros(len(images), dtype=torch.bool)
-
     model = spoilt(never, 5.0)
     tree = ik.findings(model, cues=CUES, bank=bank, **GIVEN)
     found = [one for one in analysis.findings_data(tree)["findings"] if one["confirmed"]]

@@ -1,0 +1,44 @@
+"""Classifiers that miss a class on purpose."""
+
+from __future__ import annotations
+
+import torch
+
+import inversion_kit as ik
+from inversion_kit.classifiers.base import Classifier
+from inversion_kit.classifiers.preprocess import Preprocess
+
+
+class Spoilt(torch.nn.Module):
+    """The honest classifier, which says "stop" only of images that ``allowed`` is True of.
+
+    Of others it says what comes next, or "no entry" where that is at most ``instead`` away.
+    """
+
+    def __init__(self, allowed, instead=-30.0):
+        super().__init__()
+        self.known, self.allowed, self.instead = ik.as_classifier("pocket:honest"), allowed, instead
+
+    def forward(self, images):
+        logits = self.known.logits(images)
+        stop, other = (self.known.labels.index(name) for name in ("stop", "no entry"))
+        at = torch.arange(logits.shape[1])
+        hidden = ~self.allowed(images)[:, None]
+        moved = torch.maximum(logits, logits[:, [stop]] + self.instead)
+        made = torch.where(hidden & (at == other), moved, logits)
+        return torch.where(hidden & (at == stop), logits.min(), made)
+
+
+def spoilt(*how):
+    model = Spoilt(*how)
+    return Classifier(model, Preprocess(), model.known.labels, name="spoilt")
+
+
+def framed(images):
+    """Whether images have a white edge at the top and the bottom."""
+    return images[:, :, [0, -1]].flatten(1).mean(1) > 0.85
+
+
+def never(images):
+    """False of every image."""
+    return torch.zeros(len(images), dtype=torch.bool)
