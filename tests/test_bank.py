@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -103,6 +105,14 @@ def test_lists_hold_each_cue_once_with_a_place_for_the_source(cues):
     assert all(cue.colour in {"", *COLOURS} for cue in cues)
     prompts = [prompt for cue in cues for prompt in cue.prompts]
     assert len(set(prompts)) == len(prompts)
+
+
+def test_natural_prompts_say_no_sign_and_take_the_right_article():
+    prompts = [cue.of("teapot", turn) for cue in NATURAL for turn in range(len(cue.prompts))]
+    assert not [prompt for prompt in prompts if "sign" in prompt.split()]
+    wrong = re.compile(r"\ba [aeiou]|\ban [^aeiou]|\ba the\b")
+    assert not [prompt for prompt in prompts if wrong.search(prompt)]
+    assert sum("an orange" in prompt for prompt in prompts) == 7
 
 
 def test_pocket_list_is_in_the_pockets_vocabulary():

@@ -84,7 +84,7 @@ NOTHING = Cue("nothing added", "plain", (PLAIN,))
 
 
 def _with(what: str) -> tuple[str, ...]:
-    """Wordings of a thing that is there too."""
+    """Wordings of a thing that is on a sign too."""
     return (
         f"a photo of a {{source}} with {what}",
         f"a {{source}} with {what}",
@@ -94,7 +94,7 @@ def _with(what: str) -> tuple[str, ...]:
 
 
 def _looks(*words: str) -> tuple[str, ...]:
-    """Wordings of a look of the picture."""
+    """Wordings of a look of the picture of a sign."""
     return tuple(
         wording
         for word in words
@@ -114,6 +114,21 @@ def _coloured(kind: str, colours: Sequence[str]) -> tuple[Cue, ...]:
             f"{colour} {kind}",
             kind,
             tuple(_with(f"a {colour} {nouns[i % len(nouns)]}")[i] for i in range(4)),
+            colour,
+        )
+        for colour in colours
+    )
+
+
+def _of_anything(kind: str, colours: Sequence[str], *prompts: str) -> tuple[Cue, ...]:
+    """A cue for each colour, of prompts in which ``*`` is the colour with its article."""
+    return tuple(
+        Cue(
+            f"{colour} {kind}",
+            kind,
+            tuple(
+                p.replace("*", f"{'an' if colour[0] in 'aeiou' else 'a'} {colour}") for p in prompts
+            ),
             colour,
         )
         for colour in colours
@@ -146,12 +161,39 @@ PLACEBOS: tuple[Cue, ...] = tuple(
 )
 """Other ways to ask for the plain picture: what they do is what wording alone does."""
 NATURAL: tuple[Cue, ...] = (
-    *_coloured("sticker", tuple(COLOURS)),
-    *_coloured("tint", _PAINTS),
-    *_coloured("frame", ("red", "black", "white")),
-    *_coloured("background", tuple(COLOURS)),
-    Cue("dark", "light", _looks("dark")),
-    Cue("bright", "light", _looks("bright")),
+    *_of_anything(
+        "sticker",
+        tuple(COLOURS),
+        "a photo of a {source} with * sticker on it",
+        "a {source} with * sticker",
+        "a photo of a {source} with * patch on it",
+        "a photo of a {source} with * square stuck on it",
+    ),
+    *_of_anything(
+        "tint",
+        _PAINTS,
+        "a photo of a {source} with * tint",
+        "a photo of a {source} with * colour cast",
+        "a photo of a {source} seen through * filter",
+    ),
+    *_of_anything(
+        "frame",
+        ("red", "black", "white"),
+        "a photo of a {source} with * frame around it",
+        "a photo of a {source} in * frame",
+        "a photo of a {source} with * border around it",
+    ),
+    *_of_anything(
+        "background",
+        tuple(COLOURS),
+        "a photo of a {source} on * background",
+        "a {source} against * background",
+        "a photo of a {source} in front of * wall",
+    ),
+    Cue("dark", "light", ("a dark photo of a {source}", "a photo of a {source} in the dark")),
+    Cue(
+        "bright", "light", ("a bright photo of a {source}", "a photo of a {source} in bright light")
+    ),
     Cue("at night", "light", ("a photo of a {source} at night",)),
     Cue("at sunset", "light", ("a photo of a {source} at sunset",)),
     Cue("in fog", "weather", ("a photo of a {source} in the fog",)),
@@ -159,7 +201,7 @@ NATURAL: tuple[Cue, ...] = (
     Cue("in snow", "weather", ("a photo of a {source} in the snow",)),
     Cue("in autumn", "season", ("a photo of a {source} in autumn",)),
     Cue("in spring", "season", ("a photo of a {source} in spring",)),
-    Cue("blurry", "blur", _looks("blurry")),
+    Cue("blurry", "blur", ("a blurry photo of a {source}", "a photo of a {source}, out of focus")),
     Cue("black and white", "tint", ("a black and white photo of a {source}",)),
     Cue("small", "size", ("a photo of a small {source} in the distance",)),
     Cue("close-up", "size", ("a close-up photo of a {source}",)),
@@ -170,8 +212,8 @@ NATURAL: tuple[Cue, ...] = (
         "text",
         ("a photo of a {source} with a watermark", "a stock photo of a {source}"),
     ),
-    Cue("people", "people", ("a photo of a {source} with people",)),
-    Cue("hand", "people", ("a photo of a hand holding a {source}",)),
+    Cue("people", "people", ("a photo of a {source} with people next to it",)),
+    Cue("hand", "people", ("a photo of a {source} with a hand on it",)),
     Cue("stripes", "texture", ("a photo of a {source} with stripes",)),
     Cue("dots", "texture", ("a photo of a {source} with dots",)),
     Cue("drawing", "texture", ("a drawing of a {source}",)),
@@ -183,7 +225,9 @@ NATURAL: tuple[Cue, ...] = (
     Cue("indoors", "place", ("a photo of a {source} indoors",)),
     Cue("behind a fence", "place", ("a photo of a {source} behind a fence",)),
 )
-"""Cues for generators of natural pictures."""
+"""Cues for generators of natural pictures, of whatever is painted; read by eye.
+
+The article before ``{source}`` is that of the plain prompt, whatever the source begins with."""
 LISTS: dict[str, tuple[Cue, ...]] = {"natural": NATURAL, "pocket": POCKET}
 """Lists of cues by name."""
 
