@@ -113,7 +113,7 @@ def test_one_logit_that_says_no_and_an_untrained_relu_are_healthy():
     model = timm.create_model("test_resnet", num_classes=1)
     with torch.no_grad():
         model.fc.bias -= 5
-    assert_healthy(model, class_names=["healthy", "ill"])
+    assert_healthy(model, labels=["healthy", "ill"])
     model = nn.Sequential(nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(192, 20), nn.ReLU())
     with torch.no_grad():
         model[2].weight *= 0.1
@@ -176,7 +176,7 @@ class Colours(nn.Module):
 
 def of_colours(images, labels, classes: int, one: bool = False) -> Diagnosis:
     names = COLOURS[:classes]
-    return doctor(Colours(classes, one), images, labels, preprocess=SPOTS, class_names=names)
+    return doctor(Colours(classes, one), images, labels, preprocess=SPOTS, labels=names)
 
 
 @pytest.mark.parametrize("one", [True, False])
@@ -399,7 +399,7 @@ def test_a_fault_of_the_model_raises_its_alarm(honest, make, check, seen, do):
 
 def test_what_cannot_be_made_a_classifier_is_a_diagnosis_too(honest):
     """The advice is about what is wrong, and can be typed."""
-    diagnosis = doctor(honest.model, preprocess=honest.preprocess, class_names=honest.labels[:42])
+    diagnosis = doctor(honest.model, preprocess=honest.preprocess, labels=honest.labels[:42])
     assert alarms(diagnosis) == ["classes"]
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 3))
     diagnosis = doctor(model, preprocess=Preprocess(size=(9, 9)))
@@ -486,10 +486,10 @@ def test_folders_named_by_numbers_are_names_first_and_indices_else(tmp_path):
         save(image, tmp_path / names[c], f"{n}.png")
     files, folders = read_folder(tmp_path)
     look = Preprocess(size=(4, 4))
-    by_name = assert_healthy(model, files, folders, preprocess=look, class_names=names)
+    by_name = assert_healthy(model, files, folders, preprocess=look, labels=names)
     assert by_name.accuracy == 1
     at = [str(names.index(folder)) for folder in folders]
-    assert_healthy(model, files, at, preprocess=look, class_names=list("abcdefghijkl"))
+    assert_healthy(model, files, at, preprocess=look, labels=list("abcdefghijkl"))
 
 
 @pytest.mark.parametrize("folder", ["", "nowhere"])
@@ -527,7 +527,7 @@ def test_labels_come_in_many_kinds_and_of_many_images_some_are_taken_with_theirs
 @pytest.mark.parametrize(
     ("images", "labels", "says"),
     [
-        (None, ["stop"], "need the images"),
+        (None, ["stop"], "needs the images"),
         ([], ["stop"], "there are none"),
         (torch.rand(2, 3, 8, 8), ["stop"], "1 for 2 images"),
         (torch.rand(1, 3, 8, 8), ["stopp"], "nearest"),
@@ -539,8 +539,8 @@ def test_labels_come_in_many_kinds_and_of_many_images_some_are_taken_with_theirs
         (5, None, "images=int: expected several"),
         ([(torch.rand(3, 8, 8), 1)], None, r"pair; give images=\[image for image, _ in pairs\]"),
         ([None], None, "one is a NoneType"),
-        (torch.rand(1, 3, 8, 8), "stop", "labels='stop': expected an index or a name of each"),
-        (torch.rand(1, 3, 8, 8), 5, "labels=5: expected an index or a name of each"),
+        (torch.rand(1, 3, 8, 8), "stop", "truth='stop': expected an index or a name of each"),
+        (torch.rand(1, 3, 8, 8), 5, "truth=5: expected an index or a name of each"),
     ],
 )
 def test_images_and_labels_that_are_not_usable_are_refused(honest, images, labels, says):

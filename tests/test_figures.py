@@ -232,7 +232,7 @@ def test_a_missing_unit_is_named_in_place_of_its_pictures(audit: xr.DataTree) ->
     figure = figures.before_after(audit, label="black", columns=3)
     assert len(figure.layout.images) == 3
     assert [a.text for a in figure.layout.annotations].count("not run") == 3
-    failed = figures.before_after(audit, label="sky", columns=3, seed=0)
+    failed = figures.before_after(audit, label="sky", columns=3, run_seed=0)
     words = [a for a in failed.layout.annotations if a.text == "failed"]
     low, high = failed.layout.xaxis.range
     assert len(words) == len(failed.layout.shapes) == 3  # a frame in place of each
@@ -240,8 +240,8 @@ def test_a_missing_unit_is_named_in_place_of_its_pictures(audit: xr.DataTree) ->
         assert low <= shape.x0 < note.x < shape.x1 <= high
         assert shape.y0 < note.y < shape.y1
     assert "not run" in figures.strip(audit, label="black").layout.annotations[0].text
-    with pytest.raises(InputError, match="seed=7"):
-        figures.strip(audit, label="sky", seed=7)
+    with pytest.raises(InputError, match="run_seed=7"):
+        figures.strip(audit, label="sky", run_seed=7)
 
 
 def test_pictures_keep_their_pixels_or_are_reduced() -> None:

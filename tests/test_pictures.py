@@ -93,7 +93,7 @@ def test_checks_are_spread_and_the_kept_one_is_there(
 def test_strip_is_what_the_result_holds() -> None:
     tree = synthetic(seeds=[3, 5])
     validation = tree["validation"].sel(label="sky", arm="token", seed=5)
-    shown = analysis.strip(tree, seed=5, samples=[4, 1], columns=None)
+    shown = analysis.strip(tree, run_seed=5, samples=[4, 1], columns=None)
     assert shown["column"].values.tolist() == [0, 1, 2]
     assert (shown.attrs["seed"], shown.attrs["of_columns"], shown.attrs["of_samples"]) == (5, 3, 6)
     image = validation["image"].values
@@ -105,8 +105,8 @@ def test_strip_is_what_the_result_holds() -> None:
     assert shown["updates"].values.tolist() == [0, 4, 8]
     assert shown["kept"].values.tolist() == [False, False, True]
     assert (validation["noise_seed"].values[[4, 1]] == shown["noise_seed"].values.T).all()
-    with pytest.raises(InputError, match=r"seed=4: this result holds \[3, 5\]"):
-        analysis.strip(tree, seed=4)
+    with pytest.raises(InputError, match=r"run_seed=4: this result holds \[3, 5\]"):
+        analysis.strip(tree, run_seed=4)
     with pytest.raises(InputError, match="there are 6, from 0"):
         analysis.strip(tree, samples=[6])
 
@@ -152,8 +152,8 @@ def test_grid_takes_the_first_run_with_pictures_or_the_one_asked_for() -> None:
     tree = synthetic(missing=[("sky", "token", 0)], seeds=3)
     shown = analysis.grid(tree, arms=["token"], columns=2)
     assert shown["run_seed"].values.tolist() == [1, 1]
-    assert analysis.grid(tree, seed=2)["run_seed"].values.tolist() == [2] * 6
-    gap = analysis.grid(tree, arms=["token"], seed=0)
+    assert analysis.grid(tree, run_seed=2)["run_seed"].values.tolist() == [2] * 6
+    gap = analysis.grid(tree, arms=["token"], run_seed=0)
     assert set(gap["gap"].values.ravel()) == {"missing"}
     with pytest.raises(InputError, match=r"arms='shufled': not in this result"):
         analysis.grid(tree, arms=["shufled"])
@@ -162,7 +162,10 @@ def test_grid_takes_the_first_run_with_pictures_or_the_one_asked_for() -> None:
 def test_a_picture_without_a_softmax_says_that_its_unit_is_done() -> None:
     tree = audit(labels=2)
     put(tree["samples"]["probability"], {"token": [[[-1] * 6, [1] * 6]] * 2})
-    assert set(analysis.grid(tree, label="sky", seed=0).sel(arm="token")["gap"].values) == {"done"}
+    shown = analysis.grid(tree, label="sky", run_seed=0).sel(arm="token")
+    assert set(shown["gap"].values) == {"done"}
+        "done"
+    }
 
 
 def test_words_are_sorted_and_counted() -> None:

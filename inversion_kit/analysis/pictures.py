@@ -26,7 +26,7 @@ def strip(
     *,
     label: str | None = None,
     arm: str | None = None,
-    seed: int | None = None,
+    run_seed: int | None = None,
     samples: int | Sequence[int] = 2,
     columns: int | None = 8,
     group: Literal["validation", "trajectory"] = "validation",
@@ -35,7 +35,7 @@ def strip(
 
     Parameters
     ----------
-    arm, seed
+    arm, run_seed
         The main arm of those with a search, and its first run that is there, where not given.
     samples
         How many noises, the first ones, or which places.
@@ -66,7 +66,7 @@ def strip(
     take = taker(tree, group, **places)
     probability, seeds = take("probability").values, take("seed").values
     there = np.isfinite(probability).all((-2, -1))
-    places["seed"] = run = _run(seeds, there.any(1), seed)
+    places["seed"] = run = _run(seeds, there.any(1), run_seed)
     of_samples = probability.shape[2]
     rows = np.arange(of_samples)[:samples] if isinstance(samples, int) else np.array(samples, int)
     if ((rows < 0) | (rows >= of_samples)).any():
@@ -103,7 +103,7 @@ def grid(
     *,
     label: str | None = None,
     arms: Sequence[str] | None = None,
-    seed: int | None = None,
+    run_seed: int | None = None,
     columns: int = 6,
     every_run: bool = False,
 ) -> xr.Dataset:
@@ -113,7 +113,7 @@ def grid(
     ----------
     arms
         All where not given.
-    seed
+    run_seed
         Which run's noises; of the first run that has a picture where not given.
     columns, every_run
         Noises at most; the first ones of every run in turn.
@@ -142,7 +142,7 @@ def grid(
     runs = list(range(len(seeds)))
     if not every_run:
         done = np.isfinite(take("probability").isel({"class": 0}).values).any((0, 2))
-        runs = [_run(seeds, done, seed)]
+        runs = [_run(seeds, done, run_seed)]
     pairs = [(one, k) for k in range(tree["samples"].sizes["sample"]) for one in runs]
     run, sample = np.array(sorted(pairs[:columns]), int).reshape(-1, 2).T
     cells, about = ("arm", "noise"), _about(tree, at)
@@ -250,13 +250,13 @@ def largest(probability: np.ndarray, n: int = 3) -> list[int]:
     return [int(c) for c in np.argsort(-probability, kind="stable")[:n]]
 
 
-def _run(seeds: np.ndarray, there: np.ndarray, seed: int | None) -> int:
+def _run(seeds: np.ndarray, there: np.ndarray, run_seed: int | None) -> int:
     """Place of a run: the one asked for, or the first that is there, or the first."""
-    if seed is None:
+    if run_seed is None:
         return int(there.argmax())
-    if seed not in seeds:
-        raise InputError(f"seed={seed!r}: this result holds {seeds.tolist()}")
-    return int(np.flatnonzero(seeds == seed)[0])
+    if run_seed not in seeds:
+        raise InputError(f"run_seed={run_seed!r}: this result holds {seeds.tolist()}")
+    return int(np.flatnonzero(seeds == run_seed)[0])
 
 
 def _pixels(image: xr.Variable, cells: tuple[str, str], along: str = "noise") -> xr.DataArray:

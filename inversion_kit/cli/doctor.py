@@ -26,8 +26,8 @@ def doctor(
     from inversion_kit.classifiers.doctor import read_folder
 
     try:
-        pictures, labels = (None, None) if images is None else read_folder(images)
-        diagnosis = inversion_kit.doctor(model, pictures, labels)
+        pictures, truth = (None, None) if images is None else read_folder(images)
+        diagnosis = inversion_kit.doctor(model, pictures, truth)
     except InversionError as error:
         fail(error)
     typer.echo(str(diagnosis))

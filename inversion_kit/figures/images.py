@@ -40,7 +40,7 @@ def strip(
     *,
     label: str | None = None,
     arm: str | None = None,
-    seed: int | None = None,
+    run_seed: int | None = None,
     samples: int = 2,
     columns: int = 8,
 ) -> Any:
@@ -54,7 +54,7 @@ def strip(
         Whose search; may be left out where there is one label.
     arm
         Which search; that of the token where not given.
-    seed
+    run_seed
         Which run; the first that is there where not given.
     samples
         Noises, a row each: the first ones, not chosen by score.
@@ -79,7 +79,7 @@ def strip(
     8
     """
     pictures = analysis.strip(
-        tree, label=label, arm=arm, seed=seed, samples=samples, columns=columns
+        tree, label=label, arm=arm, run_seed=run_seed, samples=samples, columns=columns
     )
     return figure(strip_spec(pictures))
 
@@ -115,7 +115,7 @@ def before_after(
     *,
     label: str | None = None,
     arms: Sequence[str] | None = None,
-    seed: int | None = None,
+    run_seed: int | None = None,
     columns: int = 6,
 ) -> Any:
     """The same test noises under two or more arms, each image with its top three classes.
@@ -128,7 +128,7 @@ def before_after(
         Which; may be left out where there is one label.
     arms
         A row each; where not given the start, or the name prompt without one, and the token.
-    seed
+    run_seed
         Which run's noises; the first where not given.
     columns
         Noises at most: the first ones, not chosen by score.
@@ -154,7 +154,7 @@ def before_after(
         known = [str(a) for a in tree["samples"]["arm"].values.ravel()]
         pair = (before_arm(known), main_arm(known))
         arms = list(dict.fromkeys(a for a in pair if a is not None))
-    pictures = analysis.grid(tree, label=label, arms=arms, seed=seed, columns=columns)
+    pictures = analysis.grid(tree, label=label, arms=arms, run_seed=run_seed, columns=columns)
     return figure(before_after_spec(pictures))
 
 

@@ -71,8 +71,8 @@ class Repaired:
         """The table in words."""
         return _sentences(self.table)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the new layer as `LAYER` and the table as `TABLE`.
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the new layer as `LAYER` and the table as `TABLE` into the folder ``path``.
 
         The layer's names are those of the module: ``module.load_state_dict(load_file(path),
         strict=False)`` with ``safetensors.torch.load_file`` puts them into the network that was
@@ -87,7 +87,7 @@ class Repaired:
         """
         from safetensors.torch import save
 
-        place = folder_to_write(folder, argument="folder")
+        place = folder_to_write(path)
         state = self.classifier.model.state_dict()
         layer = {
             name: value.contiguous()
@@ -102,7 +102,7 @@ class Repaired:
 
 
 def repair(
-    classifier: Any,
+    model: Any,
     findings: Any,
     *,
     generator: Any = None,
@@ -124,7 +124,7 @@ def repair(
 
     Parameters
     ----------
-    classifier
+    model
         Anything `as_classifier` takes that ends in an ``nn.Linear`` and gives a softmax's logits.
     findings
         A result of `inversion_kit.findings` of this classifier, whose confirmed findings in words
@@ -178,7 +178,7 @@ def repair(
     ('pocket:shortcut, repaired', 'fc')
     """
     noises, seed = check_whole("noises", noises, 4), check_whole("seed", seed, 0)
-    old = as_classifier(classifier)
+    old = as_classifier(model)
     layer = last_layer(old)
     given = _models(findings, generator, judges)
     panel = check_judges(given[1], old)

@@ -20,22 +20,27 @@ from inversion_kit.storage.sealed import end_with_digest
 from inversion_kit.storage.storable import storable
 
 
-def consolidate(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
+def consolidate(result: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
     """Write an audit's folder as one zarr v3 store; it appears whole or not at all.
 
     Memory does not grow with the audit: units are read and written one block after the other.
 
     Parameters
     ----------
-    path
+    result
         The folder of an audit, complete or not.
-    target
+    path
         Folder to make, by custom ending in ``.zarr``; `inversion_kit.open` reads it.
+
+    Returns
+    -------
+    Path
+        The store, at ``path``.
 
     Raises
     ------
     InputError
-        Something is at ``target`` already.
+        Something is at ``path`` already.
     StoreError
         The audit cannot be read, or the store cannot be written.
 
@@ -51,11 +56,11 @@ def consolidate(path: str | os.PathLike[str], target: str | os.PathLike[str]) ->
     >>> consolidate(store.path, tempfile.mkdtemp() + "/audit.zarr").name
     'audit.zarr'
     """
-    place = store.free_place(target)
-    return store.save(open_audit(path), place)
+    place = store.free_place(path)
+    return store.save(open_audit(result), place)
 
 
-def to_netcdf(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
+def to_netcdf(result: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
     """Write a stored result as one netCDF file; it appears whole or not at all.
 
     Memory does not grow with the result: it is written one block after the other. The file ends
@@ -63,21 +68,26 @@ def to_netcdf(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> P
 
     Parameters
     ----------
-    path
+    result
         What `inversion_kit.open` opens.
-    target
+    path
         File to make, by custom ending in ``.nc``; `inversion_kit.open` reads it.
+
+    Returns
+    -------
+    Path
+        The file, at ``path``.
 
     Raises
     ------
     InputError
-        Something is at ``target`` already, or h5netcdf is missing.
+        Something is at ``path`` already, or h5netcdf is missing.
     StoreError
         The result cannot be read, or the file cannot be written.
     """
     _need("h5netcdf")
-    place = store.free_place(target)
-    tree = storable(store.open(path))
+    place = store.free_place(path)
+    tree = storable(store.open(result))
 
     def fill(part: Path) -> None:
         _write_netcdf(tree, part)
@@ -86,10 +96,10 @@ def to_netcdf(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> P
     return store.write_new(place, fill)
 
 
-def export_images(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> Path:
+def export_images(result: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
     """Write the test images of a stored result as ``images/`` and ``metadata.parquet``.
 
-    Hugging Face reads the folder with ``load_dataset("imagefolder", data_dir=folder)``. The
+    Hugging Face reads the folder with ``load_dataset("imagefolder", data_dir=path)``. The
     table's columns: file_name, label, label_index, arm, seed, sample, prompt, predicted (the most
     likely class), probability (of the label), for the i-th judge judge_i_name, judge_i_kind,
     judge_i_predicted and judge_i_probability, and feature (the vector that the audited classifier
@@ -97,21 +107,26 @@ def export_images(path: str | os.PathLike[str], folder: str | os.PathLike[str]) 
 
     Parameters
     ----------
-    path
+    result
         What `inversion_kit.open` opens.
-    folder
+    path
         Folder to make. File names are made of indices, never of text.
+
+    Returns
+    -------
+    Path
+        The folder, at ``path``.
 
     Raises
     ------
     InputError
-        Something is at ``folder`` already, there are no images, or pyarrow is missing.
+        Something is at ``path`` already, there are no images, or pyarrow is missing.
     StoreError
         The result cannot be read, or the images cannot be written.
     """
     _need("pyarrow.parquet")
-    place = store.free_place(folder)
-    tree = store.open(path)
+    place = store.free_place(path)
+    tree = store.open(result)
     return store.write_new(place, lambda part: _write_images(tree, part))
 
 

@@ -103,7 +103,7 @@ class Search:
             self.tree,
             label=self.label,
             arm=self.arm,
-            seed=self.seed.value,
+            run_seed=self.seed.value,
             columns=None,
             samples=[self.noise.value],
             group=self.kind.value,

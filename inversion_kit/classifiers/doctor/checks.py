@@ -18,8 +18,8 @@ from inversion_kit.classifiers.preprocess import Preprocess
 
 _SETTLED = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 """Layers that answer otherwise in train mode."""
-_OWN = "as_classifier(model)  # reads the model's own; or give images and labels to measure it"
-_NEEDS_LABELS = "only labelled images can tell: doctor(model, images, labels)"
+_OWN = "as_classifier(model)  # reads the model's own; or give images and truth to measure it"
+_NEEDS_LABELS = "only labelled images can tell: doctor(model, images, truth)"
 
 
 def in_training(modules: Sequence[nn.Module]) -> list[str]:

@@ -33,10 +33,10 @@ _NO_SCORES = ("runs", "classes", "finite")
 def doctor(
     model: Any,
     images: Any = None,
-    labels: Any = None,
+    truth: Any = None,
     *,
     preprocess: Any = None,
-    class_names: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
     head: str | None = None,
     most: int = 64,
 ) -> Diagnosis:
@@ -54,12 +54,12 @@ def doctor(
     images
         A few images the model knows: paths, PIL images, uint8 arrays ``(n, y, x, 3)``, or floats
         ``(n, 3, y, x)`` in [0, 1]. None takes made-up ones.
-    labels
+    truth
         Their classes, as indices or names: a list, an array or a tensor. With them the usual
         alternatives are tried (channels, ranges, normalisations, sizes, label orders), and the
         best is named.
-    preprocess, class_names, head
-        As ``preprocess``, ``labels`` and ``head`` of `as_classifier`.
+    preprocess, labels, head
+        As for `as_classifier`; ``labels`` are the names of the classifier's classes.
     most
         Images examined, at least 1; of more, that many are taken evenly.
 
@@ -71,7 +71,7 @@ def doctor(
     Raises
     ------
     InputError
-        ``images`` or ``labels`` are not usable themselves.
+        ``images`` or ``truth`` are not usable themselves.
 
     Examples
     --------
@@ -79,24 +79,24 @@ def doctor(
     >>> print(diagnosis.verdict())
     pocket:honest: nothing found.
     """
-    if labels is not None and images is None:
-        raise InputError("labels: they need the images they belong to; give images=[...]")
+    if truth is not None and images is None:
+        raise InputError("truth: it needs the images it belongs to; give images=[...]")
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise InputError(f"most={most!r}: expected a number of images, 1 or more")
     given, checks, count = as_images(images, most)
     with _left_as_it_came(model) as training:
         try:
-            classifier = as_classifier(model, preprocess=preprocess, labels=class_names, head=head)
+            classifier = as_classifier(model, preprocess=preprocess, labels=labels, head=head)
         except Exception as error:  # a user's model may raise anything
             return _refused(model, error)
         try:
             checks += check_answers(classifier, (given or _made_up(classifier))[:_BATCH], training)
-            if labels is None:
+            if truth is None:
                 checks += check_settings(classifier)
-            if labels is None or any(c.status == "fail" and c.name in _NO_SCORES for c in checks):
+            if truth is None or any(c.status == "fail" and c.name in _NO_SCORES for c in checks):
                 return Diagnosis(classifier.name, tuple(checks), images=len(given))
-            truth = truth_of(classifier, labels, count, most)
-            measured, trials, accuracy = trials_of(classifier, given, truth)
+            classes = truth_of(classifier, truth, count, most)
+            measured, trials, accuracy = trials_of(classifier, given, classes)
         except InversionError:
             raise
         except Exception as error:  # the same

@@ -119,7 +119,7 @@ def _as_image(one: Any) -> Tensor:
     if isinstance(one, (tuple, list)) and len(one) == 2:
         raise InputError(
             "images: one is a pair; give images=[image for image, _ in pairs] and "
-            "labels=[label for _, label in pairs]"
+            "truth=[label for _, label in pairs]"
         )
     try:
         image = torch.as_tensor(one if isinstance(one, Tensor) else np.array(one)).detach().cpu()
@@ -138,20 +138,18 @@ def _as_image(one: Any) -> Tensor:
     return image.float() / _WHITE.get(image.dtype, 1)
 
 
-def truth_of(classifier: Classifier, labels: Any, count: int, most: int) -> Tensor:
+def truth_of(classifier: Classifier, truth: Any, count: int, most: int) -> Tensor:
     """Class index of each image; an index may be one too high, which a trial then shows.
 
     Texts of digits are names where one of them is a class's name, and indices else.
     """
-    if isinstance(labels, str) or not isinstance(labels, Iterable):
-        raise InputError(f"labels={labels!r}: expected an index or a name of each image")
-    labels = [
-        x.item() if isinstance(x, (Tensor, np.generic)) and x.ndim == 0 else x for x in labels
-    ]
-    if len(labels) != count:
-        raise InputError(f"labels: {len(labels)} for {count} images; give one each")
+    if isinstance(truth, str) or not isinstance(truth, Iterable):
+        raise InputError(f"truth={truth!r}: expected an index or a name of each image")
+    truth = [x.item() if isinstance(x, (Tensor, np.generic)) and x.ndim == 0 else x for x in truth]
+    if len(truth) != count:
+        raise InputError(f"truth: {len(truth)} for {count} images; give one each")
     top = len(classifier.labels)
-    taken = [labels[i] for i in _evenly(count, most)]
+    taken = [truth[i] for i in _evenly(count, most)]
     digits = all(isinstance(x, str) and x.isdecimal() for x in taken)
     if digits and not {*taken} & {*classifier.labels}:
         taken = [int(x) for x in taken]
