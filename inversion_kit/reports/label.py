@@ -160,7 +160,7 @@ def _runs(
             strip = analysis.strip(
                 tree,
                 label=label,
-                seed=seed,
+                run_seed=seed,
                 samples=detail.strips[len(made)],
                 columns=detail.checks,
             )
