@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,17 +12,20 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from benchmarks.claims import __main__ as command
-from benchmarks.claims import ambiguity, detail, generators
-from benchmarks.claims.augmentation import KINDS, _trained
+from benchmarks.claims import ambiguity, counterfactual, detail, generators
+from benchmarks.claims.augmentation import KINDS, _trained, curves
 from benchmarks.claims.bench import Bench, coarse_name, most_likely
 from benchmarks.claims.cells import Cells
+from benchmarks.claims.fixed_norm import fixed_norm
 from benchmarks.claims.guidance import guided
 from benchmarks.claims.photographs import Photographs, of_class, photographs
 from benchmarks.claims.table import Table, gain, share
+from benchmarks.claims.two_tokens import both_painted
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.generators.convert import as_generator
 from inversion_kit.pocket.signs import COARSE, NAMES
 from inversion_kit.seeds import VALIDATE, noise_seeds
+from inversion_kit.settings import Settings
 from inversion_kit.storage import durable
 
 
@@ -63,18 +67,26 @@ def test_shares_and_gains_are_paired_over_labels_and_noises() -> None:
 
 def test_a_table_is_markdown_and_json(tmp_path: Path) -> None:
     table = Table(3, "Detail", ["a", "b"], [["1", "2"]], ["a note"], [{"a": 1.0, "b": None}])
-    command.write([table], tmp_path)
-    assert (tmp_path / "claims.md").read_text().splitlines() == [
+    table.files["one.png"] = b"png"
+    command.write(table, tmp_path)
+    first = (tmp_path / "claims.md").read_text()
+    assert first.splitlines() == [
         "## 3. Detail",
         "",
         "| a | b |",
         "|---|---|",
         "| 1 | 2 |",
         "",
+        "![Detail](one.png)",
+        "",
         "- a note",
     ]
+    assert (tmp_path / "one.png").read_bytes() == b"png"
     (kept,) = durable.parse((tmp_path / "claims.json").read_bytes(), tmp_path)
     assert kept["data"] == [{"a": 1.0, "b": None}]
+    command.write(Table(1, "First"), tmp_path)  # a killed run loses no table
+    command.write(Table(1, "Again"), tmp_path)
+    assert (tmp_path / "claims.md").read_text() == f"## 1. Again\n\n\n{first}"
 
 
 def test_the_ambiguous_name_is_shared_and_the_narrowest() -> None:
@@ -167,19 +179,73 @@ def test_pictures_that_are_added_help_where_there_is_one_photograph(
 
 
 def test_what_needs_photographs_is_named_without_them(tmp_path: Path) -> None:
-    asked = ["--quick", "--out", str(tmp_path), *(f"--claim={n}" for n in (4, 5, 7, 8))]
+    asked = ["--quick", "--out", str(tmp_path), *(f"--claim={n}" for n in (4, 5, 7))]
     done = CliRunner().invoke(_app(), asked)
     assert done.exit_code == 0, done.output
     text = (tmp_path / "claims.md").read_text()
-    assert text.count("Skipped: it needs real photographs (`--data`).") == 2
+    assert text.count("Skipped: it needs real photographs (`--data`).") == 3
     assert [line[:5] for line in text.splitlines() if line.startswith("##")] == [
         "## 4.",
         "## 5.",
         "## 7.",
-        "## 8.",
     ]
     wrong = CliRunner().invoke(_app(), ["--claim", "9", "--out", str(tmp_path)])
     assert wrong.exit_code != 0
+
+
+def test_a_photograph_is_changed_as_little_as_flips_it(bench: Bench, tmp_path: Path) -> None:
+    made = bench.generators["pocket"].images(["a photo of a stop sign"] * 6, seeds=range(6))
+    image = made.mul(255).round().byte().permute(0, 2, 3, 1).numpy()
+    kept = {"label": np.full(6, 14), "track": np.arange(6)}
+    np.savez(tmp_path / "test.npz", image=image, **kept)
+    bench.data = tmp_path
+    try:
+        own, name, attack = (
+            np.array(counterfactual._flips(bench, (14, 17), way, 0), float)
+            for way in ("own name", "name", "pixel attack")
+        )
+    finally:
+        bench.data = None
+    assert np.isnan(own).all()
+    assert (name[2] == 1).all()  # the judge reads the other class
+    assert ((name[0] > 0) & (name[0] <= 1)).all()
+    assert (attack[2:, np.isfinite(attack[0])] == [[0], [1]]).all()  # and not in an attack's
+
+
+def test_two_tokens_stand_in_one_prompt(bench: Bench) -> None:
+    made = bench.generators["pocket"]
+    one, other = (made.vector_of(word)[None] for word in ("stop", "yield"))
+    seen = both_painted(bench, [one, other], 0)
+    swapped = both_painted(bench, [other, one], 0)
+    said = bench.reading("pocket", "a photo of a stop and a yield", 0).judge
+    assert seen.tolist() == said.tolist()  # a word's own vector is the word
+    assert swapped.tolist() != seen.tolist() or len(set(seen.tolist())) == 1
+
+
+def test_a_token_of_fixed_norm_is_as_long_as_a_word(bench: Bench) -> None:
+    made, settings = bench.generators["pocket"], Settings(steps=5, batch=2, validation=4)
+    given = (bench.classifier, made, 14, ["a photo of a <ik-class>"], settings)
+    token = fixed_norm(*given, start="neutral", seed=0)
+    assert token.shape == (1, 128)
+    assert float(token.norm()) == pytest.approx(made.vocabulary_norm(), rel=1e-4)
+    start = made.neutral_vector()
+    assert torch.cosine_similarity(token[0], start, dim=0) < 0.999
+
+
+def test_confusions_are_told_by_pair() -> None:
+    seen = np.array([[[14, 17, 17, 14]], [[17, 17, 17, 17]]])
+    assert detail._confused([14, 17], seen) == "stop as no entry 50 %"
+
+
+def test_curves_are_a_picture_of_every_kind() -> None:
+    rows = [
+        {"generator": "pocket", "added": kind, "real": n, "value": 0.5}
+        for kind in KINDS
+        for n in (1, 50)
+    ]
+    drawn = curves(rows)
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
+    assert all(kind in drawn for kind in KINDS)
 
 
 def _app() -> object:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,10 +13,11 @@ from benchmarks.claims import (
     accuracy,
     ambiguity,
     augmentation,
+    counterfactual,
     detail,
     generators,
+    imagenet,
     reuse,
-    skipped,
     training_data,
 )
 from benchmarks.claims.bench import Bench
@@ -32,8 +33,8 @@ CLAIMS: dict[int, Callable[[Bench], Table]] = {
     4: augmentation.measure,
     5: training_data.measure,
     6: reuse.measure,
-    7: skipped.counterfactual,
-    8: skipped.imagenet,
+    7: counterfactual.measure,
+    8: imagenet.measure,
 }
 
 
@@ -45,6 +46,10 @@ def main(
     data: Annotated[Path | None, typer.Option(help="Folder of real photographs")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few labels, one run")] = False,
     weak: Annotated[Path | None, typer.Option(help="Folder of an early checkpoint")] = None,
+    planted: Annotated[
+        Path | None, typer.Option(help="Folder of the classifiers of benchmarks.planted")
+    ] = None,
+    labels: Annotated[int, typer.Option(help="Classes of the full mode, evenly spaced")] = 43,
     classifier: Annotated[str, typer.Option(help="That tokens are searched for")] = "pocket:honest",
     seeds: Annotated[int, typer.Option(help="Runs of the full mode")] = 3,
 ) -> None:
@@ -61,22 +66,31 @@ def main(
         seeds=range(1 if quick else seeds),
         images=16 if quick else 32,
         data=data,
+        planted=planted,
+        many=labels,
     )
-    tables = []
     for number in asked:
         began = time.monotonic()
-        tables.append(CLAIMS[number](bench))
-        text = tables[-1].markdown()
-        typer.echo(f"{text}\n({time.monotonic() - began:.0f} s)\n")
-    write(tables, out)
+        table = CLAIMS[number](bench)
+        typer.echo(f"{table.markdown()}\n({time.monotonic() - began:.0f} s)\n")
+        write(table, out)
 
 
-def write(tables: list[Table], out: Path) -> None:
-    """Write the tables as Markdown and as JSON."""
-    text = "\n".join(table.markdown() for table in tables)
-    durable.write_file(out / "claims.md", text.encode())
-    plain = [vars(table) | {"heads": list(table.heads)} for table in tables]
-    durable.write_file(out / "claims.json", durable.dump(plain))
+def write(table: Table, out: Path) -> None:
+    """Write a table as Markdown and JSON beside those that are there, and its pictures."""
+    path = out / "claims.json"
+    kept = durable.parse(durable.read_file(path), path) if path.is_file() else []
+    mine = {k: v for k, v in vars(table).items() if k != "files"} | {"heads": list(table.heads)}
+    mine["markdown"] = table.markdown()
+    every = sorted([*(one for one in kept if one["claim"] != table.claim), mine], key=_number)
+    durable.write_file(path, durable.dump(every))
+    durable.write_file(out / "claims.md", "\n".join(one["markdown"] for one in every).encode())
+    for name, content in table.files.items():
+        durable.write_file(out / name, content)
+
+
+def _number(table: dict[str, Any]) -> int:
+    return int(table["claim"])
 
 
 if __name__ == "__main__":

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 
 import numpy as np
+from PIL import Image
+from torch import Tensor
 
 from benchmarks.claims.bench import PHOTO, Bench, Reading
 from benchmarks.claims.table import Table, gain, percent, share
-from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
+from inversion_kit.generators.sample import sample, to_bytes
 from inversion_kit.pocket.signs import COARSE, NAMES, WORDINGS
+from inversion_kit.seeds import TEST, noise_seeds
 
 WORDS = (
     "curve",
@@ -24,6 +29,10 @@ WORDS = (
     "circle",
 )
 """Ambiguous words, and one of one class alone ("snow") as a control."""
+WRONG = {"bar": 32, "stop sign": 13}
+"""Words that paint another class than the wanted one: no-entry signs, stop signs."""
+SHOWN = 8
+"""Pictures of each prompt in the figure."""
 
 
 def members_of(word: str) -> tuple[int, ...]:
@@ -53,8 +62,12 @@ def measure(bench: Bench) -> Table:
         "gain",
     ]
     table = Table(2, "An ambiguous word, settled", heads)
-    for word in WORDS[:3] if bench.quick else WORDS:
+    rows = []
+    words = (*WORDS[:3], "bar") if bench.quick else (*WORDS, *WRONG)
+    for word in words:
         prompt, meanings = PHOTO.format(word), members_of(word)
+        if word in WRONG:
+            meanings = (WRONG[word],)
         before = [bench.reading(generator, prompt, seed) for seed in bench.seeds]
         painted = Counter(np.concatenate([seen.judge for seen in before]).tolist())
         total = sum(painted.values())
@@ -64,18 +77,58 @@ def measure(bench: Bench) -> Table:
         most = painted.most_common(3)
         said = ", ".join(f"{NAMES[i]} {percent(n / total)}" for i, n in most)
         one, other, more = share(hits[0]), share(hits[1]), gain(hits[1], hits[0])
-        row = [f'"{word}"', str(len(meanings)), said, NAMES[wanted]]
+        row = [f'"{word}"', "wrong" if word in WRONG else str(len(meanings))]
+        row += [said, NAMES[wanted]]
+        rows += _pictures(bench, generator, word, wanted)
         table.rows.append([*row, one.share(), other.share(), more.change()])
         table.data.append(
             {"word": word, "painted": {NAMES[i]: n for i, n in painted.items()}}
             | {"wanted": NAMES[wanted], "before": one.plain(), "after": other.plain()}
             | {"gain": more.plain()}
         )
+    table.files["claim-2.png"] = sheet(rows)
+    table.notes.append(
+        f"Figure: {SHOWN} pictures of the word, and below on the same noise of token and word, "
+        f"for {', '.join(words)}."
+    )
     table.notes.append(
         f"Read by the judge, {bench.images} pictures a run; generator {generator}. Wanted is, of "
-        "the classes that training captions call so, the one that the word paints least."
+        "the classes that training captions call so, the one that the word paints least; of a "
+        "wrong word a class that it does not name."
     )
     return table
+
+
+def _pictures(bench: Bench, generator: str, word: str, wanted: int) -> list[Tensor]:
+    """Pictures of the word alone and with the token, ``(n, 3, y, x)`` each."""
+    seed, made = bench.seeds[0], bench.generators[generator]
+    seeds = noise_seeds(seed, TEST, 0, SHOWN)
+    token = ClassToken(bench.token(generator, wanted, word, seed))
+    prompts = (PHOTO.format(word), PHOTO.format(f"{PLACEHOLDER} {word}"))
+    return [
+        sample(made, [text] * SHOWN, seeds=seeds, token=token if PLACEHOLDER in text else None)
+        for text in prompts
+    ]
+
+
+def sheet(rows: list[Tensor]) -> bytes:
+    """Rows of pictures as one PNG, four times as large, pairs of rows a little apart."""
+    big = [from_rows(row).resize((row.shape[-1] * 4 * len(row), row.shape[-2] * 4)) for row in rows]
+    step = big[0].height
+    height = sum(step + (8 if k % 2 else 2) for k in range(len(big)))
+    page = Image.new("RGB", (big[0].width, height), "white")
+    top = 0
+    for k, row in enumerate(big):
+        page.paste(row, (0, top))
+        top += step + (8 if k % 2 else 2)
+    out = io.BytesIO()
+    page.save(out, "PNG")
+    return out.getvalue()
+
+
+def from_rows(images: Tensor) -> Image.Image:
+    """Pictures ``(n, 3, y, x)`` side by side."""
+    return Image.fromarray(np.concatenate(list(to_bytes(images)), axis=1))
 
 
 def _settled(bench: Bench, generator: str, word: str, wanted: int, seed: int) -> Reading:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.claims.cells import Cells
+from benchmarks.claims.fixed_norm import fixed_norm
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
@@ -23,6 +24,8 @@ from inversion_kit.seeds import TEST, noise_seeds
 from inversion_kit.settings import Settings
 
 PHOTO = "a photo of a {}"
+FAR = "snow"
+"""A word that names no class, to start from."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Bench:
         Pictures of each prompt and run.
     data
         Folder of real photographs, or None.
+    planted
+        Folder of the classifiers of `benchmarks.planted`, or None.
+    many
+        Classes that are measured where not in quick mode, evenly spaced.
     """
 
     classifier: Classifier
@@ -70,36 +77,51 @@ class Bench:
     seeds: Sequence[int]
     images: int
     data: Path | None = None
+    planted: Path | None = None
+    many: int = len(NAMES)
 
     def labels(self, few: int) -> list[int]:
-        """All classes, or in quick mode a few, evenly spaced."""
-        every = len(NAMES)
-        return [i * every // few for i in range(few)] if self.quick else list(range(every))
+        """`many` classes, or in quick mode a few, evenly spaced."""
+        n = few if self.quick else self.many
+        return [i * len(NAMES) // n for i in range(n)]
 
     def read(self, images: Tensor) -> Reading:
         """What classifier and judge read in pictures ``(n, 3, y, x)``."""
         return Reading(*(most_likely(one, images) for one in (self.classifier, self.judge)))
 
-    def token(self, generator: str, label: int, said: str, seed: int) -> Tensor:
+    def token(
+        self, generator: str, label: int, said: str, seed: int, *, way: str = "token"
+    ) -> Tensor:
         """The token of a label that a search finds in a prompt, ``(1, embed)``; searched once.
 
         Parameters
         ----------
         said
             What follows the token in the prompt; "" for the token alone.
+        way
+            "token", "token from a far word", or "token of fixed norm".
         """
         made = self.generators[generator]
         prompt = PHOTO.format(f"{PLACEHOLDER} {said}".strip())
 
-        def make() -> dict[str, Any]:
-            settings = Settings()
+        def make(far: bool = False) -> dict[str, Any]:
+            settings = Settings(start=FAR if far else None)
             asked = search_generator(made, settings)
             history = search(self.classifier, asked, label, [prompt], settings, seed=seed)
             kept = history.checks[history.selected]
             return {"token": kept.token.tolist(), "start": kept.start, "steps": len(history.steps)}
 
+        def of_fixed_norm() -> dict[str, Any]:
+            settings, start = Settings(), self.cells.of("token", what, make)["start"]
+            asked = search_generator(made, settings)
+            of = (self.classifier, asked, label, [prompt], settings)
+            return {"token": fixed_norm(*of, start=start, seed=seed).tolist()}
+
         what = {"label": label, "prompt": prompt, "seed": seed, **self.models(generator)}
-        return torch.tensor(self.cells.of("token", what, make)["token"])
+        if way == "token":
+            return torch.tensor(self.cells.of("token", what, make)["token"])
+        other = of_fixed_norm if way == "token of fixed norm" else lambda: make(far=True)
+        return torch.tensor(self.cells.of("token", what | {"way": way}, other)["token"])
 
     def reading(
         self, generator: str, prompt: str, seed: int, token: Tensor | None = None, n: int = 0

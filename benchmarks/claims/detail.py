@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 
 from benchmarks.claims.bench import PHOTO, Bench, coarse_name
-from benchmarks.claims.table import Table, share
+from benchmarks.claims.table import Table, gain, percent, share
 from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.pocket.signs import NAMES
 
@@ -19,16 +22,23 @@ PROMPTS = ("name", "ambiguous name", "token + ambiguous name")
 def measure(bench: Bench) -> Table:
     """How often the judge reads the class, another of its family, or something else."""
     heads = ["generator", "family", "prompt", "right", "another of the family", "something else"]
+    heads += ["right, less name", "read as another, most often"]
     table = Table(3, "Fine detail", heads)
     for generator in list(bench.generators)[: 1 if bench.quick else None]:
         for family, members in FAMILIES.items():
             labels = members[1::3] if bench.quick else members
-            for prompt in PROMPTS:
-                seen = np.array([_read(bench, generator, prompt, label) for label in labels])
+            every = {
+                prompt: np.array([_read(bench, generator, prompt, label) for label in labels])
+                for prompt in PROMPTS
+            }
+            named = every[PROMPTS[0]] == np.array(labels)[:, None, None]
+            for prompt, seen in every.items():
                 right = seen == np.array(labels)[:, None, None]
                 kin = np.isin(seen, members) & ~right
                 shares = [share(part) for part in (right, kin, ~(right | kin))]
-                table.rows.append([generator, family, prompt, *(s.share() for s in shares)])
+                less = "" if prompt == PROMPTS[0] else gain(right, named).change()
+                row = [generator, family, prompt, *(s.share() for s in shares), less]
+                table.rows.append([*row, _confused(labels, seen)])
                 pairs = {
                     NAMES[label]: {NAMES[i]: int(n) for i, n in _counts(row)}
                     for label, row in zip(labels, seen, strict=True)
@@ -43,6 +53,19 @@ def measure(bench: Bench) -> Table:
         + (" Of each family a third of the labels." if bench.quick else "")
     )
     return table
+
+
+def _confused(labels: Sequence[int], seen: np.ndarray) -> str:
+    """The pairs of classes that are taken for each other most often."""
+    pairs = Counter(
+        (label, int(read))
+        for label, row in zip(labels, seen, strict=True)
+        for read in row.ravel()
+        if read != label
+    )
+    n = seen[0].size
+    said = [f"{NAMES[a]} as {NAMES[b]} {percent(k / n)}" for (a, b), k in pairs.most_common(3)]
+    return "; ".join(said) or "-"
 
 
 def _counts(row: np.ndarray) -> list[tuple[int, int]]:

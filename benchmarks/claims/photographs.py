@@ -69,13 +69,17 @@ def of_class(data: Photographs, label: int, n: int, seed: int) -> np.ndarray:
     return rows[np.argsort(order, kind="stable")][:n]
 
 
-def inverted(bench: Bench, generator: str, label: int, seed: int) -> Tensor:
+def digest(images: np.ndarray) -> str:
+    """Of the pixels: what is measured on other photographs is another cell."""
+    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
+
+
+def inverted(bench: Bench, generator: str, label: int, seed: int, n: int = SHOWN) -> Tensor:
     """The token of textual inversion from photographs of a class, ``(1, embed)``; made once."""
     assert bench.data is not None
     data = photographs(bench.data, "train")
-    images = data.image[of_class(data, label, SHOWN, seed)]
+    images = data.image[of_class(data, label, min(n, SHOWN), seed)]
     steps = FEW_STEPS if bench.quick else STEPS
-    digest = hashlib.sha256(images.tobytes()).hexdigest()
 
     def make() -> list[Any]:
         given = [Image.fromarray(image) for image in images]
@@ -84,5 +88,5 @@ def inverted(bench: Bench, generator: str, label: int, seed: int) -> Tensor:
         )
         return made.vector.tolist()
 
-    what = {"images": digest, "updates": steps, "seed": seed, **bench.models(generator)}
+    what = {"images": digest(images), "updates": steps, "seed": seed, **bench.models(generator)}
     return torch.tensor(bench.cells.of("inverted", what, make))

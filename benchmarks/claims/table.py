@@ -32,6 +32,8 @@ class Table:
         What a reader must know, and what was left out and why.
     data
         The same numbers for programs.
+    files
+        Pictures by the name of their file.
     """
 
     claim: int
@@ -40,6 +42,7 @@ class Table:
     rows: list[list[str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     data: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
 
     def markdown(self) -> str:
         """Heading, table and notes."""
@@ -47,6 +50,8 @@ class Table:
         if self.rows:
             lines += [f"| {' | '.join(self.heads)} |", "|---" * len(self.heads) + "|"]
             lines += [f"| {' | '.join(row)} |" for row in self.rows] + [""]
+        for name in self.files:
+            lines += [f"![{self.title}]({name})", ""]
         return "\n".join(lines + [f"- {note}" for note in self.notes]) + "\n"
 
 
