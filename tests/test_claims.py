@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from benchmarks.claims import __main__ as command
-from benchmarks.claims import ambiguity, counterfactual, detail, generators
+from benchmarks.claims import ambiguity, counterfactual, detail, generators, two_tokens
 from benchmarks.claims.augmentation import KINDS, _trained, curves
 from benchmarks.claims.bench import Bench, coarse_name, most_likely
 from benchmarks.claims.cells import Cells
@@ -20,7 +20,6 @@ from benchmarks.claims.fixed_norm import fixed_norm
 from benchmarks.claims.guidance import guided
 from benchmarks.claims.photographs import Photographs, of_class, photographs
 from benchmarks.claims.table import Table, gain, share
-from benchmarks.claims.two_tokens import both_painted
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.generators.convert import as_generator
 from inversion_kit.pocket.signs import COARSE, NAMES
@@ -215,11 +214,11 @@ def test_a_photograph_is_changed_as_little_as_flips_it(bench: Bench, tmp_path: P
 def test_two_tokens_stand_in_one_prompt(bench: Bench) -> None:
     made = bench.generators["pocket"]
     one, other = (made.vector_of(word)[None] for word in ("stop", "yield"))
-    seen = both_painted(bench, [one, other], 0)
-    swapped = both_painted(bench, [other, one], 0)
-    said = bench.reading("pocket", "a photo of a stop and a yield", 0).judge
-    assert seen.tolist() == said.tolist()  # a word's own vector is the word
-    assert swapped.tolist() != seen.tolist() or len(set(seen.tolist())) == 1
+    seen = two_tokens.painted(made, [one, other], [0, 1])
+    said = made.images(["a photo of a stop and a yield"] * 2, seeds=[0, 1])
+    assert torch.equal(seen, said)  # a word's own vector is the word
+    assert not torch.equal(two_tokens.painted(made, [one, one], [0, 1]), seen)
+    assert len(two_tokens.both_painted(bench, [one, other], 0)) == bench.images
 
 
 def test_a_token_of_fixed_norm_is_as_long_as_a_word(bench: Bench) -> None:
