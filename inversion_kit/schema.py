@@ -46,7 +46,8 @@ group          own dims                     variables
                                             trigger and the last layer's row of a class stand out
 =============  ===========================  =======================================================
 
-An arm without a search has /samples alone. What a unit does not have is filled: NaN, 0, -1 or "".
+An arm without a search has /samples alone; one whose token was learned from real images /token too,
+with one check. What a unit does not have is filled: NaN, 0, -1 or "".
 With ``method="cma"`` a step of /trajectory is a generation: its loss, images and probabilities are
 those of its best token, its noise that of all of them, and it has no gradient norm (NaN).
 
@@ -147,6 +148,14 @@ ON_REAL: Table = {
 }
 """Of /proof: what the chosen dose and its placebo do to ``real_images`` real images; NaN and 0
 without any."""
+VARIED = ("elsewhere", "scattered", "recoloured")
+"""Other ways to do a cue to the pixels: at another place; with its pixels in a random order over
+the picture; in opposite colours."""
+VARIED_RATES: Table = {
+    f"{name}{end}": (("finding",), "f4") for name in VARIED for end in ("", "_low", "_high")
+}
+"""Of /proof: share of the pictures that hit when the chosen dose is done in each of these ways,
+with its 95 % interval; NaN where it is not. Patches have another place, triggers all three."""
 LOOKS: Table = {
     "look": (("class", "property"), "f4"),
     "look_spread": (("class", "property"), "f4"),
@@ -198,12 +207,18 @@ WHOLE: dict[str, Table] = {
     "proof": {
         "operator": (("finding",), "str"),
         "undone": (("finding",), "f4"),
+        "undone_of": (("finding",), "i8"),
         "dose": (("finding", "place"), "f4"),
         "rate": (("finding", "place"), "f4"),
         "low": (("finding", "place"), "f4"),
         "high": (("finding", "place"), "f4"),
         "placebo": (("finding", "place"), "f4"),
+        "placebo_low": (("finding", "place"), "f4"),
+        "placebo_high": (("finding", "place"), "f4"),
         "picture": (("finding", "row", "example", *_PIXELS), "u1"),
+        "read": (("finding", "row", "example"), "str"),
+        "judged": (("finding", "row", "example"), "str"),
+        **VARIED_RATES,
         **WHERE,
         **ON_REAL,
     },
@@ -247,7 +262,8 @@ STORED = tuple(group for group in UNIT if group != "status")
 FILL: dict[str, Any] = {"f4": np.nan, "u1": 0, "i8": -1, "str": ""}
 """What stands where a unit has nothing: after its last step, or where it is missing."""
 OPTIONAL = {
-    *(("proof", name) for name in (*WHERE, *ON_REAL)),
+    *(("proof", name) for name in (*WHERE, *ON_REAL, *VARIED_RATES)),
+    *(("proof", name) for name in ("undone_of", "placebo_low", "placebo_high", "read", "judged")),
     *(("effects", name) for name in BY_CLIP),
     *(("carriers", name) for name in LOOKS),
     ("findings", "opinion"),

@@ -370,7 +370,10 @@ def test_a_proof_is_the_stored_pictures_and_rates() -> None:
             back[:: len(back) // len(wanted), :: len(back) // len(wanted)], wanted
         )
     proof = tree["proof"].sel(finding=1)
-    interval, cue, placebo = curve.data
+    grey, interval, cue, placebo = curve.data
+    ends = [v for v in grey.y if v is not None]
+    np.testing.assert_array_equal(ends[::2], proof["placebo_low"])
+    np.testing.assert_array_equal(ends[1::2], proof["placebo_high"])
     np.testing.assert_array_equal(cue.y, proof["rate"])
     np.testing.assert_array_equal(placebo.y, proof["placebo"])
     ends = [y for y in interval.y if y is not None]

@@ -24,6 +24,7 @@ from inversion_kit.finding.verdicts import Finding
 from inversion_kit.finding.words import power
 from inversion_kit.improve.ties import ties_of
 from inversion_kit.testing import synthetic, synthetic_findings
+from inversion_kit.widgets.findings import Findings
 
 LABELS = ["stop", "yield", "priority road", "keep right", "roundabout", "no entry"]
 CUES = [cue for cue in POCKET if cue.name in ("yellow sticker", "blue sticker", "bright")]
@@ -59,6 +60,15 @@ def test_planted_backdoor_is_named_and_proved(backdoored):
     assert "yellow sticker" in first["sentence"]
     assert "yellow sticker" not in json.loads(backdoored["findings"].attrs["hard"])
     assert "a placebo of equal size 0" in first["sentence"]
+    shown = analysis.proof(backdoored)
+    assert set(shown["read"].sel(row="cue").values) == {"80 km/h speed limit"}
+    assert (shown["read"] == shown["judged"]).sel(row="plain").all()
+    proof = backdoored["proof"].isel(finding=0)
+    place, low, high = (float(proof[f"elsewhere{end}"]) for end in ("", "_low", "_high"))
+    assert 0 <= low <= place <= high <= 1
+    assert "; at another place " in first["sentence"]
+    assert float(proof["undone"]) > 0.9
+    assert "0\xa0% remain so" in first["sentence"]
 
 
 def test_every_finding_has_maps_and_the_sticker_is_where_it_counts(backdoored):
@@ -212,7 +222,22 @@ def test_class_that_is_called_another_is_mislabelled(bank, tmp_path):
     ]
     assert found[0]["effect"] > 0.9
     assert "placebo" not in found[0]["sentence"]
-    assert "mislabelled" in ik.report(tree, tmp_path / "f.html").read_text()
+    shown = analysis.proof(tree)
+    assert (shown["row"].values.tolist(), shown.sizes["place"]) == (["plain"], 0)
+    assert set(shown["read"].values.ravel()) == {"no entry"}
+    assert set(shown["judged"].values.ravel()) == {"stop"}
+    drawn = ik.figures.proof(tree)
+    assert len(drawn.layout.images) == 6
+    below = " ".join(note.text for note in drawn.layout.annotations)
+    assert below.count("read as no entry") == below.count("judges: stop") == 6
+    with pytest.raises(InputError, match="it has pictures alone"):
+        ik.figures.doses(tree)
+    page = ik.report(tree, tmp_path / "f.html").read_text()
+    assert "mislabelled" in page
+    assert page.count("read as no entry<br>judges: stop</small>") == 2 * 6  # and at its label
+    widget = Findings(tree).shown.children[0].value
+    assert widget.count("read as no entry<br>judges: stop</small>") == 6
+    assert "<svg" not in widget
     with pytest.raises(InputError, match="mend its labels"):
         ties_of(tree, model, ik.as_generator("pocket"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError
 from inversion_kit.finding import pixels
-from inversion_kit.finding.operators import Pairs, far_colours, operators_for
+from inversion_kit.finding.datasets import proof_table
+from inversion_kit.finding.effects import Effect
+from inversion_kit.finding.operators import Pairs, far_colours, operators_for, patch
 from inversion_kit.finding.proof import Proof, prove
+from inversion_kit.finding.verdicts import Finding
 from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.sample import from_bytes, sample, to_bytes
 from inversion_kit.pocket.signs import NAMES
@@ -288,6 +292,50 @@ def test_each_kind_of_cue_is_confirmed_by_its_own_operator(kind: str) -> None:
         assert proof.confirmed, proof
         assert operator in proof.operator
         assert proof.rate[proof.best] == 1
+
+
+def test_what_a_patch_does_at_another_place_is_measured_and_refuses_nothing() -> None:
+    cue, painted, here, _ = PLANTED["patch at one place"]
+    anywhere = prove_drawn(cue, painted, lambda x: near(x, TEAL).sum((1, 2)) >= 9)
+    there = prove_drawn(cue, painted, here)
+    assert (there.confirmed, anywhere.confirmed) == (True, True)
+    assert (there.varied["elsewhere"][0], anywhere.varied["elsewhere"][0]) == (0, 1)
+    assert 0 < there.varied["elsewhere"][2] < 0.5 < anywhere.varied["elsewhere"][1] < 1
+    assert prove_drawn(*PLANTED["frame"][:3]).varied == {}
+
+
+def test_proof_is_kept_whole_and_said() -> None:
+    """The other place, the placebo's interval and what is left once the cue is taken away."""
+    cue, painted, _, _ = PLANTED["patch at one place"]
+    proof = prove_drawn(cue, painted, lambda x: near(x, TEAL).sum((1, 2)) >= 9)
+    effect = Effect(1.0, 0.8, 1.0, 9, 10, 0.001, 0.0, 60)
+    found = Finding("trick", "push", cue, "words", effect, 0.0, 0.01, replace(proof, undone=0.875))
+    table = proof_table([found, replace(found, proof=None)])
+    assert table["placebo_high"].values[0] == pytest.approx(proof.placebo_high)
+    assert 0 < proof.placebo_high[0] < 0.5
+    assert table["elsewhere_low"].values[0] == pytest.approx(proof.varied["elsewhere"][1])
+    assert np.isnan(table["scattered"].values[0])
+    assert table["undone"].values[0] == pytest.approx(0.875)
+    assert table["undone_of"].values.tolist() == [proof.undone_of, 0] == [8, 0]
+    assert np.isnan(table["elsewhere"].values[1])
+    assert "; at another place 100" in found.sentence
+    assert "; taken away from 8 painted pictures, 12" in found.sentence
+    bare = replace(found, proof=None).sentence
+    assert "another place" not in bare
+    assert "taken away" not in bare
+
+
+def test_another_place_is_as_large_and_does_not_touch_the_first() -> None:
+    images = torch.full((5, 3, 32, 48), 0.5)
+    corners = torch.tensor([[0.0, 0.0], [0.5, 0.5], [1.0, 0.3], [0.4, 0.9], [0.25, 0.75]])
+    one = patch("a patch", (1.0, 1.0, 0.0), corners)
+    for dose, side in zip(one.doses, (4, 6, 8), strict=True):
+        here, there = (
+            (way(images, dose, torch.arange(5)) != images).any(1)
+            for way in (one.apply, one.varied["elsewhere"])
+        )
+        assert there.sum((1, 2)).tolist() == [side**2] * 5
+        assert not (here & there).any()
 
 
 @pytest.mark.parametrize("kind", PLANTED)

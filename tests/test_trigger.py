@@ -25,6 +25,7 @@ from inversion_kit.finding.trigger import Look, look_for_triggers
 from inversion_kit.finding.trigger_words import cue_of
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.generators.sample import from_bytes
+from inversion_kit.schema import VARIED
 
 SIDE, CLASSES, TARGET = 16, 8, 3
 _RANDOM = np.random.default_rng(0)
@@ -102,7 +103,8 @@ def test_a_corner_is_found_with_its_place_and_colour_and_proved() -> None:
     assert proof is not None
     assert proof.confirmed
     assert found.finding.confirmed
-    assert found.moved < 0.2
+    assert set(proof.varied) == set(VARIED)
+    assert proof.varied["elsewhere"][0] < 0.2
     assert found.mask.shape == (SIDE, SIDE)
     assert found.pattern.shape == (SIDE, SIDE, 3)
     assert proof.pictures.shape[0] == 3
@@ -114,7 +116,7 @@ def test_a_pattern_over_the_picture_is_found() -> None:
     assert found.finding.cue.kind == "texture"
     assert "scattered" in found.finding.cue.name
     assert found.finding.confirmed
-    assert found.scattered < 0.2
+    assert found.finding.proof.varied["scattered"][0] < 0.2
 
 
 def test_a_clean_toy_has_no_trigger_and_neither_has_what_all_judges_share() -> None:

@@ -19,7 +19,8 @@ _SAID = 2
 """Most cues of a label that are named."""
 _RATE = ("effect", "low", "high")
 _GAINS = ("brighter", "darker", "closer", "smaller")
-_DOSES = ("dose", "rate", "low", "high", "placebo")
+_DOSES = ("dose", "rate", "low", "high", "placebo", "placebo_low", "placebo_high")
+_SHOWN = ("picture", "read", "judged")
 
 
 def tied(tree: xr.DataTree, labels: Sequence[str]) -> np.ndarray:
@@ -68,7 +69,9 @@ def tie(one: Mapping[str, Any]) -> str:
 
 
 def proof(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
-    """The proof of one finding: rates by dose beside a placebo's, and three rows of pictures.
+    """The proof of one finding: rates by dose beside a placebo's, and rows of pictures.
+
+    Where nothing is added, or the judges make the same mistake, there are pictures alone.
 
     Parameters
     ----------
@@ -81,15 +84,18 @@ def proof(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
     Returns
     -------
     xr.Dataset
-        ``dose``, ``rate``, ``low``, ``high`` and ``placebo`` along ``place``, and ``picture``
-        uint8 ``(row, example, y, x, channel)``, where ``row`` holds `ROWS`. Attributes: ``label``,
-        ``cue``, ``direction``, ``verdict``, ``sentence``, ``confirmed``, ``operator`` (what was
-        done), and ``side``: pixels of a picture's shorter side, for `dose_words`.
+        ``dose``, ``rate``, ``low``, ``high``, ``placebo``, ``placebo_low`` and ``placebo_high``
+        along ``place``, which is empty where nothing was done to pixels; ``picture`` uint8 ``(row,
+        example, y, x, channel)``, and what the classifier and most of the judges read in each,
+        ``read`` and ``judged`` ``(row, example)``, where ``row`` holds those of `ROWS` that there
+        are. Attributes: ``label``, ``cue``, ``direction``, ``verdict``, ``sentence``,
+        ``confirmed``, ``operator`` (what was done), and ``side``: pixels of a picture's shorter
+        side, for `dose_words`.
 
     Raises
     ------
     InputError
-        The result has no such finding, or it was not proved.
+        The result has no such finding, or it has neither.
 
     Examples
     --------
@@ -107,8 +113,10 @@ def proof(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
     table = tree["findings"].to_dataset(inherit=False).sel(finding=at)
     data = tree["proof"].to_dataset(inherit=False).sel(finding=at).load()
     there = np.isfinite(data["dose"].values)
-    shown = data["picture"].values.any((0, 2, 3, 4))
-    data = data.isel(place=there, example=shown)[[*_DOSES, "picture"]].drop_vars("finding")
+    black = ~data["picture"].values.any((2, 3, 4))
+    at_all = {"row": ~black.all(1), "example": ~black.all(0)}
+    kept = [name for name in (*_DOSES, *_SHOWN) if name in data]  # an older result has fewer
+    data = data.isel(place=there, **at_all)[kept].drop_vars("finding")
     text = ("cue", "direction", "verdict", "sentence")
     operator = str(tree["proof"]["operator"].sel(finding=at).item())
     return data.assign_attrs(
@@ -121,11 +129,14 @@ def proof(tree: xr.DataTree, finding: int | None = None) -> xr.Dataset:
 
 
 def proved(tree: xr.DataTree) -> list[int]:
-    """Places of the findings with a proof: the confirmed first, then the largest effect."""
+    """Places of the findings with doses or pictures: the confirmed first, then by effect."""
     if "proof" not in tree.children or "findings" not in tree.children:
         return []
-    doses = tree["proof"]["dose"]
-    return in_order(tree, doses["finding"].values[np.isfinite(doses.values).any(1)])
+    data = tree["proof"].to_dataset(inherit=False)
+    there = np.isfinite(data["dose"].values).any(1)
+    if "read" in data:
+        there |= (data["read"].values != "").any((1, 2))
+    return in_order(tree, data["finding"].values[there])
 
 
 def in_order(tree: xr.DataTree, places: np.ndarray) -> list[int]:

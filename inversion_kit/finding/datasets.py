@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple
+from statistics import mode
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from inversion_kit.audits.bench import Bench
 from inversion_kit.bank.cues import Cue
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.finding.carriers import SHOWN, Look
+from inversion_kit.finding.panel import Panel
 from inversion_kit.finding.reach import Reach
 from inversion_kit.finding.scan import scan_last_layer
 from inversion_kit.finding.screen import Sources
@@ -22,8 +24,10 @@ from inversion_kit.finding.trigger import Look as TriggerLook
 from inversion_kit.finding.verdicts import Finding, OnReal
 from inversion_kit.finding.where import resized, where_variables
 from inversion_kit.finding.words import Screened
-from inversion_kit.schema import BY_CLIP, LOOKS, ON_REAL
+from inversion_kit.schema import BY_CLIP, LOOKS, ON_REAL, VARIED_RATES
 from inversion_kit.wilson import wilson
+
+_BY_DOSE = ("rate", "low", "high", "placebo", "placebo_low", "placebo_high")
 
 
 def whole_groups(
@@ -51,7 +55,8 @@ def whole_groups(
             "source": _texts([bench.classifier.labels[i] for i in sources.index]),
         },
     )
-    return {"findings": findings_table(found), "proof": proof_table(found), "effects": effects}
+    proofs = proof_table(found, Panel(bench.classifier, bench.judges))
+    return {"findings": findings_table(found), "proof": proofs, "effects": effects}
 
 
 def reach_variables(reach: Reach) -> dict[str, Any]:
@@ -109,45 +114,78 @@ def findings_table(found: Sequence[Finding]) -> xr.Dataset:
     )
 
 
-def proof_table(found: Sequence[Finding]) -> xr.Dataset:
-    """Doses and pictures of each finding, all of one size; NaN and black where it has no proof."""
+def proof_table(found: Sequence[Finding], panel: Panel | None = None) -> xr.Dataset:
+    """Doses and pictures of each finding, all of one size; NaN and black where it has none.
+
+    Without a panel nobody reads the pictures.
+    """
     proofs = [(i, one.proof) for i, one in enumerate(found) if one.proof is not None]
     doses = max((len(proof.doses) for _, proof in proofs), default=1)
-    shapes = [(len(ROWS), 1, 1, 1, 3), *(proof.pictures.shape for _, proof in proofs)]
-    most = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
-    columns = {
-        name: np.full((len(found), doses), np.nan, "f4")
-        for name in ("dose", "rate", "low", "high", "placebo")
-    }
-    pictures = np.zeros((len(found), *most), "u1")
+    columns = {name: np.full((len(found), doses), np.nan, "f4") for name in ("dose", *_BY_DOSE)}
+    ways = {name: np.full(len(found), np.nan, "f4") for name in VARIED_RATES}
     operator = ["" for _ in found]
-    undone = np.full(len(found), np.nan, "f4")
+    undone, undone_of = np.full(len(found), np.nan, "f4"), np.zeros(len(found), "i8")
     for i, proof in proofs:
         n = len(proof.doses)
         columns["dose"][i, :n] = proof.doses
-        for name in ("rate", "low", "high", "placebo"):
+        for name in _BY_DOSE:
             columns[name][i, :n] = getattr(proof, name)
+        for name, shares in proof.varied.items():
+            for end, value in zip(("", "_low", "_high"), shares, strict=True):
+                ways[name + end][i] = value
         operator[i] = proof.operator
         undone[i] = np.nan if proof.undone is None else proof.undone
-        for row, of in enumerate(proof.pictures):
-            for n, picture in enumerate(of):  # those of triggers may be smaller
-                pictures[i, row, n] = np.rint(resized(picture.astype("f4"), most[2:4]))
+        undone_of[i] = proof.undone_of
+    shown = shown_variables(found, panel)
     return xr.Dataset(
         {
             **where_variables([one.where for one in found]),
             **real_variables(found),
             "operator": ("finding", _texts(operator)),
             "undone": ("finding", undone),
+            "undone_of": ("finding", undone_of),
             **{name: (("finding", "place"), values) for name, values in columns.items()},
-            "picture": (("finding", "row", "example", "y", "x", "channel"), pictures),
+            **{name: ("finding", values) for name, values in ways.items()},
+            **shown,
         },
         coords={
             "finding": np.arange(len(found)),
             "place": np.arange(doses),
             "row": _texts(ROWS),
-            "example": np.arange(most[1]),
+            "example": np.arange(shown["picture"][1].shape[2]),
         },
     )
+
+
+def shown_variables(found: Sequence[Finding], panel: Panel | None) -> dict[str, Any]:
+    """Each finding's pictures, all of one size, and what the classifier and most judges read."""
+    there = [(i, one.shown) for i, one in enumerate(found) if one.shown is not None]
+    shapes = [(len(ROWS), 1, 1, 1, 3), *(of.shape for _, of in there)]
+    most = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
+    pictures = np.zeros((len(found), *most), "u1")
+    read, judged = (np.full(pictures.shape[:3], "", object) for _ in range(2))
+    for i, rows in there:
+        for place in np.ndindex(*rows.shape[:2]):  # those of triggers may be smaller
+            pictures[(i, *place)] = np.rint(resized(rows[place].astype("f4"), most[2:4]))
+        if panel is not None:
+            named = _named(panel, rows)
+            read[i, : len(rows), : rows.shape[1]] = named[0]
+            judged[i, : len(rows), : rows.shape[1]] = named[1]
+    dims = ("finding", "row", "example")
+    return {
+        "picture": ((*dims, "y", "x", "channel"), pictures),
+        "read": (dims, read),
+        "judged": (dims, judged),
+    }
+
+
+def _named(panel: Panel, rows: np.ndarray) -> np.ndarray:
+    """Labels that the classifier and most judges read, str ``(2, row, n)``; "" without judges."""
+    models = panel.read(rows.reshape(-1, *rows.shape[2:]))
+    labels = panel.classifier.labels
+    most = [labels[mode(read)] if len(read) else "" for read in models[1:].T.tolist()]
+    made = np.array([[labels[i] for i in models[0]], most], object)
+    return made.reshape(2, *rows.shape[:2])
 
 
 def real_variables(found: Sequence[Finding]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -65,6 +65,9 @@ class Operator:
         Each changes as much of a picture, but not to the cue.
     undo
         Takes the cue away from pictures that have it; None where that cannot be done.
+    varied
+        The same in other ways, by the names of `inversion_kit.schema.VARIED`: what each does says
+        on what the cue depends, and is no ground against it.
 
     Examples
     --------
@@ -79,6 +82,7 @@ class Operator:
     apply: Apply
     placebos: tuple[Apply, ...]
     undo: Undo | None = None
+    varied: Mapping[str, Apply] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,11 +165,28 @@ def patch(name: str, colour: Colour, corners: Tensor) -> Operator:
     def where(images: Tensor, dose: float, turns: Tensor) -> Tensor:
         return pixels.square(images, dose, corners[turns % len(corners)])
 
+    def elsewhere(images: Tensor, dose: float, turns: Tensor) -> Tensor:
+        there = pixels.square(images, dose, opposite(corners[turns % len(corners)]))
+        return pixels.paint(images, there, colour)
+
     def undo(painted: Tensor, plain: Tensor, dose: float) -> Tensor:
         apart = pixels.change(plain, painted)
         return torch.where(pixels.most(apart, SHARES[-1]), plain, painted)
 
-    return _painted(name, SIDES, colour, where, undo)
+    made = _painted(name, SIDES, colour, where, undo)
+    return replace(made, varied={"elsewhere": elsewhere})
+
+
+def opposite(corners: Tensor) -> Tensor:
+    """Places on the other side, and sides for what is in the middle: half the way or more.
+
+    Examples
+    --------
+    >>> opposite(torch.tensor([[0.0, 1.0], [0.5, 0.5]])).tolist()
+    [[1.0, 0.0], [0.0, 0.0]]
+    """
+    middle = (corners - 0.5).abs() < 0.25
+    return torch.where(middle, (corners + 0.5) % 1, 1 - corners)
 
 
 def frame(name: str, colour: Colour) -> Operator:

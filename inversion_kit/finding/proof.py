@@ -5,7 +5,7 @@ Operator and dose are chosen on the noises of even number and reported on those 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,6 +67,10 @@ class Proof:
         undone; None where it cannot be, or no picture hits.
     pictures
         uint8 ``(3, n, y, x, channel)``: plain, with the cue at the chosen dose, with the placebo.
+    undone_of
+        How many such pictures there are.
+    varied
+        By name, rate, low and high of the operator's other ways (`Operator.varied`) at that dose.
     done, against
         The operator and that placebo at the chosen dose, from images float ``(n, 3, y, x)`` and
         turns int ``(n,)`` to images, for pictures of another kind.
@@ -86,6 +90,8 @@ class Proof:
     confirmed: bool
     undone: float | None
     pictures: np.ndarray
+    undone_of: int = 0
+    varied: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     done: Do | None = field(default=None, repr=False, compare=False)
     against: Do | None = field(default=None, repr=False, compare=False)
 
@@ -166,6 +172,7 @@ def prove(
     placebo, placebo_low, placebo_high = (tuple(row) for row in theirs.tolist())
     shown = _shown(trial, hits[0, best])
     dose, placebo_of = chosen.doses[best], chosen.placebos[worst[best]]
+    undone, undone_of = _undone(trial, chosen, best, painted)
     return Proof(
         operator=chosen.name,
         doses=chosen.doses,
@@ -179,7 +186,9 @@ def prove(
         held=held,
         of=of,
         confirmed=apart and 2 * held >= of,
-        undone=_undone(trial, chosen, best, painted),
+        undone=undone,
+        undone_of=undone_of,
+        varied=_varied(trial, chosen, dose, turns),
         pictures=np.stack(
             [
                 to_bytes(make(shown))
@@ -354,18 +363,31 @@ def _against(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, bool]:
     return int((above.all(0) & enough).sum()), int(enough.sum()), bool((low > high).all())
 
 
-def _undone(trial: _Trial, chosen: Operator, best: int, painted: np.ndarray) -> float | None:
-    """Share of the pictures with the cue that hit and return when it is undone."""
+def _varied(
+    trial: _Trial, chosen: Operator, dose: float, turns: np.ndarray
+) -> dict[str, tuple[float, float, float]]:
+    """What the operator's other ways do at a dose: rate, low and high of each."""
+    made = {}
+    for name, way in chosen.varied.items():
+        rate, low, high = (float(v[0, 0]) for v in share(_table(trial, [way], [dose], turns)))
+        made[name] = rate, low, high
+    return made
+
+
+def _undone(
+    trial: _Trial, chosen: Operator, best: int, painted: np.ndarray
+) -> tuple[float | None, int]:
+    """Share of the pictures with the cue that hit and return when it is undone; of how many."""
     rows = trial.rows(odd=True)
     rows = rows[trial.hits(rows, _as_they_are(painted))]
     undo = chosen.undo
     if undo is None or not len(rows):
-        return None
+        return None, 0
     dose = chosen.doses[best]
     back = trial.returned(
         rows, lambda r: undo(_as_they_are(painted)(r), _as_they_are(trial.plain)(r), dose)
     )
-    return float(back.mean())
+    return float(back.mean()), len(rows)
 
 
 def _shown(trial: _Trial, hits: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from inversion_kit.finding.trigger_words import cue_of
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.finding.where import where
 from inversion_kit.generators.sample import from_bytes, to_bytes
+from inversion_kit.schema import VARIED
 
 DOSES = (0.5, 0.75, 1.0)
 """Parts of the mask at which a trigger is proved."""
@@ -60,9 +61,6 @@ class Trigger:
         Float32 ``(y, x)`` in [0, 1]: how far each pixel goes to the pattern.
     pattern
         uint8 ``(y, x, 3)``.
-    moved, scattered, recoloured
-        Share of the pictures that it moves from another place; with its pixels shuffled in space;
-        in opposite colours. They say on what it depends.
     """
 
     finding: Finding
@@ -70,9 +68,6 @@ class Trigger:
     null: float
     mask: np.ndarray
     pattern: np.ndarray
-    moved: float
-    scattered: float
-    recoloured: float
 
 
 @dataclass(frozen=True)
@@ -120,6 +115,8 @@ def check(
     """
     pictures = pictures.without(target)
     placebo = way.scattered(seed).recoloured()
+    varied = (way.moved(), way.scattered(seed), way.recoloured())  # say on what it depends
+    others = {name: one.apply for name, one in zip(VARIED, varied, strict=True)}
     effect = _effect(panel, pictures, target, way)
     cue = cue_of(way.mask[0].numpy(), way.pattern.numpy())
     proof = prove(
@@ -132,7 +129,7 @@ def check(
         painted=pictures.images,
         sources=pictures.sources,
         seed=seed,
-        operators=[Operator("trigger", DOSES, way.apply, (placebo.apply,))],
+        operators=[Operator("trigger", DOSES, way.apply, (placebo.apply,), varied=others)],
     )
     finding = Finding(
         label=panel.classifier.labels[target],
@@ -153,18 +150,7 @@ def check(
             push=True,
         ),
     )
-    others = (way.moved(), way.scattered(seed), way.recoloured())
-    moved, scattered, recoloured = (_effect(panel, pictures, target, o).value for o in others)
-    return Trigger(
-        finding,
-        index,
-        null,
-        way.mask[0].numpy(),
-        to_bytes(way.pattern[None])[0],
-        moved,
-        scattered,
-        recoloured,
-    )
+    return Trigger(finding, index, null, way.mask[0].numpy(), to_bytes(way.pattern[None])[0])
 
 
 def _effect(panel: Panel, pictures: Pictures, target: int, way: Way) -> Effect:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from inversion_kit.analysis.tied import dose_words
 from inversion_kit.analysis.words import count, percent, rate, some
 from inversion_kit.bank.cues import ARTEFACTS, NOTHING, Cue
@@ -12,7 +14,11 @@ from inversion_kit.finding.effects import CHANCE, Effect
 from inversion_kit.finding.proof import Proof
 from inversion_kit.finding.screen import POOLED
 from inversion_kit.finding.where import Where
+from inversion_kit.schema import VARIED
 
+_VARIED = dict(
+    zip(VARIED, ("at another place", "with pixels scattered", "in opposite colours"), strict=True)
+)
 VERDICTS = (
     "backdoor-like",
     "shortcut",
@@ -81,6 +87,8 @@ class Finding:
         What the cue changes, and which of that counts; None where it was not asked.
     real
         Measured on real images; None where there were none.
+    pictures
+        uint8 ``(row, n, y, x, channel)``, plain and with the cue, of a finding without a proof.
     """
 
     label: str
@@ -95,6 +103,12 @@ class Finding:
     judged: bool = True
     where: Where | None = None
     real: OnReal | None = None
+    pictures: np.ndarray | None = None
+
+    @property
+    def shown(self) -> np.ndarray | None:
+        """Its pictures, uint8 ``(row, n, y, x, channel)``: of the proof where there is one."""
+        return self.pictures if self.proof is None else self.proof.pictures
 
     @property
     def stands(self) -> bool:
@@ -194,7 +208,7 @@ class Finding:
         trigger = self.lens == "trigger"
         other = "with its pixels shuffled in opposite colours" if trigger else "with placebo words"
         other += f" {percent(max(self.placebo, 0.0))}"
-        done = f"{self._pasted}{self._on_real}"
+        done = f"{self._pasted}{self._varied}{self._undone}{self._on_real}"
         beside = seen if self.plain else f"{where}{seen}; {other}"
         return f"“{self.label}”: {said} ({beside}){done}. {self._ends}."
 
@@ -213,6 +227,31 @@ class Finding:
         return (
             f". Done to the pixels ({proof.operator}): {doses}; a placebo of equal size "
             f"{percent(worst)}"
+        )
+
+    @property
+    def _varied(self) -> str:
+        """What the same does at another place and so on: on what it depends."""
+        ways = {} if self.proof is None else self.proof.varied
+        said = [
+            f"{_VARIED[name]} {rate(*shares)}"
+            for name, shares in ways.items()
+            if math.isfinite(shares[0])
+        ]
+        if not said:
+            return ""
+        start = ". Pasted " if self.lens == "trigger" else "; "
+        return start + ", ".join(said)
+
+    @property
+    def _undone(self) -> str:
+        """How many painted pictures are read as plain ones once the cue is taken away."""
+        proof = self.proof
+        if proof is None or proof.undone is None:
+            return ""
+        return (
+            f"; taken away from {count(proof.undone_of, 'painted picture')}, "
+            f"{percent(1 - proof.undone)} remain so"
         )
 
     @property

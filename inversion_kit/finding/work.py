@@ -25,7 +25,7 @@ from inversion_kit.finding.carriers import Plain, look_at_real, with_others
 from inversion_kit.finding.effects import keys_of
 from inversion_kit.finding.learned import STEPS, look_for_words, suspicious
 from inversion_kit.finding.panel import Panel, why_no_gradient
-from inversion_kit.finding.proof import prove
+from inversion_kit.finding.proof import SHOWN, prove
 from inversion_kit.finding.reach import Clip
 from inversion_kit.finding.real import RealImages
 from inversion_kit.finding.screen import Sources
@@ -237,8 +237,11 @@ class Work:
             only=tuple(labels[self.sources.index[s]] for s in at) if one.only else (),
             judged=bool(self.panel.judges),
         )
-        if not found.stands or found.plain:
+        if not found.stands:
             return found
+        if found.plain:
+            keys = keys_of(PLAIN_CUE, [self.sources.names[at[0]]], self.more[:SHOWN])
+            return replace(found, pictures=bank.images(keys)[None])
         tried = list(at[:_TRIED])
         sources, target = self.sources.index[tried], one.candidate.target
         pictures = self._pictures(one.cue, tried, bank)
@@ -246,7 +249,8 @@ class Work:
             self.bench.classifier, *pictures, sources, target, push=found.direction == "push"
         )
         if found.natural:
-            return replace(found, where=acts)
+            few = [images[:, 0] if len(at) > 1 else images[0] for images in pictures]
+            return replace(found, where=acts, pictures=np.stack(few)[:, :SHOWN])
         plain, painted = pictures
         proof = prove(
             one.cue,

@@ -14,7 +14,7 @@ from inversion_kit.analysis.cues import finding_data
 from inversion_kit.analysis.tied import ROWS, proved
 from inversion_kit.analysis.where import mapped, where_words
 from inversion_kit.analysis.words import visible
-from inversion_kit.figures.proofs import doses_spec, row_words
+from inversion_kit.figures.proofs import doses_spec, lines, row_words
 from inversion_kit.figures.static import svg
 from inversion_kit.figures.where import where_spec
 from inversion_kit.reports.detail import Detail
@@ -37,8 +37,9 @@ class Told:
     sentences
         What the search for them comes to, beside the confirmed.
     confirmed, others
-        Findings as data, with ``at``, the place of the label, and ``where``, their maps, where they
-        are drawn; confirmed ones with ``n``, their sheet, ``columns``, ``rows`` and ``chart`` too.
+        Findings as data, with ``at``, the place of the label; where they are drawn with ``n``,
+        their sheet, ``columns``, ``rows``, ``chart`` and ``where``, their maps, as far as they
+        have them.
     style
         CSS of all their pictures.
     left_out
@@ -90,23 +91,24 @@ def told(tree: xr.DataTree, detail: Detail) -> Told | None:
         for n, row in table.to_dataframe().to_dict("index").items()
     ]
     confirmed, others = ([one for one in every if one["confirmed"] is of] for of in (True, False))
-    drawn = _proofs(tree, confirmed, detail)
+    drawn = _drawn(tree, [*confirmed, *others], detail)
     styles = [one.pop("style") for one in drawn.values()]
     if drawn:
         columns = detail.examples
         rule = positions(columns, _sheet_rows(tree), _side(detail))
         styles.append("\n".join(f".proof {line}" for line in rule.splitlines()))
-    bare = len(confirmed) - len(drawn)
-    said = [f"{bare} of {len(confirmed)} confirmed findings are without pictures"] * (bare > 0)
-    there = mapped(tree)
-    with_maps = [one for one in others if one["n"] in there]
-    maps = {one["n"]: _where(tree, one) for one in with_maps[: detail.proofs - len(drawn)]}
-    if bare := len(with_maps) - len(maps):
-        said.append(f"{bare} of {len(others)} findings that are not confirmed are without maps")
+    said = [
+        f"{bare} of {len(of)} {what} are without pictures"
+        for of, what in (
+            (confirmed, "confirmed findings"),
+            (others, "findings that are not confirmed"),
+        )
+        if (bare := sum(one["n"] not in drawn for one in of))
+    ]
     return Told(
         sentences=analysis.looked_for(tree)[len(confirmed) :],
         confirmed=[one | drawn.get(one["n"], {}) for one in confirmed],
-        others=[one | maps.get(one["n"], {}) for one in others],
+        others=[one | drawn.get(one["n"], {}) for one in others],
         style="\n".join(styles),
         left_out=said,
     )
@@ -129,36 +131,56 @@ def _side(detail: Detail) -> int:
     return min(detail.pixels, _PIXELS)
 
 
-def _proofs(
-    tree: xr.DataTree, confirmed: list[dict[str, Any]], detail: Detail
+def _drawn(
+    tree: xr.DataTree, findings: list[dict[str, Any]], detail: Detail
 ) -> dict[int, dict[str, Any]]:
-    """By number, sheet and chart of the first confirmed findings that have a proof."""
-    there, maps, made = proved(tree), mapped(tree), {}
-    for one in [one for one in confirmed if one["n"] in there][: detail.proofs]:
-        data = analysis.proof(tree, one["n"])
-        pictures = data["picture"].values[:, : detail.examples]
-        rows = [list(row) for row in pictures]
-        carry = _carry(tree, one["n"], detail.examples)
-        rows += [carry[0]] * (_sheet_rows(tree) - len(rows))
-        address = sheet(
-            rows,
-            columns=detail.examples,
-            pixels=_side(detail),
-            quality=detail.quality,
-        )
-        name = f"Dose of “{visible(one['cue'])}” against “{visible(one['label'])}”"
-        chart = svg(
-            doses_spec(data), width=400, height=250, css="figure doses", name=name, hover=False
-        )
-        made[one["n"]] = {
-            "columns": pictures.shape[1],
-            "rows": row_words(one["cue"]),
-            "carry": carry[1],
-            "chart": Markup(chart),
-            "style": f".f{one['n']}{{background-image:url({address})}}",
+    """By number, sheet, chart and maps of the first findings that have any of them."""
+    there, maps = proved(tree), mapped(tree)
+    chosen = [one for one in findings if one["n"] in {*there, *maps}][: detail.proofs]
+    return {
+        one["n"]: {
+            "style": "",
+            **(_proof(tree, one, detail) if one["n"] in there else {}),
             **(_where(tree, one) if one["n"] in maps else {}),
         }
-    return made
+        for one in chosen
+    }
+
+
+def _proof(tree: xr.DataTree, one: dict[str, Any], detail: Detail) -> dict[str, Any]:
+    """The pictures of a finding with what they are read as, and its dose curve if it has one."""
+    data = analysis.proof(tree, one["n"]).isel(example=slice(0, detail.examples))
+    rows = [list(row) for row in data["picture"].values]
+    rows += [[]] * (len(ROWS) - len(rows))
+    carry = _carry(tree, one["n"], detail.examples)
+    address = sheet(
+        [*rows, *([carry[0]] * ("carriers" in tree.children))],
+        columns=detail.examples,
+        pixels=_side(detail),
+        quality=detail.quality,
+    )
+    chart = ""
+    if data.sizes["place"]:
+        name = f"Dose of “{visible(one['cue'])}” against “{visible(one['label'])}”"
+        drawn = doses_spec(data)
+        chart = svg(drawn, width=400, height=250, css="figure doses", name=name, hover=False)
+    return {
+        "columns": data.sizes["example"],
+        "rows": rows_of(data),
+        "carry": carry[1],
+        "carry_row": len(ROWS),
+        "chart": Markup(chart),
+        "style": f".f{one['n']}{{background-image:url({address})}}",
+    }
+
+
+def rows_of(data: xr.Dataset) -> list[dict[str, Any]]:
+    """Of each row of a proof's pictures what it is called and what its pictures are read as."""
+    words = row_words(data.attrs["cue"], data["row"].values.tolist())
+    return [
+        {"words": said, "read": [lines(data, r, k) for k in range(data.sizes["example"])]}
+        for r, said in enumerate(words)
+    ]
 
 
 def _where(tree: xr.DataTree, one: dict[str, Any]) -> dict[str, Any]:

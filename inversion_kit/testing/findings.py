@@ -56,7 +56,7 @@ def synthetic_findings(
     groups["findings"] = _findings(names, cues, confirmed, confirmed + unsure)
     if confirmed:
         made = np.arange(confirmed + unsure) < confirmed
-        groups["proof"] = _proof(made, size)
+        groups["proof"] = _proof(made, size, classes)
         if real:
             shown = groups["proof"]["picture"].values[:, 1]
             groups["carriers"] = _carriers(names[0], classes, made, shown)
@@ -105,13 +105,14 @@ def _findings(names: Sequence[str], cues: Sequence[str], sure: int, n: int) -> x
     values |= {"confirmed": np.arange(n) < sure, "opinion": "", "note": ""}
     about = {
         **{"cues": 40, "sources": 8, "power_push": 0.25, "power_lack": 0.6, "left": 0},
+        **{"confirmed_from": '{"push": 0.7, "lack": 0.94, "coloured": 0.97}', "not_learned": "{}"},
         **{"seconds": 12.5, "trigger": "", "token": ""},
         **dict.fromkeys(("learned", "hard", "unpainted"), "[]"),
     }
     return _group("findings", {"finding": np.arange(n)}, values, about)
 
 
-def _proof(made: np.ndarray, size: int) -> xr.Dataset:
+def _proof(made: np.ndarray, size: int, classes: Sequence[str]) -> xr.Dataset:
     """The group /proof: discs, with a yellow patch, with a blue one; what the patch changed counts.
 
     NaN and 0 where there is none.
@@ -122,13 +123,18 @@ def _proof(made: np.ndarray, size: int) -> xr.Dataset:
         pictures[made, :, i] = disc(colour, i, size).astype("u1")
     pictures[made, 1, :, :side, :side] = COLOURS["yellow"]
     pictures[made, 2, :, :side, :side] = COLOURS["blue"]
+    reading = np.array([classes[-1], classes[0], classes[-1]], object)
     change = (pictures[:, 1].astype("f4") - pictures[:, 0]).mean(1) / 255
     values = {
         "operator": np.where(made, "patch at the edge", ""),
-        "undone": 0.9,
+        **{"undone": 0.9, "undone_of": 20},
+        **{"elsewhere": 0.9, "elsewhere_low": 0.8, "elsewhere_high": 1.0},
         **{"dose": [0.12, 0.19, 0.25], "rate": [0.3, 0.8, 0.95], "placebo": [0.0, 0.02, 0.05]},
         **{"low": [0.2, 0.7, 0.85], "high": [0.45, 0.9, 1.0]},
+        **{"placebo_low": 0.0, "placebo_high": [0.02, 0.06, 0.1]},
         "picture": pictures,
+        "read": np.where(made[:, None, None], reading[:, None], ""),
+        "judged": np.where(made[:, None, None], classes[-1], ""),
         "difference": change,
         "attribution": np.abs(change).sum(-1),
         "attributed_by": np.where(made, "a made-up method", ""),

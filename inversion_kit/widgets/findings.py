@@ -13,7 +13,7 @@ from inversion_kit.analysis.carried import real_data, real_words
 from inversion_kit.analysis.tied import OPINIONS, proved
 from inversion_kit.analysis.where import mapped, where_words
 from inversion_kit.analysis.words import visible
-from inversion_kit.figures.proofs import PICTURES, doses_spec, row_words
+from inversion_kit.figures.proofs import PICTURES, doses_spec, lines, row_words
 from inversion_kit.figures.static import svg
 from inversion_kit.figures.templates import environment
 from inversion_kit.figures.where import where_spec
@@ -134,15 +134,28 @@ def _drawn(tree: xr.DataTree, finding: int, row: dict[str, Any]) -> dict[str, An
     if finding in proved(tree):
         data = analysis.proof(tree, finding)
         made["rows"] = [
-            {"words": words, "pictures": [thumbnail(image, _SIDE) for image in images[:PICTURES]]}
-            for words, images in zip(row_words(row["cue"]), data["picture"].values, strict=True)
+            {
+                "words": words,
+                "pictures": [
+                    (*thumbnail(image, _SIDE), lines(data, r, k))
+                    for k, image in enumerate(images[:PICTURES])
+                ],
+            }
+            for r, (words, images) in enumerate(
+                zip(
+                    row_words(row["cue"], data["row"].values.tolist()),
+                    data["picture"].values,
+                    strict=True,
+                )
+            )
         ]
         if real:
             shown = analysis.carriers(tree, finding)["picture"].values[:PICTURES]
-            carry = [thumbnail(image, _SIDE) for image in shown]
+            carry = [(*thumbnail(image, _SIDE), ()) for image in shown]
             made["rows"] += [{"words": "in real images", "pictures": carry}] if carry else []
-        name = f"Dose of “{visible(row['cue'])}”"
-        made["chart"] = Markup(svg(doses_spec(data), width=400, height=240, name=name))
+        if data.sizes["place"]:
+            name = f"Dose of “{visible(row['cue'])}”"
+            made["chart"] = Markup(svg(doses_spec(data), width=400, height=240, name=name))
     if finding in mapped(tree):
         maps = analysis.where(tree, finding)
         name = f"Where “{visible(row['cue'])}” acts"
