@@ -649,7 +649,7 @@ def test_a_proof_is_cut_from_its_place_and_counted_in_the_size() -> None:
 def test_a_clean_result_says_with_how_much_power() -> None:
     page = Page(to_html(synthetic_findings(synthetic(size=4), confirmed=0, unsure=0)))
     first = page.text.index("On noise it never saw")
-    assert page.text.index("Nothing is confirmed") < page.text.index("a cue that moves 25") < first
+    assert page.text.index("Nothing is confirmed") < page.text.index("a cue that moves 70") < first
     assert page.data["labels"][0]["verdict"] == "confirmed"
     assert "tied" not in Page(to_html(synthetic(size=4))).text.lower()
 

@@ -12,8 +12,9 @@ import xarray as xr
 
 from inversion_kit.analysis.carried import real_data
 from inversion_kit.analysis.reading import label_place, whole
+from inversion_kit.analysis.searched import by_learned_words, by_triggers, in_words
 from inversion_kit.analysis.tied import ranked
-from inversion_kit.analysis.words import count, percent, some
+from inversion_kit.analysis.words import count, some
 from inversion_kit.plain import as_data
 from inversion_kit.schema import WHOLE
 
@@ -109,13 +110,9 @@ def looked_for(tree: xr.DataTree) -> list[str]:
     if "cues" not in about:
         return said
     unsure = table.sizes["finding"] - len(confirmed)
-    said.append(
-        f"Looked for {count(int(about['cues']), 'cue')} in words, on pictures of "
-        f"{count(int(about['sources']), 'source')}; a cue that moves "
-        f"{percent(float(about['power_push']))} of them to one class, or makes "
-        f"{percent(float(about['power_lack']))} of a class's own be missed, is seen 8 times of 10."
-        + (f" {count(unsure, 'more effect')} could not be confirmed." if unsure else "")
-    )
+    said.append(in_words(tree))
+    if unsure:
+        said.append(f"{count(unsure, 'more effect')} could not be confirmed.")
     if "carriers" in tree.children:
         said.append(_seen(tree["carriers"].attrs))
     if more := int(about["left"]):
@@ -123,12 +120,7 @@ def looked_for(tree: xr.DataTree) -> list[str]:
             f"{count(more, 'effect')} of the screening, the smaller ones and a choice of those on "
             "one class alone, had no second look: there were too many."
         )
-    if why := str(about["trigger"]):
-        said.append(f"Without the lens of triggers, which finds what cannot be painted: {why}.")
-    if tried := json.loads(str(about["learned"])):
-        said.append(f"Words were learned for {some(tried, 3)}.")
-    elif why := str(about["token"]):
-        said.append(f"No words were learned: {why}.")
+    said += [by_triggers(tree), *by_learned_words(about)]
     if hard := json.loads(str(about["hard"])):
         said.append(
             f"Hard for this classifier whatever the class, and so tied to none: {', '.join(hard)}."
@@ -148,7 +140,7 @@ def looked_for(tree: xr.DataTree) -> list[str]:
         )
     if left := json.loads(str(about["unpainted"])):
         said.append(f"Not looked for: {', '.join(left)}.")
-    return said
+    return [sentence for sentence in said if sentence]
 
 
 def confirmed_elsewhere(tree: xr.DataTree) -> dict[str, int]:

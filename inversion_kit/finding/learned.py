@@ -23,7 +23,7 @@ from inversion_kit.bank.cues import Cue
 from inversion_kit.finding.effects import measure, placebo
 from inversion_kit.finding.panel import Panel, first_class
 from inversion_kit.finding.screen import SCREENED, Candidate, Sources
-from inversion_kit.finding.words import REPORTED, Measured
+from inversion_kit.finding.words import REPORTED, Measured, most_pushed
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.gradients import LAST_STEP
@@ -114,8 +114,7 @@ def suspicious(
     real = [i for i, cue in enumerate(cues) if cue.kind != "placebo"]
     table = np.nan_to_num(push[real])
     most = table.max(0)
-    order = [int(i) for i in np.argsort(-most, kind="stable") if most[i] > 0]
-    ranked = dict.fromkeys([*(int(i) for i in standing_out), *order])
+    ranked = dict.fromkeys([*(int(i) for i in standing_out), *most_pushed(push, cues)])
     chosen = [label for label in ranked if label not in explained][:LABELS]
     return [
         (label, cues[real[int(table[:, label].argmax())]].name if most[label] > 0 else "")
@@ -220,6 +219,14 @@ def halves(sources: Sources, target: int) -> tuple[np.ndarray, np.ndarray]:
     return there[::2], there[1::2]
 
 
+def why_not(sources: Sources, target: int) -> str:
+    """Why no word can be learned for a class: too few sources; empty where one can."""
+    fewest = min(len(half) for half in halves(sources, target))
+    if fewest >= FEWEST:
+        return ""
+    return f"{fewest} sources to learn on or to measure on, of {FEWEST} that it takes"
+
+
 def look_for_words(
     panel: Panel,
     bank: Bank,
@@ -237,14 +244,11 @@ def look_for_words(
     searcher
         What paints while learning; the bank's generator paints what is measured.
     chosen
-        As of `suspicious`.
+        As of `suspicious`; for each a word must be learnable (`why_not`).
     """
     found = []
     for target, words in chosen:
         making, measuring = halves(sources, target)
-        if len(measuring) < FEWEST:
-            heard(STEPS)
-            continue
         names = [sources.names[s] for s in making]
         learned = learn(
             panel,

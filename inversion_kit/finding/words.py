@@ -37,6 +37,8 @@ TRIED = 2
 REPORTED = 12
 """Sources on which an effect is measured, at most."""
 MOST, MOST_ALONE, MOST_TRIED = 6, 10, 60
+PROVED = 8
+"""Sources of a proof, at most."""
 """Candidates over sources, of one source, and second looks, at most."""
 SAME = 0.8
 """Share of the lost pictures that must be read as one label, so that it is a push to it."""
@@ -74,6 +76,8 @@ class Screened:
     left
         Candidates that were not looked at again, for there were too many.
     """
+    found
+        What the models read.
 
     push: np.ndarray
     lost: np.ndarray
@@ -201,10 +205,26 @@ def _second_look(
 
 
 def power(sources: int) -> tuple[float, float]:
-    """Least share that is seen 8 times of 10: of sources by a push, of pictures by a lack.
+    """Least share that is looked at again 8 times of 10: of sources, of pictures.
 
-    Of a push the screening has a picture a source and wants `POOLED` and `SHARE` of them; of a lack
-    it has one, and then wants `TRIED` more.
+def most_pushed(push: np.ndarray, cues: Sequence[Cue]) -> list[int]:
+    """Class indices to which cues move any sources, the largest share first.
+
+    ``push`` is as of `Screened`.
+
+    Examples
+    --------
+    >>> cues = [Cue("dark", "light", ("dark {source}",)), Cue("", "placebo", ("{source}",))]
+    >>> most_pushed(np.array([[0.1, 0.3, 0.0, np.nan], [0.9, 0.0, 0.0, 0.9]]), cues)
+    [1, 0]
+    """
+    most = np.nan_to_num(push[[cue.kind != "placebo" for cue in cues]]).max(0)
+    return [int(i) for i in np.argsort(-most, kind="stable") if most[i] > 0]
+
+
+    To be confirmed it takes more: `inversion_kit.finding.power`. Of a push the screening has a
+    picture a source and wants `POOLED` and `SHARE` of them; of a lack it has one, and then wants
+    `TRIED` more.
 
     Examples
     --------

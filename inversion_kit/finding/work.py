@@ -23,13 +23,14 @@ from inversion_kit.finding import words
 from inversion_kit.finding.carriers import Look as RealLook
 from inversion_kit.finding.carriers import Plain, look_at_real, with_others
 from inversion_kit.finding.effects import keys_of
-from inversion_kit.finding.learned import STEPS, look_for_words, suspicious
+from inversion_kit.finding.learned import STEPS, look_for_words, suspicious, why_not
 from inversion_kit.finding.panel import Panel, why_no_gradient
 from inversion_kit.finding.proof import SHOWN, prove
+from inversion_kit.finding.power import power
 from inversion_kit.finding.reach import Clip
 from inversion_kit.finding.real import RealImages
 from inversion_kit.finding.screen import Sources
-from inversion_kit.finding.trigger import Look, look_for_triggers
+from inversion_kit.finding.trigger import MOST, Look, look_for_triggers
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.finding.where import where
 from inversion_kit.generators.quick import search_generator
@@ -39,9 +40,6 @@ from inversion_kit.seeds import TEST, noise_seeds
 from inversion_kit.settings import Settings
 from inversion_kit.storage.assemble import State, assemble
 from inversion_kit.storage.units import Unit
-
-_TRIED = 8
-"""Sources and noises of a proof, at most."""
 
 
 class Work:
@@ -126,16 +124,18 @@ class Work:
         measured, self.screened = words.look(
             self.panel, self.bank, self.cues, self.sources, self.more, classes, self.clip
         )
-        push, lack = words.power(int((self.sources.chosen >= 0).sum()))
+        right = int((self.sources.chosen >= 0).sum())
+        push, lack = words.power(right)
         chances = corrected([one.effect.chance for one in measured])
         self.about = {
             "cues": sum(cue.kind != "placebo" for cue in self.cues),
-            "sources": int((self.sources.chosen >= 0).sum()),
+            "sources": right,
             "not_read": int((self.sources.chosen < 0).sum()),
             "unpainted": json.dumps(self.unpainted),
             "power_push": push,
             "power_lack": lack,
             "candidates": len(measured),
+            "confirmed_from": power(right, len(measured)).text,
             "left": self.screened.left,
             "seed": self.seed,
             "bank": self.bank.key,
@@ -144,6 +144,7 @@ class Work:
             "token": "not asked for",
             "learned": "[]",
         }
+            "not_learned": "{}",
         kept = []
         with bar(total=len(measured), desc="proofs", disable=not self.progress) as shown:
             for one, chance in zip(measured, chances, strict=True):
@@ -179,6 +180,7 @@ class Work:
         if self.about["token"]:
             return []
         chosen = suspicious(
+                labels=words.most_pushed(self.screened.push, self.cues)[: MOST // 3],
             self.screened.push,
             self.cues,
             [labels.index(one.label) for one in found if one.confirmed],
@@ -198,7 +200,10 @@ class Work:
             )
         chances = corrected([one.effect.chance for one, _ in pairs])
         made = [
+        skipped = {t: why for t, _ in chosen if (why := why_not(self.sources, t))}
+        chosen = [(target, start) for target, start in chosen if target not in skipped]
             self._finding(one, float(chance), bank, "token")
+        self.about["not_learned"] = json.dumps({labels[t]: why for t, why in skipped.items()})
             for (one, bank), chance in zip(pairs, chances, strict=True)
         ]
         return [one for one in made if one.stands]
@@ -242,7 +247,7 @@ class Work:
         if found.plain:
             keys = keys_of(PLAIN_CUE, [self.sources.names[at[0]]], self.more[:SHOWN])
             return replace(found, pictures=bank.images(keys)[None])
-        tried = list(at[:_TRIED])
+        tried = list(at[: words.PROVED])
         sources, target = self.sources.index[tried], one.candidate.target
         pictures = self._pictures(one.cue, tried, bank)
         acts = where(
