@@ -36,9 +36,9 @@ TRIED = 2
 """Noises of a second look at what was seen on one source alone."""
 REPORTED = 12
 """Sources on which an effect is measured, at most."""
-MOST, MOST_ALONE, MOST_TRIED = 6, 10, 60
 PROVED = 8
 """Sources of a proof, at most."""
+MOST, MOST_ALONE, MOST_TRIED = 6, 10, 60
 """Candidates over sources, of one source, and second looks, at most."""
 SAME = 0.8
 """Share of the lost pictures that must be read as one label, so that it is a push to it."""
@@ -76,8 +76,6 @@ class Screened:
     left
         Candidates that were not looked at again, for there were too many.
     """
-    found
-        What the models read.
 
     push: np.ndarray
     lost: np.ndarray
@@ -204,9 +202,6 @@ def _second_look(
     return kept
 
 
-def power(sources: int) -> tuple[float, float]:
-    """Least share that is looked at again 8 times of 10: of sources, of pictures.
-
 def most_pushed(push: np.ndarray, cues: Sequence[Cue]) -> list[int]:
     """Class indices to which cues move any sources, the largest share first.
 
@@ -221,6 +216,9 @@ def most_pushed(push: np.ndarray, cues: Sequence[Cue]) -> list[int]:
     most = np.nan_to_num(push[[cue.kind != "placebo" for cue in cues]]).max(0)
     return [int(i) for i in np.argsort(-most, kind="stable") if most[i] > 0]
 
+
+def power(sources: int) -> tuple[float, float]:
+    """Least share that is looked at again 8 times of 10: of sources, of pictures.
 
     To be confirmed it takes more: `inversion_kit.finding.power`. Of a push the screening has a
     picture a source and wants `POOLED` and `SHARE` of them; of a lack it has one, and then wants
