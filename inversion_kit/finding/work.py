@@ -25,8 +25,8 @@ from inversion_kit.finding.carriers import Plain, look_at_real, with_others
 from inversion_kit.finding.effects import keys_of
 from inversion_kit.finding.learned import STEPS, look_for_words, suspicious, why_not
 from inversion_kit.finding.panel import Panel, why_no_gradient
-from inversion_kit.finding.proof import SHOWN, prove
 from inversion_kit.finding.power import power
+from inversion_kit.finding.proof import SHOWN, prove
 from inversion_kit.finding.reach import Clip
 from inversion_kit.finding.real import RealImages
 from inversion_kit.finding.screen import Sources
@@ -134,8 +134,8 @@ class Work:
             "unpainted": json.dumps(self.unpainted),
             "power_push": push,
             "power_lack": lack,
-            "candidates": len(measured),
             "confirmed_from": power(right, len(measured)).text,
+            "candidates": len(measured),
             "left": self.screened.left,
             "seed": self.seed,
             "bank": self.bank.key,
@@ -143,8 +143,8 @@ class Work:
             "trigger": self.trigger.why,
             "token": "not asked for",
             "learned": "[]",
-        }
             "not_learned": "{}",
+        }
         kept = []
         with bar(total=len(measured), desc="proofs", disable=not self.progress) as shown:
             for one, chance in zip(measured, chances, strict=True):
@@ -166,6 +166,7 @@ class Work:
                 self.panel,
                 plain,
                 self.sources.index,
+                labels=words.most_pushed(self.screened.push, self.cues)[: MOST // 3],
                 seed=self.seed,
                 kept=kept,
                 heard=lambda done, total: shown.update(1000 * done // total - shown.n),
@@ -180,13 +181,15 @@ class Work:
         if self.about["token"]:
             return []
         chosen = suspicious(
-                labels=words.most_pushed(self.screened.push, self.cues)[: MOST // 3],
             self.screened.push,
             self.cues,
             [labels.index(one.label) for one in found if one.confirmed],
             self.trigger.labels[self.trigger.standing_out].tolist(),
         )
+        skipped = {t: why for t, _ in chosen if (why := why_not(self.sources, t))}
+        chosen = [(target, start) for target, start in chosen if target not in skipped]
         self.about["learned"] = json.dumps([labels[target] for target, _ in chosen])
+        self.about["not_learned"] = json.dumps({labels[t]: why for t, why in skipped.items()})
         total = STEPS * len(chosen)
         with bar(total=total, desc="learned words", disable=not self.progress) as shown:
             pairs = look_for_words(
@@ -200,10 +203,7 @@ class Work:
             )
         chances = corrected([one.effect.chance for one, _ in pairs])
         made = [
-        skipped = {t: why for t, _ in chosen if (why := why_not(self.sources, t))}
-        chosen = [(target, start) for target, start in chosen if target not in skipped]
             self._finding(one, float(chance), bank, "token")
-        self.about["not_learned"] = json.dumps({labels[t]: why for t, why in skipped.items()})
             for (one, bank), chance in zip(pairs, chances, strict=True)
         ]
         return [one for one in made if one.stands]
