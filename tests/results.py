@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -9,11 +10,17 @@ import dask.array
 import numpy as np
 import xarray as xr
 
+from inversion_kit import analysis, figures
+from inversion_kit.reports.page import to_html
 from inversion_kit.testing import synthetic
 
 AUDIT = ("name", "token+name", "token", "shuffled")
 """The arms of an audit."""
 OUTCOMES = ("meaning", "trick", "failure", "mixed")
+_CLOCK = r'[0-9-]{10}T[0-9:+.]+|in [^<]* seconds?</dd>|"seconds": [0-9.]+'
+"""What of a page says when a result was made, and how long it took."""
+OF_FINDINGS = {"svg", "findings", "proof", "doses", "where", "both_read"}
+"""Figures of a specification, or of what `inversion_kit.findings` and `compare` give."""
 Places = list[list[list[int]]]
 """Places of classes ``(label, seed, sample)``, -1 for a gap."""
 
@@ -78,3 +85,14 @@ def counted(tree: xr.DataTree) -> tuple[xr.DataTree, Counter[str]]:
     made = xr.DataTree.from_dict(groups)
     made.attrs = dict(tree.attrs)
     return made, times
+
+
+def views(tree: xr.DataTree) -> dict[str, str]:
+    """Every figure of a result, its map and its page, by name; times of the clock are left out."""
+    drawn = {
+        name: getattr(figures, name)(tree).to_json()
+        for name in figures.__all__
+        if not name.endswith("_spec") and name not in {"projection", *OF_FINDINGS}
+    }
+    drawn["projection"] = figures.projection(analysis.project(tree, method="pca")).to_json()
+    return {**drawn, "page": re.sub(_CLOCK, "", to_html(tree))}

@@ -22,6 +22,7 @@ from inversion_kit.generators.convert import as_generator
 from inversion_kit.progress import VIEWS
 from inversion_kit.schema import validate
 from inversion_kit.settings import Settings, _setting, _whole, documentation
+from tests.results import views
 
 HONEST = "pocket:honest"
 SMALL = {
@@ -218,7 +219,7 @@ def test_a_name_free_token_reaches_a_class_of_the_pocket():
 
 
 def test_one_unit_is_the_same_by_invert_and_by_audit(classifier, generator, make_classifier):
-    """One result shape: every number, sentence and setting is that of the other way."""
+    """One result shape: every number, sentence, figure and page is that of the other way."""
     arms = ["name", "start", "token", "shuffled"]
     judges = [make_classifier(5, "judge")]
     same = {"generator": generator, "judges": judges, "arms": arms, "seeds": [0, 3], **SMALL}
@@ -237,6 +238,7 @@ def test_one_unit_is_the_same_by_invert_and_by_audit(classifier, generator, make
         for key in ("created", "seconds", "settings", "code"):
             ours.pop(key), theirs.pop(key)
         assert ours == theirs
+    assert views(many.sel(label="dog")) == views(alone)
 
 
 class Stopping:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from inversion_kit import analysis, schema
+from inversion_kit import analysis, figures, schema
 from inversion_kit.analysis import gates
 from inversion_kit.analysis.words import bracket, percent
 from inversion_kit.errors import InputError
@@ -18,7 +18,7 @@ from inversion_kit.settings import Settings
 from inversion_kit.storage.assemble import assemble
 from inversion_kit.storage.units import Unit
 from inversion_kit.testing import synthetic, synthetic_plan, synthetic_unit
-from tests.results import AUDIT, OUTCOMES, audit, counted, with_hits
+from tests.results import AUDIT, OUTCOMES, audit, counted, views, with_hits
 
 LABELS = ("orange", "sky", "green", "yellow")
 SOME = {
@@ -119,6 +119,10 @@ def test_one_label_of_many_says_what_it_says_alone(arms: tuple[str, ...], label:
         for variable in table:
             if "label" in table[variable].dims:
                 xr.testing.assert_identical(of_many[variable], table[variable])
+    own = tied(assembled([1, 2, 3], arms), [rows[label]]).sel(label=name)
+    drawn = figures.findings(own).to_json(), figures.findings(alone).to_json()
+    assert drawn[0] == drawn[1]
+    assert views(own) == views(alone)
 
 
 @pytest.mark.parametrize("labels", [1, 3])
