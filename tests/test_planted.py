@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.planted import training
+from benchmarks.planted import spurious, training
 from benchmarks.planted.definitions import DEFINITIONS, KINDS, METHODS, Definition, chosen, digest
 from benchmarks.planted.match import judged, right_cue, rules
 from benchmarks.planted.methods import cleanse
@@ -258,3 +258,15 @@ def test_plans_poison_the_share_that_they_say_and_whole_tracks(signs: Path) -> N
 def test_names_that_are_none_are_refused() -> None:
     with pytest.raises(ValueError, match="clean-99"):
         chosen(["clean-99"])
+
+
+def test_what_findings_say_of_secrets_is_their_own_and_not_of_clean_ones() -> None:
+    (one,) = chosen(["class-dark-0"])
+    right = {"label": one.label, "direction": "push", "cue": "dark", "effect": 0.8}
+    other = {"label": "stop", "direction": "push", "cue": "dark", "effect": 0.9}
+    found = [right | {"confirmed": False}, other | {"confirmed": True}]
+    assert spurious.said_of(one, found) == 0.8
+    assert spurious.said_of(one, found[1:]) == 0
+    made = spurious.measures([(one, found)], [[], [right | {"confirmed": False}]])
+    assert made == {"k_ssd": 0.8, "ccm": round(1 - 1 / 42, 4), "fam": 0.4}
+    assert spurious.measures([], []) == {"k_ssd": None, "ccm": None, "fam": None}

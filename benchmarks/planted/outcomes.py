@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.planted.definitions import METHODS, Definition
 from benchmarks.planted.match import judged
+from benchmarks.planted.spurious import measures
 from inversion_kit.pocket.signs import NAMES
 from inversion_kit.wilson import wilson
 
@@ -55,6 +56,7 @@ def counts(out: Path, definitions: Sequence[Definition]) -> dict[str, Any]:
         },
         "methods": {
             method: of_method([row for row in rows if row["method"] == method])
+            | spurious_of(out, definitions, method)
             for method in METHODS
         },
         "kinds": {
@@ -91,6 +93,21 @@ def of_method(rows: Sequence[Row]) -> dict[str, Any]:
         "processor_seconds": _over(rows, "processor_seconds", np.median),
         "peak_mb": _over(rows, "peak_mb", max),
     }
+
+
+def spurious_of(
+    out: Path, definitions: Sequence[Definition], method: str
+) -> dict[str, float | None]:
+    """`spurious.measures` of a method over all seeds."""
+    asked = [
+        (one, data["findings"])
+        for one in definitions
+        if counted(out, one)
+        for path in sorted((out / one.name / "found").glob(f"{method}-*.json"))
+        if (data := _read(path)) is not None
+    ]
+    planted = [pair for pair in asked if pair[0].family != "clean"]
+    return measures(planted, [found for one, found in asked if one.family == "clean"])
 
 
 def by_kind(rows: Sequence[Row], kind: str, method: str) -> dict[str, Any]:

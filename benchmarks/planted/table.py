@@ -17,12 +17,14 @@ HEADS = {
 def markdown(data: Mapping[str, Any]) -> str:
     """Tables by method, by kind, and of what was trained; then what is not counted, and why."""
     methods = {name: one for name, one in data["methods"].items() if one["seconds"] is not None}
-    heads = ["method", *HEADS.values(), "area under the ROC", "minutes", "CPU minutes", "peak MB"]
+    heads = ["method", *HEADS.values(), "area under the ROC", "K-SSD", "CCM", "FAM"]
+    heads += ["minutes", "CPU minutes", "peak MB"]
     first = [
         [
             name,
             *(rate(one[column]) for column in HEADS),
             _area(one["auc"]),
+            *("–" if one[m] is None else f"{one[m]:.2f}" for m in ("k_ssd", "ccm", "fam")),
             f"{one['seconds'] / 60:.1f}",
             f"{one['processor_seconds'] / 60:.1f}",
             f"{one['peak_mb']:.0f}",
