@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 
 from benchmarks.claims import (
@@ -52,28 +55,45 @@ def main(
     labels: Annotated[int, typer.Option(help="Classes of the full mode, evenly spaced")] = 43,
     classifier: Annotated[str, typer.Option(help="That tokens are searched for")] = "pocket:honest",
     seeds: Annotated[int, typer.Option(help="Runs of the full mode")] = 3,
+    jobs: Annotated[int, typer.Option(help="Claims at once, a process each", min=1)] = 1,
 ) -> None:
     """Measure what is not measured yet; write ``claims.md`` and ``claims.json``."""
     asked = claim or list(CLAIMS)
     if unknown := sorted(set(asked) - set(CLAIMS)):
         raise typer.BadParameter(f"claim: {unknown}; allowed are {list(CLAIMS)}")
+    given = {"out": out, "data": data, "quick": quick, "weak": weak, "planted": planted}
+    given |= {"classifier": classifier, "seeds": seeds, "labels": labels}
+    durable.sweep(out / "cells")  # here, where no other process writes yet
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_alone) as pool:
+        work = [pool.submit(measured, number, given) for number in asked]
+        for done in as_completed(work):
+            table, seconds = done.result()
+            typer.echo(f"{table.markdown()}\n({seconds:.0f} s)\n")
+            write(table, out)
+
+
+def measured(number: int, given: dict[str, Any]) -> tuple[Table, float]:
+    """A claim's table, and the seconds that it took."""
+    began = time.monotonic()
+    quick, seeds = given["quick"], given["seeds"]
     bench = Bench(
-        as_classifier(classifier),
+        as_classifier(given["classifier"]),
         as_classifier("pocket:judge"),
-        {"pocket": generators.strong(), "weak": generators.weak(weak)},
-        Cells(out / "cells"),
+        {"pocket": generators.strong(), "weak": generators.weak(given["weak"])},
+        Cells(given["out"] / "cells"),
         quick=quick,
         seeds=range(1 if quick else seeds),
         images=16 if quick else 32,
-        data=data,
-        planted=planted,
-        many=labels,
+        data=given["data"],
+        planted=given["planted"],
+        many=given["labels"],
     )
-    for number in asked:
-        began = time.monotonic()
-        table = CLAIMS[number](bench)
-        typer.echo(f"{table.markdown()}\n({time.monotonic() - began:.0f} s)\n")
-        write(table, out)
+    return CLAIMS[number](bench), time.monotonic() - began
+
+
+def _alone() -> None:
+    """A process of several takes one core."""
+    torch.set_num_threads(1)
 
 
 def write(table: Table, out: Path) -> None:

@@ -17,7 +17,7 @@ TITLE = "More accurate pictures"
 
 def measure(bench: Bench) -> Table:
     """Success of every arm on the same noise, and what it gains over the plain and coarse name."""
-    labels = bench.labels(4)
+    labels = bench.labels(2)
     heads = ["generator", "prompt", *READERS, "judge, less name", "judge, less ambiguous name"]
     table = Table(1, TITLE, heads)
     for generator in bench.generators:

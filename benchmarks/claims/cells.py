@@ -22,7 +22,6 @@ class Cells:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         durable.make_folder(folder)
-        durable.sweep(folder)
 
     def of(self, kind: str, what: dict[str, Any], make: Callable[[], Any]) -> Any:
         """The value of a cell: from its file, or made now and kept.
