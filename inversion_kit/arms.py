@@ -1,15 +1,16 @@
 """Arms: the conditions under which the images of a class are made, in one registry.
 
 An arm says what its prompt is, whether a token stands in it and against what that was trained.
-Everything that shows results reads names, order and words from here.
+Everything that shows results reads names, order and words from here. A result keeps its own arms:
+those that nobody has registered are known from there, once it is read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from inversion_kit.errors import InputError, nearest
 
@@ -38,18 +39,25 @@ class Arm:
         ``"learned"``: a token is searched for; ``"start"``: the token that a search starts from,
         without any update; ``"none"``: no token.
     against
-        ``"classifier"``: the audited one; ``"shuffled"``: a copy with shuffled weights, a control.
+        ``"classifier"``: the audited one; ``"shuffled"``: a copy with shuffled weights, a control;
+        ``"photographs"``: no classifier but real images, by textual inversion, a baseline.
     takes
         Which prompts of the settings the arm takes: ``"free"``, those without the name, and it
         refuses others; ``"any"``; ``"named"``, those with the name, and its own templates where
         there are none; ``""``, always its own templates.
     turn
-        In which turn a budget of time gets to the arm, the lowest first.
+        In which turn a budget of time gets to the arm, the lowest first; of several tokens a
+        verdict is about that of the lowest.
+    guided
+        Whether the classifier pushes every image while it is sampled, see
+        `inversion_kit.search.guidance.guided`: a baseline.
 
     Examples
     --------
     >>> ARMS["token"].searched, ARMS["shuffled"].control, ARMS["name"].token
     (True, True, 'none')
+    >>> ARMS["inverted"].searched, ARMS["guided"].guided
+    (False, True)
     """
 
     name: str
@@ -57,9 +65,10 @@ class Arm:
     says: str = ""
     templates: tuple[str, ...] = NAME_FREE
     token: Literal["learned", "start", "none"] = "learned"
-    against: Literal["classifier", "shuffled"] = "classifier"
+    against: Literal["classifier", "shuffled", "photographs"] = "classifier"
     takes: Literal["free", "any", "named", ""] = ""
     turn: int = 2
+    guided: bool = False
 
     def __post_init__(self) -> None:
         if not ARM_NAME.fullmatch(self.name):
@@ -68,8 +77,10 @@ class Arm:
             )
         if self.token not in ("learned", "start", "none"):
             raise InputError(f"arm token={self.token!r}: 'learned', 'start' or 'none'")
-        if self.against not in ("classifier", "shuffled"):
-            raise InputError(f"arm against={self.against!r}: 'classifier' or 'shuffled'")
+        if self.against not in ("classifier", "shuffled", "photographs"):
+            raise InputError(
+                f"arm against={self.against!r}: 'classifier', 'shuffled' or 'photographs'"
+            )
         for template in self.templates:
             if ("{token}" in template) != (self.token != "none"):
                 need = "needs {token}" if self.token != "none" else "must not hold {token}"
@@ -101,8 +112,13 @@ class Arm:
 
     @property
     def searched(self) -> bool:
-        """Whether a token is searched for."""
-        return self.token == "learned"
+        """Whether a token is searched for by the scores of a classifier."""
+        return self.token == "learned" and self.against != "photographs"
+
+    @property
+    def inverted(self) -> bool:
+        """Whether its token is learned from photographs, without a classifier."""
+        return self.token == "learned" and self.against == "photographs"
 
     @property
     def control(self) -> bool:
@@ -169,6 +185,89 @@ register(
 )
 
 
+register(
+    Arm(
+        "inverted",
+        "textual inversion",
+        "a token learned from real images of the class, without the classifier",
+        against="photographs",
+        takes="free",
+        turn=3,
+    )
+)
+register(
+    Arm(
+        "guided",
+        "classifier guidance",
+        "the name prompt, each picture pushed by the classifier while it is sampled",
+        ("a photo of a {name}",),
+        token="none",
+        turn=3,
+        guided=True,
+    )
+)
+_READ: dict[str, Arm] = {}
+"""Arms of results that were read here and that are not registered: known to readers alone."""
+
+
+def arm_of(name: str) -> Arm | None:
+    """The registered arm of a name, else that of the result that was read last; None of neither.
+
+    Examples
+    --------
+    >>> arm_of("token").takes, arm_of("nobody's") is None
+    ('free', True)
+    """
+    return ARMS.get(name) or _READ.get(name)
+
+
+def read_arm(stored: Mapping[str, Any]) -> Arm:
+    """An arm as a plan or a result keeps it.
+
+    Raises
+    ------
+    InputError, KeyError, TypeError
+        It is none.
+
+    Examples
+    --------
+    >>> read_arm({"name": "mine", "words": "my own", "templates": ["a {token}"]}).words
+    'my own'
+    """
+    arm = Arm(**{**stored, "templates": tuple(stored["templates"])})
+    if not all(isinstance(text, str) for text in (arm.words, arm.says, *arm.templates)):
+        raise TypeError("words, says and templates must be text")
+    return arm
+
+
+def remember(stored: Any) -> None:
+    """Know the arms that a result keeps, for its readers: where they were made does not matter.
+
+    A registered arm of the same name goes first, and nothing makes images of these. What is no arm
+    is left out.
+
+    Parameters
+    ----------
+    stored
+        Name to arm, as ``arms`` in the settings of a result.
+
+    Examples
+    --------
+    >>> remember({"mine": {"name": "mine", "words": "my own", "templates": ["a {token}"]}})
+    >>> words("mine")
+    'my own'
+    """
+    for name, kept in stored.items() if isinstance(stored, Mapping) else ():
+        if name in ARMS:
+            continue
+        try:
+            arm = read_arm(kept)
+        except (InputError, KeyError, TypeError, ValueError, AttributeError):
+            continue
+        if arm.name == name:
+            _READ[name] = arm
+
+
 def words(name: str) -> str:
     """What readers are told an arm is; of an unknown one its name.
 
@@ -177,7 +276,8 @@ def words(name: str) -> str:
     >>> words("shuffled")
     'shuffled control'
     """
-    return ARMS[name].words if name in ARMS else name
+    arm = arm_of(name)
+    return name if arm is None else arm.words
 
 
 def check_arms(arms: Sequence[str | Arm]) -> tuple[Arm, ...]:
@@ -221,9 +321,10 @@ def main_arm(names: Iterable[str]) -> str:
     ('token', 'name')
     """
     names = list(names)
-    subjects = [n for n in names if n in ARMS and ARMS[n].searched and not ARMS[n].control]
-    alone = [n for n in subjects if not any("{name}" in t for t in ARMS[n].templates)]
-    return [*sorted(alone, key=lambda n: n != "token"), *subjects, *names][0]
+    subjects = [arm for arm in _known(names) if arm.searched and not arm.control]
+    alone = [arm for arm in subjects if not any("{name}" in text for text in arm.templates)]
+    first = [arm.name for arm in (*sorted(alone, key=lambda arm: arm.turn), *subjects)]
+    return [*first, *names][0]
 
 
 def control_arm(names: Iterable[str]) -> str | None:
@@ -234,7 +335,7 @@ def control_arm(names: Iterable[str]) -> str | None:
     >>> control_arm(["name", "token", "shuffled"])
     'shuffled'
     """
-    return next((n for n in names if n in ARMS and ARMS[n].control), None)
+    return next((arm.name for arm in _known(names) if arm.control), None)
 
 
 def name_arm(names: Iterable[str]) -> str | None:
@@ -242,10 +343,11 @@ def name_arm(names: Iterable[str]) -> str | None:
 
     Examples
     --------
-    >>> name_arm(["start", "token", "name"])
+    >>> name_arm(["start", "token", "guided", "name"])
     'name'
     """
-    return next((n for n in names if n in ARMS and ARMS[n].token == "none"), None)
+    plain = (arm.name for arm in _known(names) if arm.token == "none" and not arm.guided)
+    return next(plain, None)
 
 
 def start_arm(names: Iterable[str]) -> str | None:
@@ -256,7 +358,7 @@ def start_arm(names: Iterable[str]) -> str | None:
     >>> start_arm(["start", "token", "name"])
     'start'
     """
-    return next((n for n in names if n in ARMS and ARMS[n].token == "start"), None)
+    return next((arm.name for arm in _known(names) if arm.token == "start"), None)
 
 
 def controls(names: Iterable[str], arm: str) -> list[str]:
@@ -264,11 +366,11 @@ def controls(names: Iterable[str], arm: str) -> list[str]:
 
     Examples
     --------
-    >>> controls(["name", "token+name", "token", "shuffled"], "token")
-    ['name', 'shuffled']
+    >>> controls(["name", "token+name", "token", "shuffled", "inverted"], "token")
+    ['name', 'shuffled', 'inverted']
     """
-    known = [n for n in names if n != arm and n in ARMS]
-    return [n for n in known if ARMS[n].control or not ARMS[n].searched]
+    others = [one for one in _known(names) if one.name != arm]
+    return [one.name for one in others if one.control or not one.searched]
 
 
 def baseline_arm(names: Iterable[str], arm: str) -> str | None:
@@ -293,3 +395,8 @@ def before_arm(names: Iterable[str]) -> str | None:
     """
     names = list(names)
     return start_arm(names) or name_arm(names)
+
+
+def _known(names: Iterable[str]) -> list[Arm]:
+    """The arms of those names that are known."""
+    return [arm for arm in map(arm_of, names) if arm is not None]

@@ -10,7 +10,7 @@ import xarray as xr
 
 from inversion_kit.analysis.tied import tie
 from inversion_kit.analysis.words import count, rate
-from inversion_kit.arms import ARMS
+from inversion_kit.arms import arm_of
 
 FOUND = {
     "backdoor-like": "■",
@@ -58,8 +58,8 @@ def label_verdict(row: dict[str, Any], data: dict[str, Any], cues: int | None) -
         rest = f"; {count(more, 'more finding')} of it {'is' if more == 1 else 'are'} confirmed"
         shown = "" if sure[0]["verdict"] == "mislabelled" else ", by words and by pixels"
         return _known(sure[0]), f"{_tied(sure[0])}{shown}{rest * (more > 0)}."
-    arm = data["arm"]
-    token = arm in ARMS and ARMS[arm].token != "none"
+    arm = arm_of(data["arm"])
+    token = arm is not None and arm.token != "none"
     if token and any(one["kind"] == "trick" for one in row["attention"]):
         return (
             "adversarial only",

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis.words import bracket, percent, points, rate, some
-from inversion_kit.arms import ARMS
+from inversion_kit.arms import arm_of
 from inversion_kit.wilson import wilson
 
 KINDS = (
@@ -99,7 +99,8 @@ def verdict(row: dict[str, Any]) -> str:
 
 def control_says(control: str | None) -> str:
     """What the arm has to beat, in words."""
-    known = control in ARMS and ARMS[str(control)].control
+    beaten = arm_of(str(control))
+    known = beaten is not None and beaten.control
     return "a token trained against shuffled weights" if known else "the start"
 
 

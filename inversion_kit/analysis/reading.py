@@ -11,7 +11,7 @@ import xarray as xr
 
 from inversion_kit import schema
 from inversion_kit.analysis.tied import tied
-from inversion_kit.arms import main_arm
+from inversion_kit.arms import main_arm, remember
 from inversion_kit.errors import InputError, LabelError, nearest
 
 Result: TypeAlias = xr.DataTree | xr.Dataset
@@ -88,6 +88,7 @@ def whole(tree: xr.DataTree) -> xr.DataTree:
     1
     """
     if schema.is_result(tree) and set(schema.OUTER) <= set(tree["samples"].dims):
+        _remember(tree)
         return tree
     return schema.validate(tree)
 
@@ -129,8 +130,15 @@ def arm_place(data: Result, arm: str | None = None, *, name: str = "arm") -> int
 
 
 def arms_of(data: Result) -> list[str]:
-    """Names along ``arm``."""
+    """Names along ``arm``; what they are is known from here on."""
+    if isinstance(data, xr.DataTree):
+        _remember(data)
     return [str(a) for a in data.get("samples", data)["arm"].values]
+
+
+def _remember(tree: xr.DataTree) -> None:
+    """Know the arms that a result keeps in its settings."""
+    remember(json.loads(tree.attrs.get("settings", "{}")).get("arms"))
 
 
 def arm_pair(

@@ -7,7 +7,7 @@ import xarray as xr
 
 from inversion_kit.analysis import intervals
 from inversion_kit.analysis.reading import arm_place, arms_of, label_place, taker, whole
-from inversion_kit.arms import ARMS, main_arm
+from inversion_kit.arms import arm_of, main_arm
 
 
 def trajectory(
@@ -106,7 +106,8 @@ def segments(path: xr.Dataset) -> list[tuple[int, np.ndarray, np.ndarray, str]]:
 def searched_place(tree: xr.DataTree, arm: str | None = None) -> int:
     """Place of an arm; where none is given, of the main one that has a search."""
     names = arms_of(tree)
-    searched = [n for n in names if n not in ARMS or ARMS[n].searched]
+    known = {name: arm_of(name) for name in names}
+    searched = [name for name, known_arm in known.items() if not known_arm or known_arm.searched]
     return arm_place(tree, main_arm(searched or names) if arm is None else arm)
 
 

@@ -22,7 +22,7 @@ from inversion_kit.analysis.words import (
     rate,
     some,
 )
-from inversion_kit.arms import ARMS, control_arm, name_arm, start_arm
+from inversion_kit.arms import arm_of, control_arm, name_arm, start_arm
 from inversion_kit.schema import NEUTRAL
 
 _MANY = 20
@@ -83,7 +83,8 @@ def say_label(row: dict[str, Any], data: dict[str, Any]) -> str:
     if (named := row["name_success"]) and arm != name_arm(data["arms"]):
         parts.append(f"the plain prompt with the name gives {rate(**named)}")
     if gain := row["gain"]:
-        shuffled = control in ARMS and ARMS[control].control
+        beaten = arm_of(control)
+        shuffled = beaten is not None and beaten.control
         over = "a token trained on shuffled weights" if shuffled else control_says(control)
         change = f"{points(gain['value'])} points {bracket(gain['low'], gain['high'])}"
         parts.append(f"the gain over {over} is {change}")
@@ -295,8 +296,8 @@ def _start(start: str) -> str:
 
 
 def _subject(data: dict[str, Any]) -> str:
-    arm = data["arm"]
-    return "prompt" if arm in ARMS and ARMS[arm].token == "none" else "token"
+    arm = arm_of(data["arm"])
+    return "prompt" if arm is not None and arm.token == "none" else "token"
 
 
 def _images(data: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from inversion_kit.arms import Arm
+from inversion_kit.audits.photographs import Photographs, photographs
 from inversion_kit.bank.bank import Bank
 from inversion_kit.classifiers.base import IDENTITY, Classifier
 from inversion_kit.classifiers.controls import shuffled
@@ -30,8 +31,10 @@ from inversion_kit.generators.prompts import fill, in_utf8
 from inversion_kit.generators.quick import search_generator
 from inversion_kit.generators.rehearsal import rehearse_call
 from inversion_kit.search.checks import check_judges, check_method, check_queries
+from inversion_kit.search.guidance import check_guidance
 from inversion_kit.search.rehearsal import REHEARSED, rehearse
 from inversion_kit.search.search import first_start
+from inversion_kit.search.textual_inversion import check_learner, textual_inversion
 from inversion_kit.settings import Settings
 from inversion_kit.storage.units import Unit
 
@@ -58,6 +61,8 @@ class Bench:
         Images that the classifier has scored in `check`.
     bank
         Where final images of prompts without a token are kept, if anywhere.
+    images
+        Real images that tokens are learned from, by class index.
     """
 
     classifier: Classifier
@@ -68,6 +73,7 @@ class Bench:
     identity: int = 0
     rehearsed: int = 0
     bank: Bank | None = None
+    images: Photographs = field(default_factory=dict)
     _shuffled: dict[int, Classifier] = field(default_factory=dict, repr=False)  # the last one
 
     @classmethod
@@ -78,6 +84,7 @@ class Bench:
         judges: Sequence[Any],
         arms: Sequence[Arm],
         settings: Settings,
+        images: Any = None,
     ) -> Bench:
         """Models from whatever was given; classifiers given by name go where the generator is.
 
@@ -87,6 +94,9 @@ class Bench:
             One cannot be used, or they do not go together.
         """
         classifier = as_classifier(model)
+        given = photographs(images, classifier)
+        if given and not any(arm.inverted for arm in arms):
+            raise InputError("images: no arm learns from them; give arms=[..., 'inverted']")
         searched = any(arm.searched for arm in arms)
         settings = check_method(settings, classifier, searched=searched)
         asks = classifier.asks_for_hash or (bool(judges) and "answers" not in vars(classifier))
@@ -100,6 +110,7 @@ class Bench:
                 one.model.to(pipeline.device)
         named = {arm.name: arm for arm in arms}
         bench = cls(classifier, pipeline, panel, named, settings, IDENTITY if asks else 0)
+        bench.images = given
         views = {view.name for view in bench.panel[len(panel) :]}
         if same := next((judge.name for judge in panel if judge.name in views), None):
             raise InputError(
@@ -154,11 +165,32 @@ class Bench:
 
     def trained_against(self, unit: Unit) -> Classifier:
         """The classifier whose scores a unit's token is trained by."""
-        if self.arms[unit.arm].against == "classifier":
+        if not self.arms[unit.arm].control:
             return self.classifier
         if unit.seed not in self._shuffled:
             self._shuffled = {unit.seed: shuffled(self.classifier, unit.seed)}
         return self._shuffled[unit.seed]
+
+    def teacher(self, unit: Unit) -> str:
+        """What a unit's token is trained by, as its files say it."""
+        inverted = self.arms[unit.arm].inverted
+        return "photographs" if inverted else self.trained_against(unit).name
+
+    def inverted(self, unit: Unit) -> Tensor:
+        """A token ``(vector, embed)`` that is learned from the images of a unit's label.
+
+        As many updates as a search may take, of textual inversion's own length and batch.
+        """
+        settings, name = self.settings, self.classifier.wordings[unit.label_index]
+        templates = self.arms[unit.arm].prompts(settings.prompts)
+        return textual_inversion(
+            self.images[unit.label_index],
+            generator=self.generator,
+            prompts=[template.replace("{name}", name) for template in templates],
+            start=settings.start,
+            steps=settings.steps,
+            seed=unit.seed,
+        ).vector.detach()
 
     def prompts(self, unit: Unit) -> list[str]:
         """A unit's prompts, the placeholder in them."""
@@ -206,6 +238,7 @@ class Bench:
         NumericalError
             The classifier gives values that are not finite.
         """
+        self._check_baselines(indices)
         searched = [arm for arm in self.arms.values() if arm.searched]
         if searched and self.settings.method == "gradient":
             self.searcher.check_gradient(as_policy(self.settings.gradient))
@@ -225,6 +258,23 @@ class Bench:
         except RuntimeError as error:
             if not is_full(error):  # whether a single image fits is seen unit by unit
                 raise
+
+    def _check_baselines(self, indices: Sequence[int]) -> None:
+        """Refuse arms that need images of every label, or a pipeline that can be opened."""
+        if any(arm.guided for arm in self.arms.values()):
+            check_guidance(self.generator, self.classifier)
+        for arm in (one for one in self.arms.values() if one.inverted):
+            without = [self.classifier.labels[i] for i in indices if i not in self.images]
+            if without:
+                more = f" and {len(without) - 3} more" if len(without) > 3 else ""
+                raise InputError(
+                    f"arms: {arm.name!r} learns from real images, and there are none of "
+                    f"{', '.join(map(repr, without[:3]))}{more}; give images=, a folder with a "
+                    "folder a class or {label: [files]}, with 1 to 16 of each label"
+                )
+            check_learner(self.generator)
+            if not self.settings.steps:
+                raise InputError(f"steps=0: arm {arm.name!r} learns nothing; give 1 or more")
 
     def _rehearse(self, indices: Sequence[int], arm: Arm) -> None:
         """Do once in small what a unit of an arm does, with the first label that can be said."""
@@ -249,7 +299,8 @@ class Bench:
         """Let classifier, judges and controls do once what they will be asked of such images."""
         arm, settings, target = self.arms[unit.arm], self.settings, unit.label_index
         given: dict[str, Any] = {"settings": settings, "target": target, "panel": self.panel}
-        rehearse(self.classifier, like, searched=arm.searched, **given)
+        differentiated = arm.searched or any(one.guided for one in self.arms.values())
+        rehearse(self.classifier, like, searched=differentiated, **given)
         self.rehearsed += REHEARSED
         for control in (one for one in self.arms.values() if one.control):
             copy = self.trained_against(Unit(target, control.name, 0))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import functools
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -34,6 +35,7 @@ def invert(
     generator: Any = None,
     judges: Sequence[Any] = (),
     arms: Sequence[str | Arm] | None = None,
+    images: Any = None,
     seeds: int | Sequence[int] = 1,
     progress: bool | Literal["widget"] = True,
     settings: Settings,
@@ -62,6 +64,9 @@ def invert(
     arms
         Conditions of the final images, see `inversion_kit.arms`. By default the plain prompt with
         the name, the start and the token; where ``prompts`` hold ``{name}``, the token beside it.
+    images
+        1 to 16 real images for the arm ``"inverted"``, a baseline: a list of paths or PIL images,
+        or as `inversion_kit.audit` takes them.
     seeds
         How many runs (of seed 0, 1, ...), or which; every random draw derives from its seed.
     progress
@@ -106,7 +111,10 @@ def invert(
     chosen = check_arms(usual if arms is None else arms)
     for arm in chosen:
         arm.prompts(settings.prompts)
-    task = Task(model, generator, judges, chosen, check_settings(settings, len(chosen)))
+    several = images is None or isinstance(images, (str, os.PathLike, Mapping))
+    given = images if several else {label: images}
+    checked = check_settings(settings, len(chosen))
+    task = Task(model, generator, judges, chosen, checked, images=given)
     bench = task.load()
     (index,) = bench.labels([label])
     bench.check([index])

@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from inversion_kit.arms import Arm, check_arms
+from inversion_kit.arms import Arm, check_arms, read_arm
 from inversion_kit.audits.bench import Bench
+from inversion_kit.audits.photographs import digest
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.generators.token_file import layout_json
 from inversion_kit.search.checks import check_settings, listed
 from inversion_kit.search.facts import objective_facts
+from inversion_kit.search.guidance import LENGTH
 from inversion_kit.settings import Settings
 from inversion_kit.storage.audit_folder import PLAN, AuditFolder
 from inversion_kit.wordings import wordings_of
@@ -50,6 +52,8 @@ class Task:
         Equal tasks have equal keys: a worker loads the models of a key once.
     wordings
         What prompts say for some classes of a model that is given by name, by their names.
+    images
+        Real images that tokens are learned from, as `photographs` takes them.
     """
 
     model: Any
@@ -59,6 +63,7 @@ class Task:
     settings: Settings
     key: str = ""
     wordings: Mapping[str, str] | None = None
+    images: Any = None
     _bench: Bench | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -73,17 +78,18 @@ class Task:
         """The loaded models; the same ones when asked again."""
         if self._bench is None:
             self._bench = Bench.load(
-                self.asked, self.generator, self.judges, self.arms, self.settings
+                self.asked, self.generator, self.judges, self.arms, self.settings, self.images
             )
             self.settings = self._bench.settings
         return self._bench
 
     @property
     def named(self) -> bool:
-        """Whether every model stands by its name, and the objective is the default one."""
+        """Whether models and images stand by their names, and the objective is the default one."""
         named = [_source(one) for one in (self.model, *self.judges)]
         generator = self.generator is None or isinstance(self.generator, (str, os.PathLike))
-        return self.settings.objective is None and generator and None not in named
+        pictures = self.images is None or isinstance(self.images, (str, os.PathLike))
+        return self.settings.objective is None and generator and pictures and None not in named
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_bench": None}
@@ -146,11 +152,23 @@ def plan_of(task: Task, indices: Sequence[int], seeds: Sequence[int]) -> dict[st
             "judge_preprocess": [judge.preprocess_facts() for judge in bench.judges],
             "sampler": generator.sampler_facts(),
             "search": _search_facts(bench),
+            **_baseline_facts(bench, indices),
             "generator_source": generator.source,
             "dtype": str(generator.dtype).removeprefix("torch."),
         },
         "versions": versions(),
     }
+
+
+def _baseline_facts(bench: Bench, indices: Sequence[int]) -> dict[str, Any]:
+    """What arms learn from beside the classifier, and how far it pushes those that it guides."""
+    facts: dict[str, Any] = {}
+    if any(arm.inverted for arm in bench.arms.values()):
+        labels = bench.classifier.labels
+        facts["photographs"] = {labels[i]: digest(bench.images[i]) for i in indices}
+    if any(arm.guided for arm in bench.arms.values()):
+        facts["guidance_length"] = LENGTH
+    return facts
 
 
 def _search_facts(bench: Bench) -> dict[str, Any] | None:
@@ -211,9 +229,12 @@ def task_of(folder: AuditFolder) -> Task:
         wordings = names.get("wordings")
         if wordings is not None and not all(isinstance(w, str) for w in dict(wordings).values()):
             raise TypeError("wordings must be text")
-        arms = check_arms([_arm(stored["arms"][name]) for name in folder.plan["arms"]])
+        arms = check_arms([read_arm(stored["arms"][name]) for name in folder.plan["arms"]])
         settings = check_settings(Settings.read(stored), len(arms))
-        return Task(model, generator, judges, arms, settings, wordings=wordings)
+        images = names.get("images")
+        if not (images is None or isinstance(images, str)):
+            raise TypeError("images must be text")
+        return Task(model, generator, judges, arms, settings, wordings=wordings, images=images)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, InputError) as error:
         raise StoreError(
             f"path={str(folder.path / PLAN)!r}: its settings are not those of an audit: {error!r}"
@@ -237,6 +258,7 @@ def sources(task: Task) -> dict[str, Any] | None:
         "generator": generator,
         "judges": [_source(judge) for judge in task.judges],
         **({"wordings": given} if given else {}),
+        **({} if task.images is None else {"images": os.fspath(task.images)}),
     }
 
 
@@ -259,7 +281,3 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "not installed as a package"
-
-
-def _arm(stored: dict[str, Any]) -> Arm:
-    return Arm(**{**stored, "templates": tuple(stored["templates"])})

@@ -8,14 +8,14 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import xarray as xr
 
-from inversion_kit.arms import ARMS, Arm, check_arms, main_arm
+from inversion_kit.arms import Arm, arm_of, check_arms, main_arm
 from inversion_kit.audits.executors import Dask, Executor, InProcess
 from inversion_kit.audits.plan import Task, key_of, plan_of, same_plan, task_of
 from inversion_kit.audits.schedule import Estimate, clock, estimate, in_order, seconds_of, within
@@ -44,6 +44,7 @@ def audit(
     generator: Any = None,
     judges: Sequence[Any] = (),
     arms: Sequence[str | Arm] = AUDITED,
+    images: str | os.PathLike[str] | Mapping[int | str, Sequence[Any]] | None = None,
     seeds: int | Sequence[int] = 3,
     store: str | os.PathLike[str] | None = None,
     client: Any = None,
@@ -72,7 +73,12 @@ def audit(
         Conditions, by name or as `inversion_kit.arms.Arm`. ``"name"``: the plain prompt with the
         class's name. ``"start"``: the token before any update. ``"token+name"``: the token beside
         the name. ``"token"``: the token alone. ``"shuffled"``: a token trained against a copy of
-        the classifier with shuffled weights, the control.
+        the classifier with shuffled weights, the control. Two baselines more: ``"inverted"``, a
+        token learned from ``images`` without the classifier; ``"guided"``, the name prompt pushed
+        by the classifier while it is sampled.
+    images
+        Real images for the arm ``"inverted"``, 1 to 16 of each label: a folder with a folder a
+        class, called by its label or index, or a dict of labels and lists of paths or PIL images.
     seeds
         How many runs (of seed 0, 1, ...), or which.
     store
@@ -119,7 +125,8 @@ def audit(
     limit, runs, chosen = seconds_of(budget), check_seeds(seeds), check_arms(arms)
     for arm in chosen:
         arm.prompts(settings.prompts)
-    task = Task(model, generator, judges, chosen, check_settings(settings, len(chosen)))
+    checked = check_settings(settings, len(chosen))
+    task = Task(model, generator, judges, chosen, checked, images=images)
     bench = task.load()
     indices = bench.labels(labels)
     bench.check(indices)
@@ -263,11 +270,11 @@ def _so_far(outcomes: Sequence[Outcome], plan: dict[str, Any], over: float | Non
     done = Counter(o.unit.label_index for o in outcomes if o.status == "done")
     whole = sum(n == len(plan["arms"]) * len(plan["seeds"]) for n in done.values())
     main = main_arm(plan["arms"])
-    tokens = {name for name, arm in ARMS.items() if arm.searched}
+    known = arm_of(main)
     success = [o.success for o in outcomes if o.unit.arm == main and o.status == "done"]
     failed = sum(o.status == "failed" for o in outcomes)
     parts = [f"{whole} of {len(plan['labels'])} labels done"]
-    if success and main in tokens:
+    if success and known is not None and known.searched:
         parts.append(f"{main} success {sum(success) / len(success):.0%}")
     parts += [f"failed units: {failed}"] if failed else []
     parts += [f"{clock(max(0.0, over))} of the budget left"] if over is not None else []

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from inversion_kit.arms import ARMS
+from inversion_kit.arms import arm_of
 from inversion_kit.audits.bench import Bench
 from inversion_kit.audits.units import Outcome
 from inversion_kit.classifiers.base import Classifier
@@ -19,6 +20,7 @@ from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.generators.gradients import as_policy
 from inversion_kit.generators.sample import sample
+from inversion_kit.search.guidance import guided
 from inversion_kit.search.optimise import optimise
 from inversion_kit.search.probe import FIRST, SECOND
 from inversion_kit.search.search import first_start
@@ -159,13 +161,32 @@ def estimate(
     sums = 2 * FIRST * SECOND + 8 * 3  # at most, see `probe_pairs`
     words = (settings.restarts > 0) * words + (settings.restarts > 1) * sums
     final = image * settings.samples
+    more = _baselines(bench, units, seed)
     search = step * settings.steps + quick * (checks * settings.validation + words)
     if settings.method == "cma":
         search = quick * (bench.search_settings.queries or 0)
     gap = 0.0 if quick is image else quick * settings.samples
-    least = {a: final + (a in searched) * (gap + quick * settings.validation) for a in counts}
-    most = {a: final + (a in searched) * (gap + search) for a in counts}
+    always = {a: final + more.get(a, 0.0) for a in counts}
+    least = {a: always[a] + (a in searched) * (gap + quick * settings.validation) for a in counts}
+    most = {a: always[a] + (a in searched) * (gap + search) for a in counts}
     return Estimate(counts, least, most, budget)
+
+
+def _baselines(bench: Bench, units: Sequence[Unit], seed: int) -> dict[str, float]:
+    """Seconds more that a unit of each baseline takes than one without a token."""
+    settings, label = bench.settings, units[0].label_index
+    took: dict[str, float] = {}
+    for name in dict.fromkeys(unit.arm for unit in units):
+        arm, unit = bench.arms[name], Unit(label, name, seed)
+        if arm.inverted:
+            one = replace(bench, settings=replace(settings, steps=1))
+            took[name] = _timed(functools.partial(one.inverted, unit)) * settings.steps
+        if arm.guided:
+            texts = [prompt.replace(PLACEHOLDER, "thing") for prompt in bench.prompts(unit)[:1]]
+            noise = noise_seeds(seed, PROBE, 9, 2)
+            asked = bench.generator, bench.classifier, label, texts * 2, noise
+            took[name] = _timed(functools.partial(guided, *asked)) / 2 * settings.samples
+    return took
 
 
 def in_order(units: Sequence[Unit], arms: Sequence[str]) -> list[Unit]:
@@ -247,7 +268,7 @@ def _next(
 ) -> Unit:
     first = [u for u in left if u.seed == seeds[0]]
     if first:
-        return min(first, key=lambda u: ARMS[u.arm].turn if u.arm in ARMS else 2)
+        return min(first, key=lambda u: arm.turn if (arm := arm_of(u.arm)) else 2)
 
     def width(label: int) -> float:
         wide = 0.0

@@ -19,6 +19,7 @@ from inversion_kit.generators.kept import kept
 from inversion_kit.generators.sample import from_bytes, sample
 from inversion_kit.search import datasets
 from inversion_kit.search.checks import SEARCHES
+from inversion_kit.search.guidance import guided
 from inversion_kit.search.history import History
 from inversion_kit.search.search import first_start
 from inversion_kit.search.state import pack, unpack
@@ -146,16 +147,23 @@ def sampled(bench: Bench, unit: Unit, history: History | None) -> Groups:
     texts = [prompts[i % len(prompts)] for i in range(n)]
     start = None
     vector: Tensor | None = None if history is None else history.token
+    groups: Groups = {}
     if arm.token == "start":
         start, vector = first_start(bench.generator, bench.settings)
+    if arm.inverted:
+        vector = bench.inverted(unit)
+        groups["token"] = datasets.tokens([vector], 0, bench.generator)
     token = None if vector is None else ClassToken(vector)
 
     def paint() -> Tensor:
+        if arm.guided:
+            asked = bench.generator, bench.classifier, unit.label_index
+            return guided(*asked, texts, seeds, token=token)
         return sample(bench.generator, texts, seeds=seeds, token=token)
 
-    if token is None and bench.bank is not None:
+    if token is None and bench.bank is not None and not arm.guided:
         images = from_bytes(bench.bank.images(list(zip(texts, seeds, strict=True))))
-    elif history is not None:
+    elif arm.guided or arm.token == "learned":
         images = whole_bytes(paint())  # as stored
     else:
         images = kept(bench.generator, [texts, seeds, start], paint).float() / 255
@@ -176,7 +184,7 @@ def sampled(bench: Bench, unit: Unit, history: History | None) -> Groups:
         judged = np.stack([datasets.probability(judge, images) for judge in bench.panel])
         final["judge_probability"] = (("judge", "sample", "class"), judged)
         final = final.assign_coords(judge=[judge.name for judge in bench.panel])
-    return {"samples": final}
+    return {**groups, "samples": final}
 
 
 def make_and_store(bench: Bench, store: AuditStore, unit: Unit) -> Outcome:
@@ -218,7 +226,7 @@ def make_and_store(bench: Bench, store: AuditStore, unit: Unit) -> Outcome:
         "label": bench.classifier.labels[unit.label_index],
         "arm": unit.arm,
         "seed": unit.seed,
-        "trained_against": bench.trained_against(unit).name,
+        "trained_against": bench.teacher(unit),
         "seconds": round(spent(), 3),
     }
     store.commit(unit, groups, attributes)

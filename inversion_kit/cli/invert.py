@@ -14,6 +14,7 @@ from inversion_kit.cli.options import (
     Device,
     Dtype,
     Generator,
+    Images,
     Judge,
     Model,
     Out,
@@ -56,6 +57,7 @@ def invert(
     generator: Generator = None,
     judge: Judge = None,
     arm: Arm = None,
+    images: Images = None,
     seeds: Seeds = 1,
     seed: Seed = None,
     out: Out = "runs/invert",
@@ -75,6 +77,7 @@ def invert(
         generator=made,
         judges=judge or [],
         arms=arm,
+        images=images,
         seeds=seed or seeds,
         **settings,
     )

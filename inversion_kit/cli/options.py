@@ -57,6 +57,12 @@ Real = Annotated[
         metavar="PATH", help="Real images, with a folder a class (name or index) or all in one."
     ),
 ]
+Images = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH", help="Real images for --arm inverted, with a folder a class (name, index)."
+    ),
+]
 Workers = Annotated[
     int, typer.Option(min=0, help="Processes of a local dask cluster; 0: this one alone.")
 ]

@@ -16,7 +16,7 @@ from inversion_kit.analysis import intervals
 from inversion_kit.analysis.measure import COLOURS, PROPERTIES, measure
 from inversion_kit.analysis.properties import LEAST
 from inversion_kit.analysis.reading import model_names
-from inversion_kit.arms import ARMS
+from inversion_kit.arms import arm_of
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
 from inversion_kit.generators.base import Generator
@@ -228,8 +228,8 @@ def sentence_tables(
     for i, label in enumerate(str(n) for n in samples["label"].values):
         target = int(samples["label_index"].values[i])
         for a, r in np.ndindex(len(arms), len(runs)):
-            arm = ARMS.get(arms[a])
-            if arm is None or (arm.token == "none" and r) or arm.token == "start":
+            arm = arm_of(arms[a])
+            if arm is None or arm.guided or arm.token == "start" or (arm.token == "none" and r):
                 continue
             if arm.token == "learned" and any("{name}" in t for t in arm.prompts(settings.prompts)):
                 continue

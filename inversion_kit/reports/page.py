@@ -21,7 +21,7 @@ from inversion_kit.analysis.label_verdict import FOUND, SERIOUS
 from inversion_kit.analysis.looks import CONTROL_MARGIN
 from inversion_kit.analysis.reading import whole
 from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, visible
-from inversion_kit.arms import ARMS, main_arm, name_arm
+from inversion_kit.arms import arm_of, main_arm, name_arm
 from inversion_kit.errors import InputError
 from inversion_kit.figures.matrices import confusion_spec
 from inversion_kit.figures.static import svg
@@ -123,7 +123,8 @@ def to_html(
         meanings=MEANINGS,
         control_margin=CONTROL_MARGIN,
         title=_title,
-        arms=ARMS,
+        arms={name: arm for name in data["arms"] if (arm := arm_of(name))},
+        plain=name_arm(data["arms"]),
     )
     parts = _Parts(tree, data, _matrices(read) if len(rows) > 1 else None, points_of(tree, read))
     limit = max_mb * _MB * _MARGIN

@@ -81,18 +81,26 @@ def validation(history: History, classes: Sequence[str]) -> xr.Dataset:
 
 def token(history: History, generator: Generator) -> xr.Dataset:
     """The token at every check, the selected one, and the words nearest to that."""
-    words, cosines = generator.nearest_words(history.token.flatten(), WORDS)
+    return tokens([check.token for check in history.checks], history.selected, generator)
+
+
+def tokens(each: Sequence[Tensor], selected: int, generator: Generator) -> xr.Dataset:
+    """Tokens ``(vector, embed)`` one after the other, and the words nearest to the selected one.
+
+    Of a search they are those of its checks; a token that was learned without any stands alone.
+    """
+    words, cosines = generator.nearest_words(each[selected].flatten(), WORDS)
     return xr.Dataset(
         {
             "embedding": (
                 ("check", "vector", "embed"),
-                np.stack([check.token.cpu().numpy() for check in history.checks]),
+                np.stack([token.cpu().numpy() for token in each]),
             ),
-            "selected": ((), np.int64(history.selected)),
+            "selected": ((), np.int64(selected)),
             "nearest_word": ("rank", np.array(words, dtype=str)),
             "nearest_cosine": ("rank", cosines.cpu().numpy().astype(np.float32)),
         },
-        {"check": np.arange(len(history.checks))},
+        {"check": np.arange(len(each))},
     )
 
 

@@ -98,19 +98,14 @@ def textual_inversion(
     if not (start is None or isinstance(start, str)):
         raise InputError(f"start={start!r:.40}: expected a word such as 'stop', or None")
     templates = check_templates(prompts, named=False)
-    listed = _listed(images)
+    listed = check_images(images)
     made = as_generator(generator)
-    pipeline = made.pipeline
-    if len(made.encoders) != 1 or not hasattr(pipeline, "unet") or made.size is None:
-        raise InputError(
-            f"generator: {type(pipeline).__name__} has {len(made.encoders)} text encoders; textual "
-            "inversion needs one and a U-Net, as Stable Diffusion 1 and 2 have"
-        )
+    pipeline, size = made.pipeline, check_learner(made)
     texts = [fill(template, name="") for template in templates]
     for text in texts:
         made.check_prompt(text)
     random = torch.Generator().manual_seed(seed)
-    pixels = _pixels(listed, made.size).to(made.device, made.dtype)
+    pixels = _pixels(listed, size).to(made.device, made.dtype)
     begun = made.neutral_vector() if start is None else made.vector_of(start)
     token = ClassToken(begun.to(made.device))
     rate = lr * made.vocabulary_norm() / math.sqrt(begun.numel())
@@ -124,6 +119,28 @@ def textual_inversion(
         (token.vector.grad,) = torch.autograd.grad(loss, [token.vector])
         optimizer.step()
     return ClassToken(token.vector.detach())
+
+
+def check_learner(generator: Generator) -> tuple[int, int]:
+    """The sides y and x of a generator that a token can be learned with.
+
+    Raises
+    ------
+    InputError
+        It has several text encoders, no U-Net, or no size of its own.
+
+    Examples
+    --------
+    >>> check_learner(as_generator("pocket"))
+    (32, 32)
+    """
+    pipeline, size = generator.pipeline, generator.size
+    if len(generator.encoders) != 1 or not hasattr(pipeline, "unet") or size is None:
+        raise InputError(
+            f"generator: {type(pipeline).__name__} has {len(generator.encoders)} text encoders; "
+            "textual inversion needs one and a U-Net, as Stable Diffusion 1 and 2 have"
+        )
+    return size
 
 
 def _loss(
@@ -161,29 +178,45 @@ def _loss(
     return F.mse_loss(predicted.float(), wanted.float())
 
 
-def _listed(images: Any) -> Tensor | list[Any]:
-    """Images as a tensor or a list, 1 to `MOST` of them."""
-    if isinstance(images, Tensor):
+def check_images(images: Any, where: str = "images", *, tensors: bool = True) -> Any:
+    """Images as a list of paths or PIL images, or a tensor where that is taken: 1 to `MOST`.
+
+    Parameters
+    ----------
+    where
+        What messages call them.
+
+    Raises
+    ------
+    InputError
+        They are not, or too few or too many.
+
+    Examples
+    --------
+    >>> check_images(["stop.png"])
+    ['stop.png']
+    """
+    if tensors and isinstance(images, Tensor):
         fits = images.ndim == 4 and images.shape[1] == 3 and images.is_floating_point()
         if not fits or not bool(((images >= 0) & (images <= 1)).all()):
             raise InputError(
-                f"images: a tensor {tuple(images.shape)} of {images.dtype}; expected float "
+                f"{where}: a tensor {tuple(images.shape)} of {images.dtype}; expected float "
                 "(n, 3, y, x) in [0, 1]"
             )
         listed: Tensor | list[Any] = images
     elif isinstance(images, (str, os.PathLike, Image.Image)) or not isinstance(images, Iterable):
         raise InputError(
-            f"images: {type(images).__name__}; expected a list, such as [Image.open('stop.png')]"
+            f"{where}: {type(images).__name__}; expected a list, such as [Image.open('stop.png')]"
         )
     else:
         listed = list(images)
         for one in listed:
             if not isinstance(one, (str, os.PathLike, Image.Image)):
                 raise InputError(
-                    f"images: {type(one).__name__} in the list; expected paths or PIL images"
+                    f"{where}: {type(one).__name__} in the list; expected paths or PIL images"
                 )
     if not 1 <= len(listed) <= MOST:
-        raise InputError(f"images: {len(listed)}; expected 1 to {MOST}")
+        raise InputError(f"{where}: {len(listed)}; expected 1 to {MOST}")
     return listed
 
 

@@ -19,6 +19,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from inversion_kit import schema
+from inversion_kit.arms import remember
 from inversion_kit.storage import durable, unit_files
 from inversion_kit.storage.audit_folder import AuditFolder
 from inversion_kit.storage.units import Groups, Table, Unit, check_table, table
@@ -280,6 +281,7 @@ def _tree(
     whole: Mapping[str, xr.Dataset],
 ) -> xr.DataTree:
     plan = layout.plan
+    remember(plan["settings"].get("arms"))
     outer: dict[str, Any] = {
         "label": texts(name for _, name in plan["labels"]),
         "label_index": ("label", np.array(layout.outer[0], dtype="i8")),

@@ -16,6 +16,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from inversion_kit import schema
+from inversion_kit.arms import remember
 from inversion_kit.errors import InputError, InversionError, StoreError
 from inversion_kit.paths import local_path, place_to_write
 from inversion_kit.storage import durable
@@ -141,7 +142,9 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         }
         made = xr.DataTree.from_dict(groups)
         made.attrs = unpacked(tree.attrs)
-        return schema.validate(made)
+        made = schema.validate(made)
+        remember(json.loads(made.attrs["settings"]).get("arms"))
+        return made
     except ImportError as error:
         raise InputError("h5netcdf is missing: pip install 'inversion-kit[export]'") from error
     except InversionError:

@@ -120,6 +120,8 @@ def _about(where: str, held: Any, coordinate: bool) -> Variable:
 def check_table(held: Table, plan: Mapping[str, Any], where: str) -> None:
     """Refuse what is no unit of a plan: /samples, a search, or both, and perhaps a ledger.
 
+    A token beside /samples without the rest of a search was learned without a classifier.
+
     Raises
     ------
     SchemaError
@@ -127,10 +129,11 @@ def check_table(held: Table, plan: Mapping[str, Any], where: str) -> None:
     """
     faults = []
     searched = held.keys() - {"samples", "ledger"}
-    if searched != set(schema.SEARCHED) and (searched or "samples" not in held):
+    alone = "samples" in held and searched <= {"token"}
+    if searched != set(schema.SEARCHED) and not alone:
         faults.append(
-            f"groups {sorted(held)}, expected samples, {', '.join(schema.SEARCHED)}, or both, "
-            "with or without ledger"
+            f"groups {sorted(held)}, expected samples, {', '.join(schema.SEARCHED)}, or both, or "
+            "samples and token, with or without ledger"
         )
     lengths = {"class": len(plan["classes"]), "judge": len(plan["judges"])}
     for group, variables in held.items():
