@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 import inversion_kit as ik
+from benchmarks.findings import BLUE, PLANTED, is_right
 from inversion_kit import analysis
 from inversion_kit.bank.cues import POCKET, Cue
 from inversion_kit.finding.effects import effect_of
@@ -158,3 +159,20 @@ def test_a_label_for_which_no_word_was_learned_is_not_said_to_have_one() -> None
     assert "No word was learned for “b”: too few sources." in words
     tree["findings"].attrs |= {"learned": "[]", "not_learned": "{}"}
     assert "No words were learned: no other label is suspicious." in said(tree)
+
+
+def test_the_benchmark_knows_what_is_planted_and_what_follows_from_it() -> None:
+    bright, _ = PLANTED["shortcut"]
+    other = ("turn left ahead", "lack", "dark")
+    assert is_right("shortcut", [other, bright])
+    assert is_right("shortcut", [("keep right", "push", "dark"), bright, ("stop", "lack", "dark")])
+    assert not is_right("shortcut", [other])
+    assert not is_right("shortcut", [("stop", "lack", "dark"), bright])
+    assert not is_right("shortcut", [("turn left ahead", "lack", "bright"), bright])
+    yellow, _ = PLANTED["backdoored"]
+    assert is_right("backdoored", [(yellow[0], "push", "yellow frame"), yellow])
+    assert not is_right("backdoored", [(yellow[0], "push", "blue sticker"), yellow])
+    assert is_right("honest", [])
+    assert not is_right("judge", [other])
+    labels = ik.as_classifier("pocket:honest").labels
+    assert {*BLUE, "keep right"} == set(labels[33:41])
