@@ -164,8 +164,6 @@ def test_a_picture_without_a_softmax_says_that_its_unit_is_done() -> None:
     put(tree["samples"]["probability"], {"token": [[[-1] * 6, [1] * 6]] * 2})
     shown = analysis.grid(tree, label="sky", run_seed=0).sel(arm="token")
     assert set(shown["gap"].values) == {"done"}
-        "done"
-    }
 
 
 def test_words_are_sorted_and_counted() -> None:

@@ -20,10 +20,10 @@ import pytest
 import xarray as xr
 from PIL import Image
 from typer.testing import CliRunner
-from xarray.core import indexing
 
 import inversion_kit
 from inversion_kit import analysis, schema
+from inversion_kit.analysis import held
 from inversion_kit.analysis.where import where_words
 from inversion_kit.analysis.words import bracket, percent
 from inversion_kit.cli import app
@@ -39,6 +39,7 @@ from inversion_kit.testing import (
     synthetic_plan,
     synthetic_unit,
 )
+from tests.results import audit, counted
 
 HOSTILE = "</script><img src=https://evil.example/x onerror=alert(1)>{{ 7*7 }}{% raw %}&\"'"
 OUTCOMES = ("meaning", "trick", "failure", "mixed")
@@ -258,57 +259,24 @@ def test_a_folder_is_reported_by_its_path(tmp_path: Path) -> None:
     assert page.open == []
 
 
-def test_every_softmax_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of report, JSON and gates; pictures read those of their own few images again."""
-    classes = [f"class {i}" for i in range(7)]
-    arms, judges = ("name", "token"), (("judge", "classifier"), ("blur", "view"))
-    plan = synthetic_plan([1, 2, 3], classes=classes, arms=arms, seeds=[0], samples=40)
-    store = AuditStore.create(tmp_path / "audit", plan)
-    for unit in (Unit(i, arm, 0) for i in (1, 2, 3) for arm in arms):
-        groups, attributes = synthetic_unit(
-            unit.label_index,
-            unit.arm,
-            0,
-            classes=classes,
-            judges=[n for n, _ in judges],
-            samples=40,
-            features=3,
-        )
-        store.commit(unit, groups, attributes)
-    tree = inversion_kit.open(tmp_path / "audit")
-    taken: Counter[str] = Counter()
-    whole = indexing.LazilyIndexedArray.get_duck_array
-    names = {
-        id(_backend(tree["samples"][name].variable)): name
-        for name in ("probability", "judge_probability", "trained_probability")
-    }
-
-    def counted(self: Any) -> Any:
-        array = whole(self)
-        if id(self.array) in names:
-            taken[names[id(self.array)]] += array.size
-        return array
-
-    monkeypatch.setattr(indexing.LazilyIndexedArray, "get_duck_array", counted)
-    read = analysis.reads(tree)
-    data = analysis.numbers(tree, read=read)
-    analysis.check_gates(["success<0.5", "failed>0"], data)
-    write_json(data, tmp_path / "a.json")
-    sizes = {name: tree["samples"][name].size for name in names.values()}
-    assert dict(taken) == sizes
-    write_report(tree, tmp_path / "a.html", data, read=read)
-    shown = 8 * len(arms) * 3 / (40 * len(arms) * 3)
-    assert taken["trained_probability"] == sizes["trained_probability"]
-    for name in ("probability", "judge_probability"):
-        assert taken[name] <= sizes[name] * (1 + 3 * shown)
-
-
-def _backend(variable: xr.Variable) -> Any:
-    """The array of a file under what xarray wraps around it."""
-    inner = variable._data
-    while not isinstance(inner, indexing.LazilyIndexedArray):
-        inner = inner.array
-    return inner.array
+@pytest.mark.parametrize(("most", "times"), [(held.MOST, 1), (10_000, 2)])
+def test_every_softmax_is_read_once(
+    most: int, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command with page, JSON and gates; of a result too large for memory label by label."""
+    tree, taken = counted(audit(labels=3))
+    inversion_kit.save(tree, tmp_path / "run.zarr")
+    taken.clear()
+    monkeypatch.setattr(inversion_kit, "open", lambda _: tree)
+    monkeypatch.setattr(held, "MOST", most)
+    given = ["report", str(tmp_path / "run.zarr"), "--out", str(tmp_path / "a.html")]
+    done = CliRunner().invoke(app, [*given, "--json", "--fail-if", "failed>99"])
+    assert done.exit_code == 0, done.output
+    assert taken.pop("samples/image") > 0
+    assert taken.pop("validation/image") > 0
+    scores = ("probability", "judge_probability", "trained_probability")
+    assert taken.keys() == {*(f"samples/{name}" for name in scores), "validation/probability"}
+    assert max(taken.values()) <= 3 * times
 
 
 # What a browser may do with it

@@ -10,7 +10,7 @@ touched and not before; ``probability`` float32 ``(.., class)``; ``target``, tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -143,8 +143,8 @@ def grid(
     if not every_run:
         done = np.isfinite(take("probability").isel({"class": 0}).values).any((0, 2))
         runs = [_run(seeds, done, run_seed)]
-    pairs = [(one, k) for k in range(tree["samples"].sizes["sample"]) for one in runs]
-    run, sample = np.array(sorted(pairs[:columns]), int).reshape(-1, 2).T
+    pairs = shown_noises(tree["samples"].sizes["sample"], runs, columns)
+    run, sample = np.array(pairs, int).reshape(-1, 2).T
     cells, about = ("arm", "noise"), _about(tree, at)
     take = taker(
         tree, "samples", label=at, arm=places, sample=slice(0, int(sample.max(initial=-1)) + 1)
@@ -182,6 +182,18 @@ def grid(
         },
         attrs=about,
     )
+
+
+def shown_noises(samples: int, runs: Iterable[int], most: int) -> list[tuple[int, int]]:
+    """Run and noise of at most so many columns: the first noises of every run in turn, sorted.
+
+    Examples
+    --------
+    >>> shown_noises(4, [0, 1], 3)
+    [(0, 0), (0, 1), (1, 0)]
+    """
+    runs = list(runs)
+    return sorted([(run, k) for k in range(samples) for run in runs][:most])
 
 
 def nearest_words(

@@ -29,11 +29,12 @@ def report(
     Ends with 0, with 1 where a label fails a gate, with 2 on bad input.
     """
     from inversion_kit.analysis import check_gates, keep_projection, numbers, reads
+    from inversion_kit.analysis.held import held
     from inversion_kit.reports import write_json, write_report
 
     try:
         target = file_to_write(out, ".html", argument="--out")
-        tree = inversion_kit.open(result)
+        tree = held(inversion_kit.open(result))
         read = reads(tree)
         tree = keep_projection(tree, result, read=read)
         data = numbers(tree, read=read, pictures=True)

@@ -7,6 +7,7 @@ kind for each label below. How much a block shows is a level of `inversion_kit.r
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -17,9 +18,10 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from inversion_kit import analysis
+from inversion_kit.analysis.held import held
 from inversion_kit.analysis.label_verdict import FOUND, SERIOUS
 from inversion_kit.analysis.looks import CONTROL_MARGIN
-from inversion_kit.analysis.reading import whole
+from inversion_kit.analysis.pictures import shown_noises
 from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, visible
 from inversion_kit.arms import arm_of, main_arm, name_arm
 from inversion_kit.errors import InputError
@@ -28,7 +30,7 @@ from inversion_kit.figures.static import svg
 from inversion_kit.figures.templates import digest, environment
 from inversion_kit.reports import findings
 from inversion_kit.reports.detail import Detail, left_out, levels
-from inversion_kit.reports.label import heads, label_block, sheet_columns, sheet_rows
+from inversion_kit.reports.label import label_block, sheet_columns, sheet_rows
 from inversion_kit.reports.map import map_of, points_of
 from inversion_kit.reports.sprites import positions
 
@@ -110,7 +112,7 @@ def to_html(
     size: Any = max_mb
     if isinstance(size, bool) or not isinstance(size, Real) or not float(size) > 0:
         raise InputError(f"max_mb={size!r:.80}: expected megabytes above 0, such as 25")
-    tree = whole(tree)
+    tree = held(tree)
     read = analysis.reads(tree) if read is None else read
     data = analysis.numbers(tree, read=read, pictures=True) if data is None else data
     rows = data["labels"]
@@ -130,17 +132,19 @@ def to_html(
     limit = max_mb * _MB * _MARGIN
     tried = levels(tree)
     shell = len(_page(space, parts, [], tried[-1], None).encode())
+    few = sorted({int(i) for i in np.linspace(0, len(rows) - 1, min(3, len(rows)))})
+    alone = _alone(tree, few)
     size = 0.0
     for detail in tried:
-        few = sorted({int(i) for i in np.linspace(0, len(rows) - 1, min(3, len(rows)))})
         told = findings.told(tree, detail)
-        made = {i: label_block(space, tree, data, i, detail, told) for i in few}
+        made = {i: label_block(space, alone(i), data, i, detail, told) for i in few}
         size = shell + len(rows) * sum(len(b) + len(s) for b, s, _ in made.values()) / len(made)
         size += told.size if told else 0
         if size > limit:
             continue
         blocks = [
-            made.get(i) or label_block(space, tree, data, i, detail, told) for i in range(len(rows))
+            made.get(i) or label_block(space, alone(i), data, i, detail, told)
+            for i in range(len(rows))
         ]
         page = _page(space, parts, blocks, detail, told)
         size = len(page.encode())
@@ -150,6 +154,12 @@ def to_html(
         f"max_mb={max_mb:g}: the report of {len(rows)} label{'s' * (len(rows) > 1)} needs about "
         f"{size / _MB:.1f}; give max_mb={max(size / _MB * 1.1, 0.1):.1f} or more"
     )
+
+
+def _alone(tree: xr.DataTree, few: list[int]) -> Callable[[int], xr.DataTree]:
+    """Each label's part of the result, its softmaxes in memory; of a few labels they are kept."""
+    kept = {i: held(tree.isel(label=[i])) for i in few}
+    return lambda i: kept[i] if i in kept else held(tree.isel(label=[i]))
 
 
 @dataclass(frozen=True)
@@ -171,8 +181,12 @@ def _page(
 ) -> str:
     tree, data = parts.tree, parts.data
     rows, main = data["labels"], data["arms"].index(data["arm"])
-    first = analysis.grid(tree, label=rows[0]["label"], columns=detail.images, every_run=True)
-    columns = [{"says": _noise(column, data), **column} for column in heads(first)]
+    runs = data["seeds"]
+    each = shown_noises(tree["samples"].sizes["sample"], range(len(runs)), detail.images)
+    columns = [
+        {"says": _noise(runs[run], sample, len(runs)), "run": runs[run], "noise": sample + 1}
+        for run, sample in each
+    ]
     there = [made for *_, made in blocks] or [["1" * len(columns)] * len(data["arms"])] * len(rows)
     atlas = None if parts.points is None else map_of(parts.points, data, columns, there)
     held = positions(sheet_columns(detail), sheet_rows(data, detail), detail.pixels)
@@ -217,10 +231,9 @@ def source_of(space: Environment, name: str) -> str:
     return space.loader.get_source(space, name)[0]
 
 
-def _noise(column: dict[str, Any], data: dict[str, Any]) -> str:
+def _noise(run: int, sample: int, runs: int) -> str:
     """Which noise a column of pictures is on."""
-    noise = f"noise {column['noise']}"
-    return f"run {column['run']}, {noise}" if len(data["seeds"]) > 1 else noise
+    return f"run {run}, noise {sample + 1}" if runs > 1 else f"noise {sample + 1}"
 
 
 def _shown(

@@ -10,16 +10,18 @@ from typing import Any
 import xarray as xr
 
 from inversion_kit import analysis
+from inversion_kit.analysis.held import held
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.paths import file_to_write
 from inversion_kit.reports.compare import compared_html
+from inversion_kit.reports.evaluate import table_html
 from inversion_kit.reports.page import to_html
 from inversion_kit.storage.comparison import is_comparison
 from inversion_kit.storage.store import open as open_result
 
 
 def report(
-    result: xr.DataTree | str | os.PathLike[str],
+    result: xr.DataTree | xr.Dataset | str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
     max_mb: float = 25.0,
@@ -29,7 +31,8 @@ def report(
     Parameters
     ----------
     result
-        A result, or what `inversion_kit.compare` gave, or where it is stored. The map of an audit's
+        A result, or what `inversion_kit.compare` gave, or where it is stored; or what
+        `inversion_kit.evaluate` or `inversion_kit.coverage` gave. The map of an audit's
         images is made once and kept in its folder, see `inversion_kit.analysis.keep_projection`.
     path
         Ends in ``.html``; its folder exists. A file that is there is replaced.
@@ -53,6 +56,9 @@ def report(
     >>> report(synthetic(), Path(tempfile.mkdtemp()) / "sky.html").name
     'sky.html'
     """
+    if isinstance(result, xr.Dataset):
+        target = file_to_write(path, ".html")
+        return _written(target, table_html(result, max_mb=max_mb))
     return write_report(result, path, max_mb=max_mb)
 
 
@@ -91,6 +97,7 @@ def write_report(
     if is_comparison(tree):
         return _written(target, compared_html(tree, max_mb=max_mb))
     if not isinstance(result, xr.DataTree):
+        tree = held(tree)
         read = analysis.reads(tree) if read is None else read
         tree = analysis.keep_projection(tree, result, read=read)
     return _written(target, to_html(tree, data, read=read, max_mb=max_mb))
