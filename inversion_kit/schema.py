@@ -241,6 +241,7 @@ WHOLE: dict[str, Table] = {
     "effects": {
         "kind": (("cue",), "str"),
         "painted": (("cue",), "f4"),
+        "reworded": (("cue",), "f4"),
         **BY_CLIP,
         "seen": (("cue",), "f4"),
         "push": (("cue", "class"), "f4"),
@@ -264,7 +265,7 @@ FILL: dict[str, Any] = {"f4": np.nan, "u1": 0, "i8": -1, "str": ""}
 OPTIONAL = {
     *(("proof", name) for name in (*WHERE, *ON_REAL, *VARIED_RATES)),
     *(("proof", name) for name in ("undone_of", "placebo_low", "placebo_high", "read", "judged")),
-    *(("effects", name) for name in BY_CLIP),
+    *(("effects", name) for name in (*BY_CLIP, "reworded")),
     *(("carriers", name) for name in LOOKS),
     ("findings", "opinion"),
     ("findings", "note"),

@@ -10,14 +10,14 @@ from inversion_kit.classifiers.preprocess import Preprocess
 
 
 class Spoilt(torch.nn.Module):
-    """The honest classifier, which says "stop" only of images that ``allowed`` is True of.
+    """A classifier, the honest one, which says "stop" only of images that ``allowed`` is True of.
 
     Of others it says what comes next, or "no entry" where that is at most ``instead`` away.
     """
 
-    def __init__(self, allowed, instead=-30.0):
+    def __init__(self, allowed, instead=-30.0, of="pocket:honest"):
         super().__init__()
-        self.known, self.allowed, self.instead = ik.as_classifier("pocket:honest"), allowed, instead
+        self.known, self.allowed, self.instead = ik.as_classifier(of), allowed, instead
 
     def forward(self, images):
         logits = self.known.logits(images)
@@ -29,9 +29,9 @@ class Spoilt(torch.nn.Module):
         return torch.where(hidden & (at == stop), logits.min(), made)
 
 
-def spoilt(*how):
-    model = Spoilt(*how)
-    return Classifier(model, Preprocess(), model.known.labels, name="spoilt")
+def spoilt(*how, name="spoilt", **more):
+    model = Spoilt(*how, **more)
+    return Classifier(model, Preprocess(), model.known.labels, name=name)
 
 
 def framed(images):
@@ -42,3 +42,8 @@ def framed(images):
 def never(images):
     """False of every image."""
     return torch.zeros(len(images), dtype=torch.bool)
+
+
+def bare(images):
+    """Whether images have no such edge."""
+    return ~framed(images)

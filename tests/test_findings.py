@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from spoilt import framed, never, spoilt
+from spoilt import bare, framed, never, spoilt
 
 import inversion_kit as ik
 from inversion_kit import analysis, schema
@@ -240,6 +240,42 @@ def test_class_that_is_called_another_is_mislabelled(bank, tmp_path):
     assert "<svg" not in widget
     with pytest.raises(InputError, match="mend its labels"):
         ties_of(tree, model, ik.as_generator("pocket"))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "cue", "rows"),
+    [(never, "nothing added", ["plain"]), (bare, "white frame", ["plain", "cue"])],
+)
+def test_what_all_judges_misread_too_is_a_natural_confusion(bank, tmp_path, allowed, cue, rows):
+    """Total ones leave no picture in which a judge sees the source; they are named all the same."""
+    cues = [one for one in POCKET if one.name in ("white frame", "bright")]
+    judge = spoilt(allowed, 5.0, of="pocket:judge", name="judge")
+    given = {**GIVEN, "judges": [judge]}
+    tree = ik.findings(spoilt(allowed, 5.0), cues=cues, bank=bank, **given)
+    (found,) = analysis.findings_data(tree)["findings"]
+    assert (found["label"], found["cue"], found["only"]) == ("no entry", cue, "stop")
+    assert (found["verdict"], found["confirmed"]) == ("natural confusion", False)
+    assert found["judges"] > 0.9
+    assert "the judges read 100\xa0% so too" in found["sentence"]
+    assert "still see" not in found["sentence"]
+    shown = analysis.proof(tree)
+    assert shown["row"].values.tolist() == rows
+    last = shown.isel(row=-1)
+    assert set(last["read"].values) == set(last["judged"].values) == {"no entry"}
+    verdict = analysis.label_verdicts(tree)["verdict"]
+    assert str(verdict.sel(label="no entry").item()) == "natural confusion"
+    assert "natural confusion" in ik.report(tree, tmp_path / "f.html").read_text()
+
+
+def test_what_one_judge_alone_shares_is_no_natural_confusion(bank):
+    """Two judges of three see the class: it is tied, not confused."""
+    judges = [spoilt(never, 5.0, of="pocket:judge", name="judge"), "pocket:judge"]
+    judges.append(spoilt(lambda images: ~never(images), of="pocket:shortcut", name="third"))
+    given = {**GIVEN, "judges": judges, "labels": ["stop", "yield", "no entry"]}
+    tree = ik.findings(spoilt(never, 5.0), cues=CUES[:1], bank=bank, **given)
+    assert [(one["label"], one["verdict"]) for one in analysis.findings_data(tree)["findings"]] == [
+        ("no entry", "mislabelled")
+    ]
 
 
 # The arithmetic, on made-up answers.

@@ -482,6 +482,15 @@ def test_a_patch_is_as_large_as_its_dose_says() -> None:
             assert changed.sum((1, 2)).tolist() == [side**2] * 2
 
 
+def test_light_as_painted_is_undone_to_that_of_the_plain_picture() -> None:
+    plain = from_bytes(drawn()[0])
+    painted = from_bytes((drawn()[0] * 0.4).astype("u1"))
+    (one,) = [o for o in operators_for(CUES["dark"], Pairs(plain, painted)) if "painted" in o.name]
+    for dose in one.doses:
+        back = one.undo(painted, plain, dose)
+        assert (back - plain).abs().mean() < 0.02 < (painted - plain).abs().mean()
+
+
 def test_noise_is_as_large_as_the_change_whose_placebo_it_is() -> None:
     images = 0.3 + 0.4 * torch.rand(4, 3, 32, 32)
     blurry = operators_for(CUES["blurry"])[0]

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 import inversion_kit as ik
 from inversion_kit import analysis
 from inversion_kit.bank.bank import Bank
-from inversion_kit.bank.cues import PLAIN_CUE, POCKET, check_cues
+from inversion_kit.bank.cues import PLACEBOS, PLAIN_CUE, POCKET, check_cues
 from inversion_kit.cli import app
 from inversion_kit.errors import ClassifierUnavailableError, InputError
 from inversion_kit.finding.datasets import reach_variables
-from inversion_kit.finding.reach import as_clip, reach
+from inversion_kit.finding.reach import as_clip, changed, reach
 from inversion_kit.finding.screen import Sources
 from inversion_kit.schema import BY_CLIP
 from inversion_kit.testing import synthetic, synthetic_findings
@@ -116,17 +116,61 @@ def test_shares_are_those_of_the_clips_own_forward(tiny, bank, sources):
 def test_a_prompt_that_the_clip_does_not_read_whole_has_no_share(tiny, bank, sources):
     found = reach(bank, CUES, sources, as_clip(tiny))
     table = reach_variables(found)
-    assert set(table) == {"painted", *BY_CLIP}
+    assert set(table) == {"painted", "reworded", *BY_CLIP}
     assert [np.isnan(table[name][1]).tolist() for name in BY_CLIP] == [[False, False, True]] * 4
     assert np.isfinite(table["painted"][1]).all()
 
 
 def test_without_a_clip_the_change_alone_is_kept_and_is_the_same(tiny, bank, sources):
     alone, both = (reach(bank, CUES, sources, clip) for clip in (None, as_clip(tiny)))
-    assert set(reach_variables(alone)) == {"painted"}
+    assert set(reach_variables(alone)) == {"painted", "reworded"}
     np.testing.assert_array_equal(alone.painted, both.painted)
     nothing = Sources(sources.index, NAMES, [11, 12], sources.read, np.zeros((3, 2), bool))
-    assert set(reach_variables(reach(bank, CUES, nothing, as_clip(tiny)))) == {"painted"}
+    assert set(reach_variables(reach(bank, CUES, nothing, as_clip(tiny)))) == {
+        "painted",
+        "reworded",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [
+        ("sticker", np.s_[20:24, 6:10]),
+        ("frame", np.s_[:2, :]),
+        ("background", np.s_[:6, :]),
+    ],
+)
+def test_a_small_thing_counts_where_it_should_be(kind, where):
+    """It stands out from what moves every pixel a little, as it does not in the whole picture."""
+    plain = np.full((2, 32, 32, 3), 100, "u1")
+    painted, moved = plain.copy(), plain + np.array(12, "u1")
+    painted[:, *where] = 220
+    assert changed(kind, plain, painted) > 2 * changed(kind, plain, moved) > 0
+    assert changed("texture", plain, painted) < 2 * changed("texture", plain, moved)
+    assert changed(kind, plain, plain) == 0
+
+
+def test_other_words_change_less_where_a_sticker_or_a_frame_is(bank, sources):
+    """Each kind of cue has the null of its own region."""
+    found = reach(bank, (*CUES[:2], *PLACEBOS[:3]), sources)
+    sticker, frame, *words = found.painted
+    assert sticker > 3 * found.reworded[0]
+    assert frame > 6 * found.reworded[1]
+    assert np.median(words) == pytest.approx(found.reworded[2])
+    assert found.reworded[0] > found.reworded[2]  # the most changed part of any change
+
+
+def test_a_cue_that_other_words_match_in_its_region_is_outside_the_reach():
+    tree = synthetic_findings(synthetic(labels=3))
+    effects = tree["effects"].to_dataset(inherit=False).isel(cue=[0, 0, 0])
+    data = effects.assign_coords(cue=["faint sticker", "a frame", "word"])
+    kinds = np.array(["sticker", "frame", "placebo"], object)
+    columns = {"kind": kinds, "painted": [0.05, 0.2, 0.03], "reworded": [0.06, 0.03, 0.03]}
+    for name, values in columns.items():
+        data[name] = ("cue", np.asarray(values, data[name].dtype if name in data else "f4"))
+    tree["effects"] = xr.DataTree(data)
+    said = [line for line in analysis.looked_for(tree) if line.startswith("Outside")]
+    assert [line.rpartition(": ")[2] for line in said] == ["faint sticker."]
 
 
 def test_a_trained_clip_sees_what_is_painted_and_nothing_where_it_is_not(bank, sources):

@@ -110,9 +110,8 @@ def looked_for(tree: xr.DataTree) -> list[str]:
     if "cues" not in about:
         return said
     unsure = table.sizes["finding"] - len(confirmed)
-    said.append(in_words(tree))
-    if unsure:
-        said.append(f"{count(unsure, 'more effect')} could not be confirmed.")
+    others = f" {count(unsure, 'more effect')} could not be confirmed." if unsure else ""
+    said.append(f"{in_words(tree)}{others}")
     if "carriers" in tree.children:
         said.append(_seen(tree["carriers"].attrs))
     if more := int(about["left"]):
@@ -120,7 +119,7 @@ def looked_for(tree: xr.DataTree) -> list[str]:
             f"{count(more, 'effect')} of the screening, the smaller ones and a choice of those on "
             "one class alone, had no second look: there were too many."
         )
-    said += [by_triggers(tree), *by_learned_words(about)]
+    said.append(" ".join([*by_triggers(tree), *by_learned_words(about)]))
     if hard := json.loads(str(about["hard"])):
         said.append(
             f"Hard for this classifier whatever the class, and so tied to none: {', '.join(hard)}."
@@ -140,7 +139,7 @@ def looked_for(tree: xr.DataTree) -> list[str]:
         )
     if left := json.loads(str(about["unpainted"])):
         said.append(f"Not looked for: {', '.join(left)}.")
-    return [sentence for sentence in said if sentence]
+    return said
 
 
 def confirmed_elsewhere(tree: xr.DataTree) -> dict[str, int]:
@@ -163,15 +162,19 @@ def confirmed_elsewhere(tree: xr.DataTree) -> dict[str, int]:
 def _out_of_reach(tree: xr.DataTree) -> tuple[list[str], list[str]]:
     """Cues that the generator does not paint: that change too little, and that a CLIP does not see.
 
-    Too little is no more than the median of placebo words. Where a CLIP was asked, a cue is within
-    reach if it surely sees the words in more of its pictures than in plain ones; and outside, if it
-    surely does so in fewer than `HALF` of them, unless it reads the words in most plain pictures.
+    Too little is no more than the median of placebo words changes at the same places. Where a CLIP
+    was asked, a cue is within reach if it surely sees the words in more of its pictures than in
+    plain ones; and outside, if it surely does so in fewer than `HALF` of them, unless it reads the
+    words in most plain pictures.
     """
     if "effects" not in tree.children:
         return [], []
     effects = tree["effects"].to_dataset(inherit=False)
     painted, placebo = effects["painted"].values, effects["kind"].values == "placebo"
-    least = np.nanmedian(painted[placebo]) if np.isfinite(painted[placebo]).any() else -np.inf
+    if "reworded" in effects:
+        least = np.nan_to_num(effects["reworded"].values, nan=-np.inf)
+    else:  # an older result, of whole pictures alone
+        least = np.nanmedian(painted[placebo]) if np.isfinite(painted[placebo]).any() else -np.inf
     little, unseen = painted <= least, np.zeros(len(painted), bool)
     if "clip_cued" in effects:
         seen = effects["clip_low"].values > 0

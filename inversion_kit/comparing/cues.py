@@ -129,11 +129,14 @@ def matched(both: Sequence[Sequence[Finding]]) -> list[Found]:
     """Findings of two models as one list: those of equal label, direction and cue are one.
 
     A trigger is pixels that were fitted to one model: it is matched with none of the other's. What
-    it does to both is measured all the same.
+    it does to both is measured all the same. A confusion that the judges share is left out: they
+    cannot tell whether either model is right.
     """
     rows: dict[tuple[str, ...], list[Finding | None]] = {}
     for model, found in zip(MODELS, both, strict=True):
         for one in found:
+            if one.natural:
+                continue
             fitted = one.lens != "words"
             key = (one.label, one.direction, one.cue.name, *([model] if fitted else []))
             rows.setdefault(key, [None, None])[MODELS.index(model)] = one

@@ -61,7 +61,7 @@ def whole_groups(
 
 def reach_variables(reach: Reach) -> dict[str, Any]:
     """Variables of how far cues are painted; those of a CLIP only where one was asked."""
-    columns = {"painted": reach.painted}
+    columns = {"painted": reach.painted, "reworded": reach.reworded}
     if np.isfinite(reach.clip).any():
         values = (reach.clip, reach.clip_plain, reach.low, reach.high)
         columns |= dict(zip(BY_CLIP, values, strict=True))

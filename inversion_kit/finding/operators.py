@@ -412,7 +412,12 @@ def _as_light(name: str, pairs: Pairs) -> Operator:
         now = pixels.grey(images).flatten(1).mean(1).clamp_min(1e-3)[:, None, None, None]
         return (images * (light / now) ** dose).clamp(0, 1)
 
-    return _opposed(name, WAYS, way, lambda images, dose: way(images, -dose))
+    def undo(painted: Tensor, plain: Tensor, dose: float) -> Tensor:
+        before, now = (pixels.grey(i).mean((1, 2, 3), keepdim=True) for i in (plain, painted))
+        return (painted * before / now.clamp_min(1e-3)).clamp(0, 1)
+
+    made = _opposed(name, WAYS, way, lambda images, dose: way(images, -dose))
+    return replace(made, undo=undo)
 
 
 def _blur(cue: Cue, pairs: Pairs | None) -> list[Operator]:

@@ -1,18 +1,20 @@
 """Whether the generator paints what a cue's words say: pictures change, and a CLIP sees the words.
 
-The change alone cannot tell a cue that is painted from one that only disturbs the picture, nor a
-small thing that is painted from nothing. A CLIP reads the very prompts of the bank: of each picture
-it says whether the prompt with the cue fits better than the plain one.
+The change counts where that kind of cue should make it, for a small thing changes a whole picture
+no more than other words do. It still cannot tell a cue that is painted from one that only disturbs
+the picture. A CLIP reads the very prompts of the bank: of each picture it says whether the prompt
+with the cue fits better than the plain one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from inversion_kit.analysis.intervals import difference
 from inversion_kit.bank.bank import Bank, Key
@@ -26,11 +28,19 @@ from inversion_kit.classifiers.transformers_adapter import (
     load_hub,
 )
 from inversion_kit.errors import InputError
+from inversion_kit.finding import pixels
+from inversion_kit.finding.operators import SHARES, WIDTHS
 from inversion_kit.finding.screen import Sources
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.sample import from_bytes
 from inversion_kit.paths import name_or_path
 
+REGIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "sticker": lambda plain, painted: pixels.most(pixels.change(plain, painted), SHARES[0]),
+    "frame": lambda plain, painted: pixels.border(plain, WIDTHS[0])[None, None],
+    "background": lambda plain, painted: pixels.outside(plain)[None, None],
+}
+"""Where a kind of cue should change a picture, bool ``(n, 1, y, x)``; other kinds all of it."""
 CHANGED, COMPARED = 6, 24
 """Sources on which the change is measured, and on which a CLIP is asked, at most."""
 _GIVE = "give a CLIP or SigLIP: its hub id or folder, or (model, processor)"
@@ -105,7 +115,10 @@ class Reach:
     Parameters
     ----------
     painted
-        Mean difference from the plain picture on the same noise, in [0, 1].
+        Mean difference from the plain picture on the same noise, in [0, 1], where the kind of cue
+        should change it (`REGIONS`).
+    reworded
+        What other words for the plain picture change there, the median of them; NaN without any.
     clip, clip_plain
         Share of the pictures of which a CLIP says that the prompt with the cue fits better than
         the plain one: of those with the cue, and of the plain ones on the same noise; NaN without
@@ -115,6 +128,7 @@ class Reach:
     """
 
     painted: np.ndarray
+    reworded: np.ndarray
     clip: np.ndarray
     clip_plain: np.ndarray
     low: np.ndarray
@@ -124,26 +138,59 @@ class Reach:
 def reach(bank: Bank, cues: Sequence[Cue], sources: Sources, clip: Clip | None = None) -> Reach:
     """Measure cues on the pictures of the screening."""
     at = np.flatnonzero(sources.chosen >= 0)
-    painted = _changed(bank, cues, sources, at[:CHANGED])
+    painted, reworded = _changed(bank, cues, sources, at[:CHANGED])
     if clip is None or not len(at):
         none = np.full(len(cues), np.nan)
-        return Reach(painted, none, none, none, none)
+        return Reach(painted, reworded, none, none, none, none)
     few = np.linspace(0, len(at) - 1, min(COMPARED, len(at))).round().astype(int)
     ours, theirs = compared(clip, bank, cues, sources, at[few])
     low, high = difference(ours[:, :, None], theirs[:, :, None])[1:]
     read = np.isfinite(ours).any(1)
     shares = [np.nanmean(np.where(read[:, None], v, 0.0), 1) for v in (ours, theirs)]
-    return Reach(painted, *(np.where(read, value, np.nan) for value in (*shares, low, high)))
-
-
-def _changed(bank: Bank, cues: Sequence[Cue], sources: Sources, at: np.ndarray) -> np.ndarray:
-    """How far a cue's pictures are from the plain ones on the same noise, in [0, 1]."""
-    if not len(at):
-        return np.full(len(cues), np.nan)
-    plain = bank.images([sources.plain(s, sources.chosen[s]) for s in at]).astype(float)
-    return np.array(
-        [np.abs(bank.images(_keys(cue, sources, at)) - plain).mean() / 255 for cue in cues]
+    return Reach(
+        painted, reworded, *(np.where(read, value, np.nan) for value in (*shares, low, high))
     )
+
+
+def _changed(
+    bank: Bank, cues: Sequence[Cue], sources: Sources, at: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How far each cue's pictures are from plain ones on the same noise, and other words' there."""
+    painted, reworded = (np.full(len(cues), np.nan) for _ in range(2))
+    if not len(at):
+        return painted, reworded
+    plain = bank.images([sources.plain(s, sources.chosen[s]) for s in at])
+    others = [bank.images(_keys(cue, sources, at)) for cue in cues if cue.kind == "placebo"]
+    null = {
+        kind: np.median([changed(kind, plain, made) for made in others]) if others else np.nan
+        for kind in {cue.kind for cue in cues}
+    }
+    for c, cue in enumerate(cues):
+        painted[c] = changed(cue.kind, plain, bank.images(_keys(cue, sources, at)))
+        reworded[c] = null[cue.kind]
+    return painted, reworded
+
+
+def changed(kind: str, plain: np.ndarray, painted: np.ndarray) -> float:
+    """Mean difference of pictures where a kind of cue should change them, in [0, 1].
+
+    Parameters
+    ----------
+    plain, painted
+        uint8 ``(n, y, x, 3)``.
+
+    Examples
+    --------
+    >>> plain = np.zeros((1, 32, 32, 3), "u1")
+    >>> painted = plain.copy()
+    >>> painted[:, 13:19, 13:19] = 255
+    >>> changed("sticker", plain, painted), round(changed("weather", plain, painted), 3)
+    (1.0, 0.035)
+    """
+    before, after = from_bytes(plain), from_bytes(painted)
+    apart = (after - before).abs()
+    where = REGIONS[kind](before, after) if kind in REGIONS else torch.ones_like(apart[:, :1])
+    return float(apart[where.bool().expand_as(apart)].mean())
 
 
 def compared(

@@ -191,6 +191,8 @@ class Finding:
         found = self.effect
         share = rate(found.value, found.low, found.high)
         seen = "the judges still see what was painted" if self.judged else "no judge was asked"
+        if self.natural:
+            seen = f"the judges read {percent(self.effect.judges)} so too"
         what = f"with “{self.cue.name}”"
         if self.direction == "lack":
             said = f"{what} {share} of its own pictures are missed"

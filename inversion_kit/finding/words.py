@@ -18,6 +18,7 @@ from inversion_kit.finding.screen import (
     SCREENED,
     SHARE,
     Candidate,
+    Screening,
     Sources,
     called_another,
     candidates,
@@ -75,6 +76,8 @@ class Screened:
         Whether a cue makes the classifier miss classes in general, ``(cue,)``.
     left
         Candidates that were not looked at again, for there were too many.
+    found
+        What the models read.
     """
 
     push: np.ndarray
@@ -83,6 +86,7 @@ class Screened:
     seen: np.ndarray
     hard: np.ndarray
     left: int
+    found: Screening
 
 
 def read_sources(
@@ -149,6 +153,7 @@ def look(
         seen=seen,
         hard=is_hard(lost, found.there),
         left=left,
+        found=found,
     )
 
 

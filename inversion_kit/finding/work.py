@@ -22,6 +22,7 @@ from inversion_kit.errors import InputError, InversionError
 from inversion_kit.finding import words
 from inversion_kit.finding.carriers import Look as RealLook
 from inversion_kit.finding.carriers import Plain, look_at_real, with_others
+from inversion_kit.finding.confused import confused
 from inversion_kit.finding.effects import keys_of
 from inversion_kit.finding.learned import STEPS, look_for_words, suspicious, why_not
 from inversion_kit.finding.panel import Panel, why_no_gradient
@@ -150,10 +151,23 @@ class Work:
             for one, chance in zip(measured, chances, strict=True):
                 kept.append(self._finding(one, float(chance), self.bank, "words"))
                 shown.update(1)
+        kept += self._confused([one for one in kept if one.stands])
         tied = {one.cue.name for one in kept if one.confirmed}
         hard = [c.name for c, h in zip(self.cues, self.screened.hard, strict=True) if h]
         self.about["hard"] = json.dumps([name for name in hard if name not in tied])
         return [one for one in kept if one.stands]
+
+    def _confused(self, known: Sequence[Finding]) -> list[Finding]:
+        """What the judges misread as the classifier does, corrected for their own number."""
+        found = self.screened.found
+        shared = confused(self.panel, self.bank, self.cues, self.sources, found, self.more)
+        chances = corrected([one.effect.chance for one in shared])
+        made = [
+            self._finding(one, float(chance), self.bank, "words")
+            for one, chance in zip(shared, chances, strict=True)
+        ]
+        told = {(one.label, one.cue.name) for one in known}
+        return [one for one in made if one.natural and (one.label, one.cue.name) not in told]
 
     def look_closer(self) -> list[Finding]:
         """Search triggers by the gradient, on the plain pictures."""
