@@ -53,29 +53,27 @@ def _power(about: Mapping[Any, Any]) -> str:
         f"makes {percent(least['lack'])} of a class's own be missed "
         f"({percent(least['coloured'])} with a colour added)"
     )
-    end = "is confirmed 8 times of 10, where pixels do what was painted"
+    end = "is confirmed 8 times of 10, if it works in pixels as it does painted"
     if least["push"] is None:
         few = "of so few sources no cue that moves several to one class can be confirmed"
         return f"{few}; one that {missed} {end}"
     return f"a cue that moves {percent(least['push'])} of them to one class, or {missed}, {end}"
 
 
-def by_triggers(tree: xr.DataTree) -> str:
-    """For how many labels triggers were searched, or why for none; empty where it is not known."""
+def by_triggers(tree: xr.DataTree) -> list[str]:
+    """For how many labels triggers were searched, or why for none; none where it is not known."""
     if why := str(tree["findings"].attrs["trigger"]):
-        return f"Without the lens of triggers, which finds what cannot be painted: {why}."
+        return [f"Without the lens of triggers, which finds what cannot be painted: {why}."]
     if "effects" not in tree.children:
-        return ""
+        return []
     index = tree["effects"]["trigger"].values
     tried, labels = int(np.isfinite(index).sum()), len(index)
-    if not tried:
-        return ""
-    which = (
-        f"all {labels} labels"
-        if tried == labels
-        else f"{tried} of {labels} labels, those that words lead to most and a random choice"
-    )
-    return f"Looked for triggers, small changes of the pixels that lead to one label, of {which}."
+    if tried == labels:
+        return [f"Looked for triggers, small changes of the pixels, of all {labels} labels."]
+    which = "those that words lead to most and a random choice"
+    return [
+        f"Looked for triggers, small changes of the pixels, of {tried} of {labels} labels, {which}."
+    ]
 
 
 def by_learned_words(about: Mapping[Any, Any]) -> list[str]:
