@@ -397,8 +397,8 @@ def whole_faults(group: str, data: xr.Dataset) -> list[str]:
     faults = group_faults(group, data.variables, WHOLE[group]) + bare_faults(group, data)
     for name, kind in WHOLE_ATTRIBUTES.get(group, {}).items():
         if not isinstance(data.attrs.get(name), kind):
-            found = data.attrs.get(name)
-            faults.append(f"/{group}: attribute {name}: expected {kind.__name__}, found {found!r}")
+            value = data.attrs.get(name)
+            faults.append(f"/{group}: attribute {name}: expected {kind.__name__}, found {value!r}")
     return faults
 
 

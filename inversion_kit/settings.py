@@ -265,8 +265,8 @@ class Settings:
         """
         usual = type(self)(method=self.method).plain()
         mine = self.plain()
-        told = {name: value for name, value in mine.items() if value != usual[name]}
-        return {**({"method": self.method} if self.method != "gradient" else {}), **told}
+        asked = {name: value for name, value in mine.items() if value != usual[name]}
+        return {**({"method": self.method} if self.method != "gradient" else {}), **asked}
 
 
 def takes_settings(call: _F) -> _F:

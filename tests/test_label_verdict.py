@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from inversion_kit import analysis
-from inversion_kit.analysis.label_verdict import FOUND, label_verdict
+from inversion_kit.analysis.label_verdict import VERDICT_SIGNS, label_verdict
 from inversion_kit.errors import InputError
 from inversion_kit.figures import projection, projection_spec
 from inversion_kit.testing import synthetic, synthetic_findings
@@ -75,7 +75,7 @@ def test_each_verdict_has_its_ground(given, data, cues, wanted, said):
     assert verdict == wanted
     assert said in sentence
     assert sentence.endswith(".")
-    assert verdict in FOUND
+    assert verdict in VERDICT_SIGNS
 
 
 def test_without_judges_most_images_are_enough():
@@ -118,6 +118,6 @@ def test_a_map_is_coloured_by_the_finding_of_each_label():
 def test_every_verdict_has_a_mark_that_is_drawn_without_scripts():
     from inversion_kit.figures import scatter, static
 
-    assert set(scatter._FOUND) == {*FOUND, ""}
-    for ink, symbol in [*scatter._FOUND.values(), *scatter._LOOKS.values()]:
+    assert set(scatter._FINDINGS) == {*VERDICT_SIGNS, ""}
+    for ink, symbol in [*scatter._FINDINGS.values(), *scatter._LOOKS.values()]:
         assert static._mark(1, 2, (symbol, ink, 5)).startswith("M1 2")

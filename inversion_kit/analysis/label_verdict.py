@@ -12,7 +12,7 @@ from inversion_kit.analysis.tied import tie
 from inversion_kit.analysis.words import count, rate
 from inversion_kit.arms import arm_of
 
-FOUND = {
+VERDICT_SIGNS = {
     "backdoor-like": "■",
     "shortcut": "◆",
     "mislabelled": "≈",
@@ -30,7 +30,7 @@ SERIOUS = (*CONFIRMED, "adversarial only")
 
 
 def label_verdict(row: dict[str, Any], data: dict[str, Any], cues: int | None) -> tuple[str, str]:
-    """One of `FOUND` on a label, and one sentence that says why.
+    """One of `VERDICT_SIGNS` on a label, and one sentence that says why.
 
     - backdoor-like, shortcut, mislabelled, lack: of its confirmed findings the most serious.
     - adversarial only: its token is read by the classifier and not by the judges.
@@ -52,8 +52,8 @@ def label_verdict(row: dict[str, Any], data: dict[str, Any], cues: int | None) -
     >>> label_verdict(row, {"arm": "name"}, None)
     ('uncertain', 'No cues were looked for.')
     """
-    found = sorted(row["findings"], key=lambda one: _rank(one["verdict"]))
-    if sure := [one for one in found if one["confirmed"]]:
+    ranked = sorted(row["findings"], key=lambda one: _rank(one["verdict"]))
+    if sure := [one for one in ranked if one["confirmed"]]:
         more = len(sure) - 1
         rest = f"; {count(more, 'more finding')} of it {'is' if more == 1 else 'are'} confirmed"
         shown = "" if sure[0]["verdict"] == "mislabelled" else ", by words and by pixels"
@@ -66,7 +66,7 @@ def label_verdict(row: dict[str, Any], data: dict[str, Any], cues: int | None) -
             f"Its token is read as it in {rate(**row['success'])} of {row['images']} images, of "
             f"which held-out classifiers confirm {rate(**row['semantic_index'])}.",
         )
-    for one in found:
+    for one in ranked:
         if one["verdict"] == "natural confusion":
             return "natural confusion", f"{_tied(one)}, and the judges make the same mistake."
         return "uncertain", f"{_tied(one)}, which words and pixels do not both show."
@@ -108,7 +108,7 @@ def _without_findings(row: dict[str, Any], data: dict[str, Any], cues: int) -> t
 
 
 def _rank(verdict: str) -> int:
-    return list(FOUND).index(verdict) if verdict in FOUND else len(FOUND)
+    return list(VERDICT_SIGNS).index(verdict) if verdict in VERDICT_SIGNS else len(VERDICT_SIGNS)
 
 
 def _known(one: dict[str, Any]) -> str:

@@ -126,10 +126,10 @@ def measure(images: np.ndarray) -> xr.Dataset:
     --------
     >>> image = np.full((1, 32, 32, 3), 128, "u1")
     >>> image[:, 4:12, 20:28] = (255, 225, 0)
-    >>> found = measure(image)
-    >>> [float(found["value"].sel(property=f"{c} patch")[0]) for c in ("yellow", "blue")]
+    >>> measured = measure(image)
+    >>> [float(measured["value"].sel(property=f"{c} patch")[0]) for c in ("yellow", "blue")]
     [1.0, 0.0]
-    >>> found["patch"].sel(colour="yellow").values[0].tolist()
+    >>> measured["patch"].sel(colour="yellow").values[0].tolist()
     [0.25, 0.25, 0.75]
     """
     shape = np.shape(images)
@@ -176,7 +176,7 @@ def _measured(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     at = np.arange(n)[:, None, None] * len(COLOURS) + names
     counts = np.bincount(at.ravel(), minlength=n * len(COLOURS)).reshape(n, -1)
     patch = _patches(rgb, names)
-    found = np.isfinite(patch[..., 0])
+    there = np.isfinite(patch[..., 0])
     luma = rgb @ _LUMA
     width = 2 * max(1, round(min(high, wide) / 64)) + 1
     blurred = ndimage.uniform_filter(luma, (0, width, width))
@@ -188,7 +188,7 @@ def _measured(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         *_place(rgb),
         _tilt(blurred),
         *(counts / (high * wide)).T,
-        *found.T,
+        *there.T,
     ]
     return np.stack(values, 1), patch
 
@@ -269,8 +269,8 @@ def _ring(shape: tuple[int, ...], part: int, turn: int = 0) -> np.ndarray:
     row, column = np.ogrid[:high, :wide]
     near = np.minimum(np.minimum(row, high - 1 - row), np.minimum(column, wide - 1 - column))
     width = max(1, round(min(shape) / part))
-    found: np.ndarray = near // width == turn
-    return found
+    nearest: np.ndarray = near // width == turn
+    return nearest
 
 
 def _framed(rgb: np.ndarray) -> np.ndarray:
@@ -302,7 +302,7 @@ def _patches(rgb: np.ndarray, names: np.ndarray) -> np.ndarray:
     """Side, row and column ``(n, colour, 3)`` of the largest uniform patch of each colour."""
     n, high, wide = names.shape
     short = min(high, wide)
-    found = np.full((n, len(COLOURS), 3), np.nan)
+    patches = np.full((n, len(COLOURS), 3), np.nan)
     parts, inner = _parts(names)
     area = np.bincount(parts.ravel())
     good = (area >= (_SMALLEST * short) ** 2) & (area <= (_LARGEST * short) ** 2)
@@ -320,7 +320,7 @@ def _patches(rgb: np.ndarray, names: np.ndarray) -> np.ndarray:
     left = good[which]
     at, which = tuple(place[left] for place in at), which[left]
     if not len(which):
-        return found
+        return patches
     core = which[inner[at]]
     colour = rgb[at][inner[at]]
     centre = np.stack([mean(channel, core) for channel in colour.T], 1)
@@ -332,8 +332,8 @@ def _patches(rgb: np.ndarray, names: np.ndarray) -> np.ndarray:
     for part in sorted(np.flatnonzero(good), key=lambda part: area[part]):  # the largest last
         side = np.sqrt(area[part]) / short
         place = ((m[part] + 0.5) / n for m, n in zip(middle, (high, wide), strict=True))
-        found[owner[part], named[part]] = side, *place
-    return found
+        patches[owner[part], named[part]] = side, *place
+    return patches
 
 
 def _parts(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

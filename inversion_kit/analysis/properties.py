@@ -158,8 +158,8 @@ def _measured(
     for at, pixels in _read(image):
         have = there[at]
         if have.any():
-            found = measure(pixels[have])
-            value[at][have], patch[at][have] = found["value"].values, found["patch"].values
+            measured = measure(pixels[have])
+            value[at][have], patch[at][have] = measured["value"].values, measured["patch"].values
     return value, patch[:, 0]
 
 

@@ -19,7 +19,7 @@ from inversion_kit.analysis.words import (
     visible,
 )
 
-_SAYS = {
+SAYS = {
     "kid": "kernel distance to real pictures (KID, less is nearer)",
     "precision": "precision",
     "recall": "recall",
@@ -29,7 +29,7 @@ _SAYS = {
 }
 MOST = 20
 """Sentences on traits at most: those of real pictures first, then the largest change."""
-_SHARES = ("precision", "recall", "coverage")
+SHARES = ("precision", "recall", "coverage")
 
 
 def evaluation_says(table: xr.Dataset) -> list[str]:
@@ -67,7 +67,7 @@ def evaluation_says(table: xr.Dataset) -> list[str]:
         for measure in table["measure"].values:
             one = table.sel(network=network, measure=measure)
             if np.isfinite(one["overall_value"]).any():
-                said.append(f"{_SAYS[str(measure)]}, {visible(str(network))}: {_measure(one)}.")
+                said.append(f"{SAYS[str(measure)]}, {visible(str(network))}: {_measure(one)}.")
     return [line[0].upper() + line[1:] for line in said]
 
 
@@ -84,8 +84,8 @@ def _obedient(table: xr.Dataset) -> Iterator[str]:
             if not np.isfinite(of[0]):
                 continue
             obeyed = _ends(one, "overall_obeys")
-            told = f", obeyed {rate(*obeyed)}" if np.isfinite(obeyed[0]) else ""
-            parts.append(f"{arm_words(str(arm))} {rate(*of)}{told}")
+            said_so = f", obeyed {rate(*obeyed)}" if np.isfinite(obeyed[0]) else ""
+            parts.append(f"{arm_words(str(arm))} {rate(*of)}{said_so}")
         asked = visible(str(sentence).replace("{token}", "…"))
         yield f'In "{asked}" read as the label by {visible(reader)}: {"; ".join(parts)}.'
 
@@ -161,7 +161,7 @@ def _agreement(table: xr.Dataset) -> str:
 
 def _measure(one: xr.Dataset) -> str:
     """Every set's value, and its change to the plain name."""
-    share = str(one["measure"].item()) in _SHARES
+    share = str(one["measure"].item()) in SHARES
     parts = []
     for name in one["set"].values:
         mine = one.sel(set=name)

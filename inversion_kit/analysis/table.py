@@ -125,8 +125,8 @@ def label_verdicts(tree: xr.DataTree, *, data: dict[str, Any] | None = None) -> 
     Returns
     -------
     xr.Dataset
-        ``verdict``, one of `inversion_kit.analysis.label_verdict.FOUND`, and ``sentence``, along
-        ``label``.
+        Along ``label``: ``verdict``, one of
+        `inversion_kit.analysis.label_verdict.VERDICT_SIGNS`, and ``sentence``.
 
     Examples
     --------

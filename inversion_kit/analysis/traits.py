@@ -73,8 +73,8 @@ def shown(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """
     wide = values[..., _DOUBLE]
     known = np.isfinite(values).any(-1, keepdims=True)  # a picture of one colour has no tilt
-    found = np.concatenate([values[..., _SINGLE] > 0, wide >= ends[1], wide <= ends[0]], -1)
-    made: np.ndarray = np.where(known, found, np.nan)
+    has = np.concatenate([values[..., _SINGLE] > 0, wide >= ends[1], wide <= ends[0]], -1)
+    made: np.ndarray = np.where(known, has, np.nan)
     return made
 
 

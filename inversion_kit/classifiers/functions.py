@@ -44,8 +44,8 @@ class Function(AsItIs):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
         self.function = function
-        found, self._compiled = modules_in(function)
-        self.networks = nn.ModuleList(found)
+        networks, self._compiled = modules_in(function)
+        self.networks = nn.ModuleList(networks)
         self._asked = False
         make_ordinary(self.networks)
 
@@ -171,12 +171,12 @@ def modules_in(thing: Any) -> tuple[list[nn.Module], bool]:
     True
     """
     queue, seen = deque([thing]), {id(thing)}
-    found: list[nn.Module] = []
+    networks: list[nn.Module] = []
     compiled = False
     while queue and len(seen) < _MOST:
         one = queue.popleft()
         if isinstance(one, nn.Module):
-            found.append(one)
+            networks.append(one)
             compiled |= any(_is_compiled(part) for part in one.modules())
             continue
         compiled |= isinstance(one, types.FunctionType) and _is_compiled(one)
@@ -184,7 +184,7 @@ def modules_in(thing: Any) -> tuple[list[nn.Module], bool]:
             if id(part) not in seen:
                 seen.add(id(part))
                 queue.append(part)
-    return outermost(found), compiled
+    return outermost(networks), compiled
 
 
 def _is_compiled(one: Any) -> bool:

@@ -38,7 +38,7 @@ _LOOKS = {
 }
 
 
-_FOUND = {
+_FINDINGS = {
     "backdoor-like": (style.COLOURS[1], "square"),
     "shortcut": (style.COLOURS[4], "diamond"),
     "mislabelled": (style.INK, "hourglass"),
@@ -158,11 +158,11 @@ def _groups(
         drawn = [v for v in DRAWN if (verdict == v).any()]
         return [(POINT_VERDICTS.index(v), v, inside[verdict == v], _LOOKS[v]) for v in drawn]
     if colour == "finding":
-        found = points["finding"].values.astype(str)[inside]
+        verdict_of = points["finding"].values.astype(str)[inside]
         return [
-            (rank, word or "not of this result", inside[found == word], _FOUND[word])
-            for rank, word in reversed(list(enumerate(_FOUND)))
-            if (found == word).any()
+            (rank, word or "not of this result", inside[verdict_of == word], _FINDINGS[word])
+            for rank, word in reversed(list(enumerate(_FINDINGS)))
+            if (verdict_of == word).any()
         ]
     by = "of_label" if colour == "label" else "of_arm"
     rank_of, name_of = (labels.index, text) if colour == "label" else (style.arm_rank, arm_name)

@@ -140,8 +140,8 @@ def _fitted(
         return value, slope + strength * away
 
     first = np.concatenate([begin[0].ravel(), begin[1]])
-    found = minimize(objective, first, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    return found.x[:at].reshape(shape), found.x[at:]
+    fitted = minimize(objective, first, jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    return fitted.x[:at].reshape(shape), fitted.x[at:]
 
 
 def _error(

@@ -236,8 +236,8 @@ def _sentences(table: xr.Dataset) -> list[str]:
     said = []
     for i in table["finding"].values:
         one = table.sel(finding=i)
-        how = "missed" if one["direction"].item() == "lack" else "given to other classes"
-        said.append(f"“{one['label'].item()}” {how} with “{one['cue'].item()}”:")
+        harm = "missed" if one["direction"].item() == "lack" else "given to other classes"
+        said.append(f"“{one['label'].item()}” {harm} with “{one['cue'].item()}”:")
         for way in table["way"].values:
             row = one.sel(way=way)
             n = int(row["pictures"])

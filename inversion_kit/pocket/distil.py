@@ -102,14 +102,14 @@ def teach(
             "other": draw_captions(SHARD, 2 * number + 1),
             "mix": torch.where(mixed, mix, 0.0).tolist(),
         }
-        told = states(text, tokenizer, lesson)
+        text_states = states(text, tokenizer, lesson)
         plain = states(text, tokenizer, {"caption": [""], "other": [""], "mix": [0.0]})
-        told = torch.cat([plain.expand_as(told), told])
+        text_states = torch.cat([plain.expand_as(text_states), text_states])
         sampler.set_timesteps(STEPS)
         latents = torch.randn(shape, generator=random)
         path_taken = [latents]
         for t in sampler.timesteps:
-            free, named = unet(torch.cat([latents] * 2), t, told).sample.chunk(2)
+            free, named = unet(torch.cat([latents] * 2), t, text_states).sample.chunk(2)
             guided = free + GUIDANCE * (named - free)
             latents = sampler.step(guided, t, latents).prev_sample
             path_taken.append(latents)
@@ -144,8 +144,8 @@ def train(
         rows = torch.randint(latents.shape[1], (batch,), generator=random)
         at = torch.multinomial(odds, batch, replacement=True, generator=random)
         noisy, end = latents[at, rows].float(), latents[-1, rows].float()
-        told = states(text, tokenizer, {k: [v[i] for i in rows] for k, v in lesson.items()})
-        velocity = student(noisy, sampler.timesteps[at], told).sample
+        text_states = states(text, tokenizer, {k: [v[i] for i in rows] for k, v in lesson.items()})
+        velocity = student(noisy, sampler.timesteps[at], text_states).sample
         return (a[at] * noisy - s[at] * velocity - end).square().mean()
 
     fit(

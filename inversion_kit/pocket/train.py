@@ -159,8 +159,8 @@ def main(
     if {"unet", "save"} & set(wanted):
         latents = unet.encode(images, label, autoencoder, **given)
         kept = None if parts is None or anew else denoiser
-        told = (latents, both.text_model, tokenizer)
-        denoiser = unet.train(*told, steps=unet_steps, unet=kept, **given)
+        shared = (latents, both.text_model, tokenizer)
+        denoiser = unet.train(*shared, steps=unet_steps, unet=kept, **given)
         if "save" in wanted:
             save_generator((autoencoder, both, tokenizer, denoiser), out)
     if "quick" in wanted:  # of the generator that lies in the output folder

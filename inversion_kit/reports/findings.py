@@ -29,7 +29,7 @@ _BARE = {"opinion": "", "note": "", "columns": 0, "where": ""}
 
 
 @dataclass(frozen=True)
-class Told:
+class Section:
     """What a page tells of the findings.
 
     Parameters
@@ -65,7 +65,7 @@ class Told:
         return len(self.confirmed) > FIRST or bool(self.others)
 
 
-def told(tree: xr.DataTree, detail: Detail) -> Told | None:
+def section(tree: xr.DataTree, detail: Detail) -> Section | None:
     """The findings of a result at a level of detail; None where nobody looked for any.
 
     Examples
@@ -73,7 +73,7 @@ def told(tree: xr.DataTree, detail: Detail) -> Told | None:
     >>> from inversion_kit.reports.detail import levels
     >>> from inversion_kit.testing import synthetic, synthetic_findings
     >>> tree = synthetic_findings(synthetic())
-    >>> told(tree, levels(tree)[0]).confirmed[0]["columns"]
+    >>> section(tree, levels(tree)[0]).confirmed[0]["columns"]
     4
     """
     if "findings" not in tree.children:
@@ -105,7 +105,7 @@ def told(tree: xr.DataTree, detail: Detail) -> Told | None:
         )
         if (bare := sum(one["n"] not in drawn for one in of))
     ]
-    return Told(
+    return Section(
         sentences=analysis.looked_for(tree)[len(confirmed) :],
         confirmed=[one | drawn.get(one["n"], {}) for one in confirmed],
         others=[one | drawn.get(one["n"], {}) for one in others],

@@ -17,7 +17,7 @@ from inversion_kit.analysis.words import start_says, visible
 from inversion_kit.figures.paths import trajectory_spec
 from inversion_kit.figures.static import svg
 from inversion_kit.reports.detail import Detail
-from inversion_kit.reports.findings import FIRST, Told
+from inversion_kit.reports.findings import FIRST, Section
 from inversion_kit.reports.sprites import sheet
 
 _WORTH = 0.01
@@ -35,7 +35,7 @@ def label_block(
     data: dict[str, Any],
     i: int,
     detail: Detail,
-    told: Told | None = None,
+    cues: Section | None = None,
 ) -> tuple[str, str, list[str]]:
     """HTML of a label, CSS of its sheet, and which of its pictures there are.
 
@@ -45,7 +45,7 @@ def label_block(
         What `inversion_kit.analysis.numbers` gave.
     i
         Place of the label along its dimension.
-    told
+    cues
         The findings of the result.
 
     Returns
@@ -72,7 +72,7 @@ def label_block(
         runs=runs,
         words=_words(tree, row["label"]),
         one=one,
-        **_findings(told, i, one),
+        **_findings(cues, i, one),
         differences=row.get("differences")
         or {c: {data["classifier"]: share} for c, share in row["gains"].items()},
     )
@@ -83,10 +83,10 @@ def label_block(
     return block, f".s{i}{{background-image:url({address})}}\n", there
 
 
-def _findings(told: Told | None, i: int, one: bool) -> dict[str, Any]:
+def _findings(cues: Section | None, i: int, one: bool) -> dict[str, Any]:
     """Findings of a label; of one label alone those that the first screen does not show."""
-    confirmed = [] if told is None else [f for f in told.confirmed if f["at"] == i]
-    others = [] if told is None else [f for f in told.others if f["at"] == i]
+    confirmed = [] if cues is None else [f for f in cues.confirmed if f["at"] == i]
+    others = [] if cues is None else [f for f in cues.others if f["at"] == i]
     return {"confirmed": confirmed[FIRST:] if one else confirmed, "others": others}
 
 

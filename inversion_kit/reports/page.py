@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from inversion_kit import analysis
 from inversion_kit.analysis.held import held
-from inversion_kit.analysis.label_verdict import FOUND, SERIOUS
+from inversion_kit.analysis.label_verdict import SERIOUS, VERDICT_SIGNS
 from inversion_kit.analysis.looks import CONTROL_MARGIN
 from inversion_kit.analysis.pictures import shown_noises
 from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, visible
@@ -120,7 +120,7 @@ def to_html(
     space.globals.update(
         signs=SIGNS,
         verdicts=VERDICTS,
-        found_signs=FOUND,
+        found_signs=VERDICT_SIGNS,
         serious=SERIOUS,
         meanings=MEANINGS,
         control_margin=CONTROL_MARGIN,
@@ -136,17 +136,17 @@ def to_html(
     alone = _alone(tree, few)
     size = 0.0
     for detail in tried:
-        told = findings.told(tree, detail)
-        made = {i: label_block(space, alone(i), data, i, detail, told) for i in few}
+        cues = findings.section(tree, detail)
+        made = {i: label_block(space, alone(i), data, i, detail, cues) for i in few}
         size = shell + len(rows) * sum(len(b) + len(s) for b, s, _ in made.values()) / len(made)
-        size += told.size if told else 0
+        size += cues.size if cues else 0
         if size > limit:
             continue
         blocks = [
-            made.get(i) or label_block(space, alone(i), data, i, detail, told)
+            made.get(i) or label_block(space, alone(i), data, i, detail, cues)
             for i in range(len(rows))
         ]
-        page = _page(space, parts, blocks, detail, told)
+        page = _page(space, parts, blocks, detail, cues)
         size = len(page.encode())
         if size <= max_mb * _MB:
             return page
@@ -177,7 +177,7 @@ def _page(
     parts: _Parts,
     blocks: list[tuple[str, str, list[str]]],
     detail: Detail,
-    told: findings.Told | None,
+    cues: findings.Section | None,
 ) -> str:
     tree, data = parts.tree, parts.data
     rows, main = data["labels"], data["arms"].index(data["arm"])
@@ -192,7 +192,7 @@ def _page(
     held = positions(sheet_columns(detail), sheet_rows(data, detail), detail.pixels)
     style, script = Markup(source_of(space, "report.css") + held), source_of(space, "report.js")
     pictures = "".join(sheet for _, sheet, _ in blocks)
-    pictures = Markup(pictures + (told.style if told else ""))
+    pictures = Markup(pictures + (cues.style if cues else ""))
     return space.get_template("report.html.j2").render(
         data=data,
         shown=_shown(data, columns, there, atlas),
@@ -205,7 +205,7 @@ def _page(
         judges=[s["name"] for s in data["scorers"] if s["role"] == "classifier"],
         views=[s["name"] for s in data["scorers"] if s["role"] == "view"],
         groups=_groups(rows),
-        found=_found(rows),
+        verdict_counts=_verdict_counts(rows),
         columns=columns,
         there=there,
         picked=[_picked(made[main]) for made in there],
@@ -213,12 +213,12 @@ def _page(
         matrices=parts.matrices,
         mixups=_mixups(data),
         map=atlas,
-        told=told,
+        cues=cues,
         first=findings.FIRST,
         places={row["label"]: i for i, row in enumerate(rows)},
         failures=_failures(tree),
         left_out=[
-            *(told.left_out if told else []),
+            *(cues.left_out if cues else []),
             *left_out(tree, detail, None if atlas is None else atlas["left_out"]),
         ],
         made=_made(data),
@@ -248,7 +248,7 @@ def _shown(
         **data,
         "labels": [_short(row) for row in rows] if len(rows) > 1 else rows,
         "verdicts": list(VERDICTS),
-        "founds": list(FOUND),
+        "founds": list(VERDICT_SIGNS),
         "columns": [c["says"] for c in columns],
         "there": there,
         "words": [visible(_title(arm)) for arm in data["arms"]],
@@ -284,10 +284,10 @@ def _groups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return groups
 
 
-def _found(rows: list[dict[str, Any]]) -> list[tuple[str, int]]:
+def _verdict_counts(rows: list[dict[str, Any]]) -> list[tuple[str, int]]:
     """Each verdict by findings that a label has, and how many have it."""
     every = [row["finding"] for row in rows]
-    return [(word, every.count(word)) for word in FOUND if word in every]
+    return [(word, every.count(word)) for word in VERDICT_SIGNS if word in every]
 
 
 def _mixups(data: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from inversion_kit.analysis import compare, numbers
-from inversion_kit.analysis.label_verdict import FOUND
+from inversion_kit.analysis.label_verdict import VERDICT_SIGNS
 from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, visible
 from inversion_kit.widgets.images import Images
 
@@ -94,8 +94,8 @@ def _two(panels: Sequence[Images], data: list[dict[str, Any]]) -> Table:
 def _finding(row: dict[str, Any]) -> dict[str, Any]:
     """The verdict by findings, the most serious first, with its sentence."""
     word = row["finding"]
-    rank = list(FOUND).index(word)
-    return {"n": -rank, "says": f"{FOUND[word]} {word}", "why": visible(row["finding_says"])}
+    rank, says = list(VERDICT_SIGNS).index(word), f"{VERDICT_SIGNS[word]} {word}"
+    return {"n": -rank, "says": says, "why": visible(row["finding_says"])}
 
 
 def _findings(row: dict[str, Any]) -> dict[str, Any]:

@@ -178,19 +178,19 @@ def index_of_folders(labels: Sequence[str], folders: Sequence[str], argument: st
     """
     digits = all(name.isdecimal() for name in folders) and not {*folders} & {*labels}
     bare = [_bare(label) for label in labels]
-    found = []
+    indices = []
     for name in folders:
         if not digits and bare.count(_bare(name)) == 1:
-            found.append(bare.index(_bare(name)))
+            indices.append(bare.index(_bare(name)))
             continue
         try:
-            found.append(label_index(labels, int(name) if digits else name))
+            indices.append(label_index(labels, int(name) if digits else name))
         except LabelError as error:
             raise LabelError(
                 f"{argument}: the folder {name!r} is called as no label ({error}); rename it to a "
                 "label's name, or all folders to class indices"
             ) from error
-    return found
+    return indices
 
 
 def _bare(name: str) -> str:
