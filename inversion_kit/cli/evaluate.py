@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,12 +12,14 @@ import inversion_kit
 from inversion_kit.cli.app import app, as_json, fail
 from inversion_kit.cli.options import Clip, Generator, Json, Judge, Real
 from inversion_kit.errors import InversionError
+from inversion_kit.paths import file_to_write
 from inversion_kit.plain import as_data
 
 Result = Annotated[str, typer.Argument(help="A stored result, or an audit's folder.")]
 Photographs = Annotated[
     str, typer.Option(metavar="PATH", help="Real images, with a folder a class (name or index).")
 ]
+Page = Annotated[str | None, typer.Option(metavar="PATH", help="An HTML page of it.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of what is drawn.")]
 
 
@@ -36,10 +39,12 @@ def evaluate(
     ] = None,
     generator: Generator = None,
     seed: Seed = 0,
+    out: Page = None,
     json: Json = False,
 ) -> None:
     """Measure the pictures of every arm: who reads them, how real and how varied they are."""
     try:
+        page = page_of(out)
         table = inversion_kit.evaluate(
             inversion_kit.open(result),
             real,
@@ -54,25 +59,46 @@ def evaluate(
         fail(error)
     from inversion_kit.analysis.quality_words import evaluation_says
 
-    _say(table, evaluation_says(table), json)
+    _say(table, evaluation_says(table), json, page)
 
 
 @app.command()
-def coverage(result: Result, *, real: Photographs, seed: Seed = 0, json: Json = False) -> None:
+def coverage(
+    result: Result,
+    *,
+    real: Photographs,
+    seed: Seed = 0,
+    out: Page = None,
+    json: Json = False,
+) -> None:
     """Count which measurable traits real pictures, tokens and plain prompts show."""
     try:
+        page = page_of(out)
         table = inversion_kit.coverage(inversion_kit.open(result), real, seed=seed)
     except InversionError as error:
         fail(error)
     from inversion_kit.analysis.quality_words import coverage_says
 
-    _say(table, coverage_says(table), json)
+    _say(table, coverage_says(table), json, page)
 
 
-def _say(table: xr.Dataset, sentences: list[str], json: bool) -> None:
+def page_of(out: str | None) -> Path | None:
+    """The page that is asked for, if any: whether it can be written is known before the work."""
+    return None if out is None else file_to_write(out, ".html", argument="--out")
+
+
+def _say(table: xr.Dataset, sentences: list[str], json: bool, page: Path | None) -> None:
+    if page is not None:
+        try:
+            inversion_kit.report(table, page)
+        except InversionError as error:
+            fail(error)
     if json:
-        data = {"sentences": sentences, **as_data(table.to_dict())}
+        numbers = table.drop_vars(["picture", "pictured", "shown"])
+        data = {"sentences": sentences, **as_data(numbers.to_dict())}
         typer.echo(as_json(data))
         return
     for sentence in sentences:
         typer.echo(sentence)
+    if page is not None:
+        typer.echo(f"report: {page.resolve()}")

@@ -13,6 +13,7 @@ from inversion_kit.analysis.reading import whole
 from inversion_kit.analysis.traits import trait_table
 from inversion_kit.arms import name_arm
 from inversion_kit.errors import InputError
+from inversion_kit.evaluation.examples import about, examples
 from inversion_kit.evaluation.real_sets import counts_of, pictures_of, real_of
 from inversion_kit.storage.store import open as open_result
 
@@ -53,7 +54,8 @@ def coverage(
 
         ``covered``, ``covered_low``, ``covered_high`` ``(set)``: of all traits that real pictures
         of a label show, the share that the set shows too; ``covered_traits``, how many of the
-        attribute ``real_traits``; ``revealed_real``, how many of those it reveals.
+        attribute ``real_traits``; ``revealed_real``, how many of those it reveals. ``picture``, as
+        of `inversion_kit.evaluation.examples.examples`. `inversion_kit.report` makes a page of it.
 
     Raises
     ------
@@ -102,7 +104,8 @@ def coverage(
             "result; expected two or more"
         )
     of_real = [_measured(pictures_of(chosen, i, size)) for i in index]
-    return trait_table(_generated(samples), of_real, arms, arms.index(named), labels, seed)
+    made = trait_table(_generated(samples), of_real, arms, arms.index(named), labels, seed)
+    return made.merge(examples(tree, chosen)).assign_attrs(made.attrs | about(tree))
 
 
 def _measured(images: np.ndarray) -> np.ndarray:

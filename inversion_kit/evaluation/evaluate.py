@@ -19,9 +19,11 @@ from inversion_kit.arms import name_arm
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError
+from inversion_kit.evaluation.examples import about, examples
 from inversion_kit.evaluation.real_sets import counts_of, pictures_of, real_of
 from inversion_kit.evaluation.sentences import check_sentences, generator_of, sentence_tables
 from inversion_kit.finding.reach import Clip, as_clip
+from inversion_kit.finding.real import RealImages
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.sample import from_bytes
@@ -89,7 +91,8 @@ def evaluate(
 
         Each has ``_low`` and ``_high``, 95 %, and ``overall_success``, ``overall_gain``,
         ``overall_value``, ``overall_change`` over all labels. NaN where there is nothing.
-        Attributes: ``control``, the arm compared with, and ``clip``.
+        ``picture``: see `inversion_kit.evaluation.examples.examples`. Attributes: ``control``, the
+        arm compared with, and ``clip``. `inversion_kit.report` makes a page of it.
 
     Raises
     ------
@@ -112,13 +115,14 @@ def evaluate(
     arms = [str(a) for a in tree["samples"]["arm"].values]
     seer = None if clip is None else as_clip(clip)
     said, asking = _asked(tree, sentences, generator)
-    if real is None:
+    chosen = None if real is None else real_of(tree, real, seed)
+    if chosen is None:
         seen = _stored(tree)
         networks = [str(tree.attrs["classifier"])] if seen else []
     else:
         asked = _networks(tree, classifier, judges)
         networks = [one.name for one in asked]
-        seen = _with_real(tree, real, asked, seed)
+        seen = _with_real(tree, chosen, str(real), asked, seed)
     variables = successes(tree)
     if seer is not None:
         variables |= _agreement(tree, seer)
@@ -132,7 +136,9 @@ def evaluate(
         more = {"reader": [one.name for one in readers], "sentence": list(said)}
     measures = list(MEASURES)
     made = dataset(variables, tree, set=[*arms, REAL], network=networks, measure=measures, **more)
+    made = made.merge(examples(tree, chosen))
     made.attrs = {
+        **about(tree),
         "control": name_arm(arms) or "",
         "clip": "" if seer is None else seer.name,
         "interval": 0.95,
@@ -217,16 +223,16 @@ def _seen(
 
 
 def _with_real(
-    tree: xr.DataTree, real: str | PathLike[str], networks: Sequence[Classifier], seed: int
+    tree: xr.DataTree, chosen: RealImages, real: str, networks: Sequence[Classifier], seed: int
 ) -> list[dict[str, Seen]]:
     """Features of the pictures of every label and of real ones, in two halves."""
     samples = tree["samples"].to_dataset(inherit=False)
-    chosen, size = real_of(tree, real, seed), (samples.sizes["y"], samples.sizes["x"])
+    size = samples.sizes["y"], samples.sizes["x"]
     index = [int(i) for i in samples["label_index"].values]
     counts = counts_of(chosen, index)
     if max(counts) < 2 * LEAST:
         raise InputError(
-            f"real={str(real)!r}: {max(counts)} images of a label of the result at most; expected "
+            f"real={real!r}: {max(counts)} images of a label of the result at most; expected "
             f"{2 * LEAST} or more of one label at least"
         )
     seen = []

@@ -37,7 +37,9 @@ def counts_of(images: RealImages, labels: Sequence[int]) -> list[int]:
     return [known.count(int(label)) for label in labels]
 
 
-def pictures_of(images: RealImages, label: int, size: Sequence[int]) -> np.ndarray:
+def pictures_of(
+    images: RealImages, label: int, size: Sequence[int], most: int | None = None
+) -> np.ndarray:
     """The pictures of a class at a size, uint8 ``(n, y, x, 3)``; what cannot be read is left out.
 
     Parameters
@@ -46,7 +48,9 @@ def pictures_of(images: RealImages, label: int, size: Sequence[int]) -> np.ndarr
         Class index.
     size
         y and x.
+    most
+        How many of them at most; all where not given.
     """
-    rows = np.flatnonzero(images.labels == label)
+    rows = np.flatnonzero(images.labels == label)[:most]
     parts = [to_bytes(part) for _, part in images.parts(rows, (int(size[0]), int(size[1])))]
     return np.concatenate(parts) if parts else np.zeros((0, *size, 3), "u1")
