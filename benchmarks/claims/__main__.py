@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
-from benchmarks.claims import (
-    accuracy,
-    ambiguity,
-    augmentation,
-    counterfactual,
-    detail,
-    generators,
-    imagenet,
-    reuse,
-    training_data,
-)
-from benchmarks.claims.bench import Bench
-from benchmarks.claims.cells import Cells
 from benchmarks.claims.table import Table
-from inversion_kit.classifiers.convert import as_classifier
+from benchmarks.claims.workers import CLAIMS, alone, measured
 from inversion_kit.storage import durable
-
-CLAIMS: dict[int, Callable[[Bench], Table]] = {
-    1: accuracy.measure,
-    2: ambiguity.measure,
-    3: detail.measure,
-    4: augmentation.measure,
-    5: training_data.measure,
-    6: reuse.measure,
-    7: counterfactual.measure,
-    8: imagenet.measure,
-}
 
 
 def main(
@@ -64,36 +37,12 @@ def main(
     given = {"out": out, "data": data, "quick": quick, "weak": weak, "planted": planted}
     given |= {"classifier": classifier, "seeds": seeds, "labels": labels}
     durable.sweep(out / "cells")  # here, where no other process writes yet
-    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=_alone) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=alone) as pool:
         work = [pool.submit(measured, number, given) for number in asked]
         for done in as_completed(work):
             table, seconds = done.result()
             typer.echo(f"{table.markdown()}\n({seconds:.0f} s)\n")
             write(table, out)
-
-
-def measured(number: int, given: dict[str, Any]) -> tuple[Table, float]:
-    """A claim's table, and the seconds that it took."""
-    began = time.monotonic()
-    quick, seeds = given["quick"], given["seeds"]
-    bench = Bench(
-        as_classifier(given["classifier"]),
-        as_classifier("pocket:judge"),
-        {"pocket": generators.strong(), "weak": generators.weak(given["weak"])},
-        Cells(given["out"] / "cells"),
-        quick=quick,
-        seeds=range(1 if quick else seeds),
-        images=16 if quick else 32,
-        data=given["data"],
-        planted=given["planted"],
-        many=given["labels"],
-    )
-    return CLAIMS[number](bench), time.monotonic() - began
-
-
-def _alone() -> None:
-    """A process of several takes one core."""
-    torch.set_num_threads(1)
 
 
 def write(table: Table, out: Path) -> None:
