@@ -95,7 +95,7 @@ def test_names_are_text(evaluated: xr.Dataset, covered: xr.Dataset) -> None:
 
 def test_a_table_of_one_arm_and_no_pictures_has_a_page(tree: xr.DataTree) -> None:
     alone = ik.evaluate(tree.sel(arm=["token"]))
-    assert "What pictures of the token are worth" in table_html(alone)
+    assert "pictures are worth" in table_html(alone)
     bare = alone.drop_vars(["picture", "pictured", "shown"])
     assert "What was looked at" not in table_html(bare)
 

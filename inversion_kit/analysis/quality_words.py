@@ -19,7 +19,7 @@ from inversion_kit.analysis.words import (
     visible,
 )
 
-SAYS = {
+_SAYS = {
     "kid": "kernel distance to real pictures (KID, less is nearer)",
     "precision": "precision",
     "recall": "recall",
@@ -67,7 +67,7 @@ def evaluation_says(table: xr.Dataset) -> list[str]:
         for measure in table["measure"].values:
             one = table.sel(network=network, measure=measure)
             if np.isfinite(one["overall_value"]).any():
-                said.append(f"{SAYS[str(measure)]}, {visible(str(network))}: {_measure(one)}.")
+                said.append(f"{_SAYS[str(measure)]}, {visible(str(network))}: {_measure(one)}.")
     return [line[0].upper() + line[1:] for line in said]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from markupsafe import Markup
 
-from inversion_kit.analysis.quality_words import SAYS, SHARES, coverage_says, evaluation_says
+from inversion_kit.analysis.quality_words import SHARES, coverage_says, evaluation_says
 from inversion_kit.analysis.words import REAL, arm_words, visible
 from inversion_kit.arms import main_arm
 from inversion_kit.errors import InputError
@@ -19,6 +19,7 @@ from inversion_kit.reports.page import source_of
 from inversion_kit.reports.sprites import positions, sheet
 
 _WIDE, _QUALITY = 640, 85
+_HEADS = {"kid": "KID", "vendi": "Vendi score"}
 _TRAITS = 40
 """Rows of traits at most."""
 _MORE = """
@@ -156,7 +157,7 @@ def _networks(table: xr.Dataset) -> list[dict[str, Any]]:
             for name in table["set"].values
             if np.isfinite(one["overall_value"].sel(set=name)).any()
         ]
-        heads = [SAYS[str(m)] for m in there]
+        heads = [_HEADS.get(str(m), str(m)) for m in there]
         made.append({"name": str(network), "heads": heads, "rows": rows})
     return made
 
