@@ -97,16 +97,16 @@ def test_words_are_ranked_by_what_the_search_optimises(classifier, make_generato
     many = Classifier(
         classifier.model, classifier.preprocess, classifier.labels, name="tiny", head="sigmoid"
     )
-    generator = make_generator()
+    generator, label = make_generator(), 3  # whose order above the mean of all is another
     given = {"seed": 0, "noises": 2, "objective": own}
-    ranked = probe(many, generator, 1, PROMPTS, WORDS, **given)
+    ranked = probe(many, generator, label, PROMPTS, WORDS, **given)
     loss, log_probability = {}, {}
     for word in WORDS:
         asked = [PROMPTS[i % 2].replace(PLACEHOLDER, word) for i in range(2)]
         logits = many.logits(generator.images(asked, seeds=noise_seeds(0, PROBE, 1, 2)))
-        target = torch.ones(2, dtype=torch.long)
+        target = torch.full((2,), label)
         loss[word] = float((own or objectives.default(many))(logits, target).mean())
-        log_probability[word] = float(logits[:, 1].sigmoid().log().mean())
+        log_probability[word] = float(logits[:, label].sigmoid().log().mean())
     assert list(ranked.words) == sorted(WORDS, key=loss.get)
     wanted = [log_probability[word] for word in ranked.words]
     np.testing.assert_allclose(ranked.log_probability, wanted, atol=0.02)
