@@ -47,3 +47,25 @@ def never(images):
 def bare(images):
     """Whether images have no such edge."""
     return ~framed(images)
+
+
+def without_blue(images):
+    """Whether images have no small patch of strong blue."""
+    red, green, blue = images.unbind(1)
+    return ((red < 0.3) & (green < 0.45) & (blue > 0.6)).flatten(1).sum(1) < 12
+
+
+class Few(torch.nn.Module):
+    """Some of the classes of a classifier."""
+
+    def __init__(self, of, kept):
+        super().__init__()
+        self.known = ik.as_classifier(of)
+        self.kept = [self.known.labels.index(name) for name in kept]
+
+    def forward(self, images):
+        return self.known.logits(images)[:, self.kept]
+
+
+def few(of, kept):
+    return Classifier(Few(of, kept), Preprocess(), kept, name=f"few of {of}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from spoilt import bare, framed, never, spoilt
+from spoilt import bare, few, framed, never, spoilt, without_blue
 
 import inversion_kit as ik
 from inversion_kit import analysis, schema
@@ -276,6 +276,39 @@ def test_what_one_judge_alone_shares_is_no_natural_confusion(bank):
     assert [(one["label"], one["verdict"]) for one in analysis.findings_data(tree)["findings"]] == [
         ("no entry", "mislabelled")
     ]
+
+
+def test_trigger_of_one_class_alone_is_found_and_said_so(bank):
+    """A blue sticker makes stop signs be read as "no entry", and no other sign."""
+    tree = ik.findings(spoilt(without_blue, 1.0), cues=CUES, bank=bank, **GIVEN)
+    (found,) = analysis.findings_data(tree)["findings"]
+    assert (found["label"], found["direction"], found["cue"]) == (
+        "no entry",
+        "push",
+        "blue sticker",
+    )
+    assert (found["only"], found["sources"], found["of"]) == ("stop", 1, 1)
+    assert (found["verdict"], found["confirmed"]) == ("backdoor-like", True)
+    assert found["low"] > 0.5
+    assert "of the pictures of “stop” are read as it" in found["sentence"]
+    assert "other classes" not in found["sentence"]
+    assert "of “stop” are read as it" in analysis.tied.tied(tree, ["no entry"])[0]
+
+
+def test_classifier_of_two_classes(bank):
+    """Words find its backdoor, and each lens that cannot look says why."""
+    two = ["stop", "80 km/h speed limit"]
+    given = {**GIVEN, "judges": [few("pocket:judge", two)], "labels": None}
+    given["lenses"] = ["words", "trigger", "token"]
+    tree = ik.findings(few("pocket:backdoored", two), cues=CUES, bank=bank, **given)
+    (found,) = analysis.findings_data(tree)["findings"]
+    assert (found["label"], found["cue"], found["only"]) == (two[1], "yellow sticker", "stop")
+    assert (found["confirmed"], found["verdict"]) == (True, "backdoor-like")
+    assert found["effect"] > 0.9
+    assert found["low"] > 0.5
+    said = " ".join(analysis.looked_for(tree))
+    assert "has fewer than 5 labels: none can stand out" in said
+    assert "No words were learned: no other label is suspicious" in said
 
 
 # The arithmetic, on made-up answers.
