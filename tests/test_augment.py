@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -14,6 +15,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import inversion_kit as ik
+from inversion_kit import arms
+from inversion_kit.arms import Arm
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.cli import app
 from inversion_kit.errors import InputError, LabelError, StoreError
@@ -250,12 +253,37 @@ def test_a_result_and_its_file_give_the_same_images(pocket, tmp_path) -> None:
     assert not (tmp_path / "d").exists()
 
 
+def test_every_arm_of_a_result_gives_images_in_its_own_prompt(tmp_path) -> None:
+    snow = Arm("snow", "token in the snow", templates=("a photo of a {token} in the snow",))
+    few = {"steps": 1, "batch": 1, "validation": 1, "samples": 1, "restarts": 0, "views": ()}
+    tree = ik.invert(
+        "pocket:honest",
+        "stop",
+        generator="pocket",
+        arms=[snow, "inverted"],
+        images=[Image.new("RGB", (32, 32), "red")],
+        progress=False,
+        **few,
+    )
+    assert "snow" not in arms.ARMS
+    for arm, said in (("snow", " in the snow"), ("inverted", "a photo of a")):
+        ik.augment(tree, 1, out=tmp_path / arm, arm=arm, progress=False)
+        (row,) = rows(tmp_path / arm)
+        kept = tree["token"]["embedding"].sel(label="stop", arm=arm, seed=0)
+        kept = kept.isel(check=int(tree["token"]["selected"].sel(arm=arm).item()))
+        assert row["token_hash"] == hashlib.sha256(kept.values.tobytes()).hexdigest()
+        assert said in row["prompt"]
+
+
 @pytest.mark.parametrize(
     ("changed", "error", "words"),
     [
         ({"n": 0}, InputError, "n=0"),
         ({"agreement": 0}, InputError, "agreement=0"),
-        ({"arm": "shuffled"}, InputError, "'token', 'name', 'token\\+name'"),
+        ({"arm": "nobodys"}, InputError, "'name', 'token\\+name', 'token'"),
+        ({"arm": "guided"}, InputError, "arm='guided': must be one of"),
+        ({"arm": "start"}, InputError, "arm='start': must be one of"),
+        ({"arm": 7}, InputError, "arm=7: must be one of"),
         ({"arm": "name"}, InputError, "needs a result"),
         ({"prompts": ["a photo"]}, InputError, "must hold {token} once"),
         ({"prompts": ["a {token} {name}"]}, InputError, "do not name the class"),

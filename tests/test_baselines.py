@@ -160,6 +160,18 @@ def test_other_images_are_another_audit(
 PICTURE = Image.new("RGB", (32, 32), "red")
 
 
+def test_of_images_themselves_models_are_known_but_it_is_called_again(tmp_path: Path) -> None:
+    given = {"arms": ["inverted"], "images": {"stop": [PICTURE]}, "seeds": 1, **MODELS, **FEW}
+    tree = ik.audit("pocket:honest", ["stop"], store=tmp_path / "a", **given)
+    assert ik.analysis.reading.model_names(tree)["model"] == "pocket:honest"
+    with pytest.raises(InputError, match="call audit"):
+        ik.resume(tmp_path / "a", progress=False)
+    assert_same(ik.audit("pocket:honest", ["stop"], store=tmp_path / "a", **given), tree)
+    shutil.rmtree(AuditStore(tmp_path / "a").folder(Unit(14, "inverted", 0)))
+    said = CliRunner().invoke(app, ["status", str(tmp_path / "a")]).output
+    assert "called again as it was" in said
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -23,6 +23,7 @@ from inversion_kit.search.facts import objective_facts
 from inversion_kit.search.guidance import LENGTH
 from inversion_kit.settings import Settings
 from inversion_kit.storage.audit_folder import PLAN, AuditFolder
+from inversion_kit.storage.audit_plan import is_named
 from inversion_kit.wordings import wordings_of
 
 _LIBRARIES = (
@@ -86,10 +87,15 @@ class Task:
     @property
     def named(self) -> bool:
         """Whether models and images stand by their names, and the objective is the default one."""
+        pictures = self.images is None or isinstance(self.images, (str, os.PathLike))
+        return self.models_named and pictures
+
+    @property
+    def models_named(self) -> bool:
+        """Whether every model stands by its name, and the objective is the default one."""
         named = [_source(one) for one in (self.model, *self.judges)]
         generator = self.generator is None or isinstance(self.generator, (str, os.PathLike))
-        pictures = self.images is None or isinstance(self.images, (str, os.PathLike))
-        return self.settings.objective is None and generator and pictures and None not in named
+        return self.settings.objective is None and generator and None not in named
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_bench": None}
@@ -214,10 +220,10 @@ def task_of(folder: AuditFolder) -> Task:
         Its settings are not those of an audit.
     """
     stored = folder.plan["settings"]
-    if not stored.get("sources"):
+    if not is_named(folder.plan):
         raise InputError(
-            f"path={str(folder.path)!r}: this audit was made of objects, not of models' names "
-            "alone; call audit(...) again with the same arguments and this store"
+            f"path={str(folder.path)!r}: this audit was made of objects, not of models' and "
+            "folders' names alone; call audit(...) again with the same arguments and this store"
         )
     try:
         names = stored["sources"]
@@ -242,10 +248,14 @@ def task_of(folder: AuditFolder) -> Task:
 
 
 def sources(task: Task) -> dict[str, Any] | None:
-    """The models' names, where they say all: with them the audit goes on from its folder."""
-    if not task.named:
+    """The models' names, where they say all, and of a folder of images its own.
+
+    With them the audit goes on from its folder; not where images were given themselves (None).
+    """
+    if not task.models_named:
         return None
     generator = None if task.generator is None else str(task.generator)
+    named = isinstance(task.images, (str, os.PathLike))
     classifier = task.load().classifier
     usual = wordings_of(classifier.labels)
     given = {
@@ -258,7 +268,7 @@ def sources(task: Task) -> dict[str, Any] | None:
         "generator": generator,
         "judges": [_source(judge) for judge in task.judges],
         **({"wordings": given} if given else {}),
-        **({} if task.images is None else {"images": os.fspath(task.images)}),
+        **({} if task.images is None else {"images": os.fspath(task.images) if named else None}),
     }
 
 

@@ -170,6 +170,7 @@ def status(
 def _say_status(path: Path, *, end: bool = True) -> None:
     from inversion_kit.audits.schedule import clock
     from inversion_kit.storage.audit_folder import AuditFolder
+    from inversion_kit.storage.audit_plan import is_named
 
     try:
         folder = AuditFolder(path)
@@ -188,7 +189,7 @@ def _say_status(path: Path, *, end: bool = True) -> None:
     if now.running is False and now.missing:
         dead = f" ({who} no longer runs)" if who else ""
         again = "audit(...) called again as it was, with this store"
-        if folder.plan["settings"].get("sources"):
+        if is_named(folder.plan):
             again = f"inversion-kit resume {shlex.quote(str(path))}"
         typer.echo(f"stopped{dead}; go on with: {again}")
     for unit, meta in now.working.items():

@@ -41,7 +41,9 @@ def augment(
     prompt: Annotated[
         list[str] | None, typer.Option(help="Such as 'a {token} in the snow', taken in turn.")
     ] = None,
-    arm: Annotated[str, typer.Option(help="For {token}: token, name or token+name.")] = "token",
+    arm: Annotated[
+        str, typer.Option(help="For {token}: token, name, token+name, or another of the result.")
+    ] = "token",
     agreement: Annotated[float, typer.Option(help="Least share of judges that agree.")] = 1.0,
     seed: NoiseSeed = 0,
     device: Device = None,

@@ -14,6 +14,7 @@ import xarray as xr
 
 from inversion_kit.analysis.reading import model_names
 from inversion_kit.analysis.words import rate
+from inversion_kit.arms import Arm
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError
@@ -23,7 +24,7 @@ from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.loading import check_whole
 from inversion_kit.generators.rehearsal import rehearse_call
 from inversion_kit.generators.sample import from_bytes, sample, to_bytes
-from inversion_kit.improve.class_tokens import Wanted, check_prompts, wanted_of
+from inversion_kit.improve.class_tokens import Wanted, check_arm, check_prompts, wanted_of
 from inversion_kit.improve.picture_folder import PictureFolder, folder_name, refuse_strangers
 from inversion_kit.paths import folder_to_write
 from inversion_kit.progress import bar
@@ -86,7 +87,9 @@ def augment(
         Templates with ``{token}`` once, taken in turn; with ``{name}`` too but in the arm
         ``"token"``.
     arm
-        What stands for ``{token}``: ``"token"``, the label's ``"name"``, or ``"token+name"``.
+        What stands for ``{token}``: the token of the arm ``"token"``, the label's ``"name"``, both
+        (``"token+name"``), or the token of another arm of the result, such as ``"inverted"`` or
+        one of your own, in its own prompts where ``prompts`` are not given.
     agreement
         Least share of classifier and judges that read an image as its label, above 0, at most 1.
     tries
@@ -133,18 +136,19 @@ def augment(
     )
     if not isinstance(agreement, (int, float)) or not 0 < agreement <= 1:
         raise InputError(f"agreement={agreement!r}: a share above 0, at most 1")
-    templates = check_prompts(prompts, arm)
+    kind = check_arm(arm)
+    templates = check_prompts(prompts, kind)
     made = as_generator(_generator(tokens, generator))
     asked = [labels] if isinstance(labels, str) else labels
     if asked is not None and not (
         isinstance(asked, (list, tuple)) and all(isinstance(one, str) for one in asked)
     ):
         raise InputError(f"labels={labels!r:.80}: expected names of labels, such as ['stop']")
-    wanted, left = wanted_of(tokens, arm, asked, made)
+    wanted, left = wanted_of(tokens, kind, asked, made)
     readers = [as_classifier(one) for one in ([] if classifier is None else [classifier])]
     readers += [as_classifier(one) for one in listed(judges)]
     place = folder_to_write(out, argument="out")
-    work = _Work(made, readers, wanted, templates, arm, float(agreement), n, tries, seed)
+    work = _Work(made, readers, wanted, templates, kind, float(agreement), n, tries, seed)
     work.check()
     refuse_strangers(place)
     durable.make_folder(place)
@@ -169,7 +173,7 @@ class _Work:
         readers: Sequence[Classifier],
         wanted: Sequence[Wanted],
         templates: Sequence[str],
-        arm: str,
+        arm: Arm,
         agreement: float,
         n: int,
         tries: int,
@@ -202,7 +206,7 @@ class _Work:
         return {
             "n": self.n,
             "seed": self.seed,
-            "arm": self.arm,
+            "arm": self.arm.name,
             "prompts": self.templates,
             "agreement": self.agreement,
             "tries": self.tries,
@@ -251,7 +255,7 @@ class _Work:
                 "label": one.label,
                 "label_index": one.index,
                 "sample": i,
-                "arm": self.arm,
+                "arm": self.arm.name,
                 "prompt": asked[i],
                 "template": self.templates[turn],
                 "noise_seed": seeds[i],
@@ -306,7 +310,9 @@ class _Work:
         }
         made = xr.Dataset({k: ("label", v) for k, v in columns.items()}, {"label": labels})
         readers = [reader.name for reader in self.readers]
-        return made.assign_attrs(n=self.n, arm=self.arm, seed=self.seed, judges=json.dumps(readers))
+        return made.assign_attrs(
+            n=self.n, arm=self.arm.name, seed=self.seed, judges=json.dumps(readers)
+        )
 
 
 def _generator(tokens: Any, generator: Any) -> Any:

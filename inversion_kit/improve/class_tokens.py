@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from inversion_kit import schema
+from inversion_kit.arms import ARMS, Arm, arm_of
 from inversion_kit.errors import InputError, InversionError, StoreError
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import ClassToken
@@ -30,8 +31,6 @@ PROMPTS = (
     "a photo of a small {token}",
 )
 """Default prompts, taken in turn, for variety."""
-ARMS = ("token", "name", "token+name")
-"""What stands where a prompt has ``{token}``."""
 
 
 @dataclass(frozen=True)
@@ -62,39 +61,67 @@ class Wanted:
             return ""
         return hashlib.sha256(self.vector.float().cpu().numpy().tobytes()).hexdigest()
 
-    def prompts(self, templates: Sequence[str], arm: str) -> list[str]:
-        """Templates with the token, the name or both in them."""
-        if arm == "name":
+    def prompts(self, templates: Sequence[str], arm: Arm) -> list[str]:
+        """Templates with the token, the name or both in them, as the arm has them."""
+        if arm.token == "none":
             return [one.format(token=self.wording, name=self.wording) for one in templates]
         both = "{token} {name}"
-        if arm == "token+name":
+        if _beside_name(arm):
             templates = [t if "{name}" in t else t.replace("{token}", both) for t in templates]
         return [fill(one, name=self.wording) for one in templates]
 
 
-def check_prompts(prompts: Any, arm: str) -> tuple[str, ...]:
-    """Templates, where they go with the arm.
+def check_arm(name: Any) -> Arm:
+    """The arm of a name, registered or of a result that was read, where images can be made of it.
 
     Raises
     ------
     InputError
-        They do not, or the arm is none of `ARMS`.
+        There is none, or it has neither a kept token nor the name alone.
 
     Examples
     --------
-    >>> check_prompts("a red {token}", "token")
+    >>> check_arm("token").token
+    'learned'
+    """
+    arm = arm_of(name) if isinstance(name, str) else None
+    usable = [one.name for one in ARMS.values() if one.token != "start" and not one.guided]
+    if arm is None or arm.token == "start" or arm.guided:
+        raise InputError(
+            f"arm={name!r}: must be one of {', '.join(map(repr, usable))}, or your own"
+        )
+    return arm
+
+
+def _beside_name(arm: Arm) -> bool:
+    """Whether its token stands beside the name."""
+    return arm.token != "none" and any("{name}" in template for template in arm.templates)
+
+
+def check_prompts(prompts: Any, arm: Arm) -> tuple[str, ...]:
+    """Templates, where they go with the arm; without any those of an arm that has its own.
+
+    Raises
+    ------
+    InputError
+        They do not.
+
+    Examples
+    --------
+    >>> check_prompts("a red {token}", ARMS["token"])
     ('a red {token}',)
     """
-    if arm not in ARMS:
-        raise InputError(f"arm={arm!r}: must be one of {', '.join(map(repr, ARMS))}")
-    templates = check_templates(PROMPTS if prompts is None else prompts, named=arm != "token")
+    if prompts is None:
+        prompts = arm.templates if arm.token == "learned" and not arm.takes else PROMPTS
+    named = arm.token == "none" or _beside_name(arm)
+    templates = check_templates(prompts, named=named)
     if len(set(templates)) < len(templates):
         raise InputError(f"prompts={list(templates)}: each once")
     return templates
 
 
 def wanted_of(
-    source: Any, arm: str, labels: Sequence[str] | None, generator: Generator
+    source: Any, arm: Arm, labels: Sequence[str] | None, generator: Generator
 ) -> tuple[list[Wanted], list[str]]:
     """Labels with their tokens, and why others of a result have none.
 
@@ -121,8 +148,10 @@ def wanted_of(
                 f"tokens: {type(source).__name__}; expected a result with tokens, a token file, a "
                 "list of them, or a mapping from labels to files or vectors"
             )
-        if arm == "name":
-            raise InputError("arm='name': needs a result, which knows its labels without a token")
+        if arm.token == "none":
+            raise InputError(
+                f"arm={arm.name!r}: needs a result, which knows its labels without a token"
+            )
         if labels is not None:
             found = [one for one in found if one.label in labels]
     names = [one.label for one in found]
@@ -134,7 +163,7 @@ def wanted_of(
 
 
 def _of_result(
-    tree: xr.DataTree, arm: str, labels: Sequence[str] | None
+    tree: xr.DataTree, arm: Arm, labels: Sequence[str] | None
 ) -> tuple[list[Wanted], list[str]]:
     """Of each label of a result the token that its search in this arm kept."""
     tree = schema.validate(tree)
@@ -149,9 +178,9 @@ def _of_result(
     why: InversionError | None = None
     for label in asked:
         vector = None
-        if arm != "name":
+        if arm.token != "none":
             try:
-                vector = selected_token(tree, label=label, arm=arm).vector
+                vector = selected_token(tree, label=label, arm=arm.name).vector
             except InversionError as error:
                 if label not in index:
                     raise

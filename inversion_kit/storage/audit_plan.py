@@ -68,6 +68,18 @@ def check_plan(plan: Any) -> dict[str, Any]:
     return plan
 
 
+def is_named(plan: dict[str, Any]) -> bool:
+    """Whether a plan says by names alone what to load, so that the audit goes on from its folder.
+
+    Examples
+    --------
+    >>> is_named({"settings": {"sources": None}})
+    False
+    """
+    sources = plan["settings"].get("sources")
+    return bool(sources) and not ("images" in sources and sources["images"] is None)
+
+
 def _is_text(value: Any) -> bool:
     """Whether it is text that UTF-8 can hold: no lone surrogates."""
     try:
