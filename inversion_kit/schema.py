@@ -314,6 +314,11 @@ def validate(tree: xr.DataTree) -> xr.DataTree:
         A result, or what ``sel`` or ``isel`` left of one: a label, arm or seed that was picked
         by itself becomes a dimension of length 1 again.
 
+    Returns
+    -------
+    xr.DataTree
+        The same values, along all dimensions.
+
     Raises
     ------
     SchemaError

@@ -121,7 +121,7 @@ class Settings:
     steps
         Optimiser updates in all, at least 0.
     batch
-        Images in each update.
+        Images in each update, at least 1.
     lr
         Length of a step in units of the vocabulary's mean norm, above 0.
     gradient
@@ -131,18 +131,18 @@ class Settings:
         Mean target probability on held-out noise, in (0, 1], that is enough: once it is reached,
         the search ends with the first check that is not better by 0.05.
     check_every
-        Steps between checks on held-out noise.
+        Steps between checks on held-out noise, at least 1.
     patience
-        Checks without improvement before the next start.
+        Checks without improvement before the next start, at least 1.
     restarts
-        Further starts where the neutral one does not reach it: the vocabulary probe's best word,
-        then sums of two words; 0 for the neutral start alone.
+        Further starts where the neutral one does not reach it, at least 0 (the neutral start
+        alone): the vocabulary probe's best word, then sums of two words.
     start
         A word to start from in place of the neutral start; it is then the only start.
     validation
-        Images of a check.
+        Images of a check, at least 1.
     samples
-        Final images of each arm and seed.
+        Final images of each arm and seed, at least 1.
     views
         Changes of the image under which the classifier judges itself, of
         `inversion_kit.classifiers.views.VIEWS`. All by default; none with ``method="cma"``, which
@@ -153,9 +153,9 @@ class Settings:
         `inversion_kit.search.cma`. A step is a generation then, ``batch`` the images of each of
         its tokens, and ``lr`` how far from each other those are.
     queries
-        With ``"cma"`` the most images that the classifier is asked about for a label and seed by
-        an arm with a search, 4000 unless told otherwise; the final images of all arms count too.
-        /ledger says what they were spent on.
+        With ``"cma"`` the most images, at least 1, that the classifier is asked about for a label
+        and seed by an arm with a search; 4000 where not given. The final images of all arms count
+        too. /ledger says what they were spent on.
     objective
         What the token is trained for: one of `inversion_kit.objectives`, or a function from logits
         ``(n, class)`` and target ``(n,)`` to a loss an image ``(n,)``. None is the cross-entropy.
@@ -167,7 +167,7 @@ class Settings:
         comes with the generator (``"pocket:quick"`` for the pocket), ``"itself"`` no other. The
         result has the gap between the two on the same noise.
     search_steps
-        Denoising steps of the search; None for those of the generator that it asks.
+        Denoising steps of the search, at least 1; None for those of the generator that it asks.
     search_guidance
         Guidance scale of the search, at least 0; None for that of the generator that it asks.
     search_decoder
@@ -308,7 +308,7 @@ def documentation() -> dict[str, str]:
     Examples
     --------
     >>> documentation()["batch"]
-    'Images in each update.'
+    'Images in each update, at least 1.'
     """
     lines: dict[str, list[str]] = {}
     for line in _documented().splitlines():

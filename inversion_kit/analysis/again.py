@@ -15,6 +15,16 @@ def code(tree: xr.DataTree) -> str:
 
     Of one label it is `inversion_kit.invert`, of several `inversion_kit.audit`.
 
+    Parameters
+    ----------
+    tree
+        A result of one label or of many.
+
+    Returns
+    -------
+    str
+        Lines of Python that can be run, or "".
+
     Examples
     --------
     >>> from inversion_kit.testing import synthetic

@@ -25,6 +25,13 @@ HALF = 0.5
 def findings(tree: xr.DataTree, label: str | None = None) -> xr.Dataset:
     """Findings of a result's labels, or of one: the confirmed first, then the largest effect.
 
+    Parameters
+    ----------
+    tree
+        A result of `inversion_kit.findings`, or an audit whose folder holds findings.
+    label
+        Only those on this one; all where not given.
+
     Returns
     -------
     xr.Dataset
@@ -54,6 +61,11 @@ def findings(tree: xr.DataTree, label: str | None = None) -> xr.Dataset:
 
 def findings_data(tree: xr.DataTree) -> dict[str, Any]:
     """The findings of a result as data that JSON can hold.
+
+    Parameters
+    ----------
+    tree
+        A result of `inversion_kit.findings`, or an audit whose folder holds findings.
 
     Returns
     -------
@@ -89,6 +101,16 @@ def finding_data(row: dict[str, Any]) -> dict[str, Any]:
 
 def looked_for(tree: xr.DataTree) -> list[str]:
     """What the search for findings comes to, in sentences; none where there was no search.
+
+    Parameters
+    ----------
+    tree
+        A result of `inversion_kit.findings`, or an audit whose folder holds findings.
+
+    Returns
+    -------
+    list of str
+        Sentences, those on what is confirmed first.
 
     Examples
     --------

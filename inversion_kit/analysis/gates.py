@@ -71,6 +71,11 @@ def parse_gate(text: str, metrics: Mapping[str, tuple[str, str]] = METRICS) -> G
         What it may name, and where `check_gates` finds that: a key of a label's numbers, and a key
         in it or "".
 
+    Returns
+    -------
+    Gate
+        The metric, the comparison and the bound, a float.
+
     Raises
     ------
     InputError
@@ -114,6 +119,12 @@ def check_gates(
         images in the result too.
     metrics
         As of `parse_gate`: `inversion_kit.analysis.compared_data.GATES` of a comparison.
+
+    Returns
+    -------
+    list of Outcome
+        One of each gate, in their order: which labels fail it, with their values, and which are
+        unknown.
 
     Raises
     ------

@@ -28,6 +28,13 @@ from inversion_kit.arms import name_arm, start_arm
 def confusion(tree: Result, arm: str | None = None) -> xr.Dataset:
     """Share of each label's images that the audited classifier reads as each class.
 
+    Parameters
+    ----------
+    tree
+        A result, or what `reads` gave of it.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
+
     Returns
     -------
     xr.Dataset
@@ -67,6 +74,10 @@ def confusion_difference(
 
     Parameters
     ----------
+    tree
+        A result, or what `reads` gave of it.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
     control
         The name alone where not given, or else the start.
 
@@ -98,6 +109,15 @@ def confusion_difference(
 
 def read_as(tree: Result, arm: str | None = None, *, most: int = 5) -> xr.Dataset:
     """The ``most`` classes that take most of each label's images, with intervals.
+
+    Parameters
+    ----------
+    tree
+        A result, or what `reads` gave of it.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
+    most
+        Classes of each label, at least 1.
 
     Returns
     -------
@@ -133,6 +153,13 @@ def read_as(tree: Result, arm: str | None = None, *, most: int = 5) -> xr.Datase
 
 def crossed(tree: xr.DataTree, arm: str | None = None) -> xr.Dataset:
     """Classes that lead along each label's search: first by mean probability on validation noise.
+
+    Parameters
+    ----------
+    tree
+        A result of one label or of many.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
 
     Returns
     -------
@@ -176,6 +203,18 @@ def crossed(tree: xr.DataTree, arm: str | None = None) -> xr.Dataset:
 
 def never_reached(tree: Result, arm: str | None = None) -> list[str]:
     """Labels that have images of the arm and none, in any run, that is read as the label.
+
+    Parameters
+    ----------
+    tree
+        A result, or what `reads` gave of it.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
+
+    Returns
+    -------
+    list of str
+        Their names, in the result's order.
 
     Examples
     --------

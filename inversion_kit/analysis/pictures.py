@@ -35,6 +35,10 @@ def strip(
 
     Parameters
     ----------
+    tree
+        A result of one label or of many.
+    label
+        Its name; needed where the result has several.
     arm, run_seed
         The main arm of those with a search, and its first run that is there, where not given.
     samples
@@ -111,6 +115,10 @@ def grid(
 
     Parameters
     ----------
+    tree
+        A result of one label or of many.
+    label
+        Its name; needed where the result has several.
     arms
         All where not given.
     run_seed
@@ -200,6 +208,15 @@ def nearest_words(
     tree: xr.DataTree, *, label: str | None = None, arm: str | None = None
 ) -> xr.Dataset:
     """Words of the vocabulary that are near to each run's kept token, or that were probed.
+
+    Parameters
+    ----------
+    tree
+        A result of one label or of many.
+    label
+        Its name; needed where the result has several.
+    arm
+        The main one of those with a search where not given.
 
     Returns
     -------

@@ -55,6 +55,8 @@ def project(
 
     Parameters
     ----------
+    tree
+        A result of one label or of many.
     real
         Features of real images, ``feature`` ``(image, feature)`` of the audited classifier, with
         coordinate ``label`` along image. They are placed together with the generated ones.
@@ -68,6 +70,8 @@ def project(
         Only the first so many images of each unit; all by default.
     seed
         Of the choice and of UMAP.
+    read
+        What `reads` gave of it; made here where not given.
 
     Returns
     -------
@@ -128,6 +132,16 @@ def project(
 def stored(tree: xr.DataTree) -> xr.Dataset | None:
     """The projection that a result holds, of its own units and of real images; None without one.
 
+    Parameters
+    ----------
+    tree
+        A result of one label or of many.
+
+    Returns
+    -------
+    xr.Dataset or None
+        As `project` gives it.
+
     Examples
     --------
     >>> from inversion_kit.testing import synthetic
@@ -159,6 +173,11 @@ def keep_projection(
         A result and where it was opened from.
     read
         What `reads` gave of it; read where not given.
+
+    Returns
+    -------
+    xr.DataTree
+        With the map, which was there or is new; else the tree itself.
 
     Examples
     --------
@@ -199,6 +218,18 @@ def _done(tree: xr.DataTree) -> list[Unit]:
 
 def projected(tree: xr.DataTree, **options: Any) -> xr.DataTree:
     """The result with a /projection (``options`` of `project`): all views show the same map.
+
+    Parameters
+    ----------
+    tree
+        A result of one label or of many.
+    **options
+        Of `project`.
+
+    Returns
+    -------
+    xr.DataTree
+        With `/projection`, in place of one that was there.
 
     Examples
     --------

@@ -68,12 +68,16 @@ def properties(
 
     Parameters
     ----------
+    tree
+        A result of one label or of many.
     label
         Only this one; its chances are still corrected for all labels.
     arm
         The main one where not given.
     read
         What `reads` gave of the result.
+    n_boot, seed
+        How many resamples the intervals are made of, at least 1, and the seed of these.
 
     Returns
     -------

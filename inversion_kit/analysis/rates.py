@@ -73,6 +73,13 @@ def success(
 def overall_success(tree: Result, *, n_boot: int = N_BOOT, seed: int = 0) -> xr.Dataset:
     """Share of the test images of all labels that are read as their label.
 
+    Parameters
+    ----------
+    tree
+        A result, or what `reads` gave of it.
+    n_boot, seed
+        How many resamples the intervals are made of, at least 1, and the seed of these.
+
     Returns
     -------
     xr.Dataset
@@ -111,8 +118,14 @@ def paired_effects(
 
     Parameters
     ----------
+    tree
+        A result, or what `reads` gave of it.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
     control
         What the arm has to beat where not given: `inversion_kit.arms.baseline_arm`.
+    n_boot, seed
+        How many resamples the intervals are made of, at least 1, and the seed of these.
 
     Returns
     -------
@@ -159,6 +172,15 @@ def search_gap(
 
     The classifier reads what both make of the kept tokens, the same prompts and the same noise.
 
+    Parameters
+    ----------
+    tree
+        A result, or what `reads` gave of it.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
+    n_boot, seed
+        How many resamples the intervals are made of, at least 1, and the seed of these.
+
     Returns
     -------
     xr.Dataset
@@ -190,6 +212,11 @@ def search_gap(
 
 def compare(one: Result, other: Result) -> xr.Dataset:
     """Success of another result's main arm minus that of one's, of every label that both have.
+
+    Parameters
+    ----------
+    one, other
+        Results, or what `reads` gave of them.
 
     Returns
     -------
@@ -231,6 +258,15 @@ def semantic_index(
 ) -> xr.Dataset:
     """Of the images that the audited classifier reads as the label, what held-out classifiers do.
 
+    Parameters
+    ----------
+    tree
+        A result, or what `reads` gave of it.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
+    n_boot, seed
+        How many resamples the intervals are made of, at least 1, and the seed of these.
+
     Returns
     -------
     xr.Dataset
@@ -255,6 +291,20 @@ def view_index(
     tree: Result, arm: str | None = None, *, n_boot: int = N_BOOT, seed: int = 0
 ) -> xr.Dataset:
     """`semantic_index` over views: what the audited classifier still reads so after JPEG and such.
+
+    Parameters
+    ----------
+    tree
+        A result, or what `reads` gave of it.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
+    n_boot, seed
+        How many resamples the intervals are made of, at least 1, and the seed of these.
+
+    Returns
+    -------
+    xr.Dataset
+        As of `semantic_index`, with views in place of judges.
 
     Examples
     --------

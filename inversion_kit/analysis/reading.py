@@ -22,6 +22,11 @@ _BLOCK = 2**25
 def reads(tree: Result) -> xr.Dataset:
     """Each test image's first class, as every scorer reads it; a few labels are read at a time.
 
+    Parameters
+    ----------
+    tree
+        A result, or what `reads` gave of it.
+
     Returns
     -------
     xr.Dataset

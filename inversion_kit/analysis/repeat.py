@@ -27,6 +27,15 @@ def repeatability(
 
     Embeddings and features of the arm are held in memory.
 
+    Parameters
+    ----------
+    tree
+        A result of one label or of many.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
+    n_boot, seed
+        How many resamples the intervals are made of, at least 1, and the seed of these.
+
     Returns
     -------
     xr.Dataset

@@ -53,6 +53,18 @@ def attention(tree: Result, arm: str | None = None) -> list[Attention]:
     - not told apart from control: that difference may be 0, and may be more than the margin.
     - failed units: any arm.
 
+    Parameters
+    ----------
+    tree
+        A result, or what `reads` gave of it.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
+
+    Returns
+    -------
+    list of Attention
+        A label stands once for each reason.
+
     Examples
     --------
     >>> from inversion_kit.testing import synthetic

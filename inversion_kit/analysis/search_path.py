@@ -18,6 +18,15 @@ def trajectory(
     A run counts at a step with its newest check, and after its last one with the token that it
     kept: one that stops early, because it is sure, does not leave the mean to the others.
 
+    Parameters
+    ----------
+    tree
+        A result of one label or of many.
+    label
+        Its name; needed where the result has several.
+    arm
+        The main one of those with a search where not given.
+
     Returns
     -------
     xr.Dataset

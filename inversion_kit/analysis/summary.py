@@ -40,6 +40,20 @@ def sentences(
     on the same noise, meaning only where judges confirm more than half of the images, a trick only
     where they confirm less.
 
+    Parameters
+    ----------
+    tree
+        A result of one label or of many.
+    arm
+        The main one, see `inversion_kit.arms.main_arm`, where not given.
+    read
+        What `reads` gave of it; made here where not given.
+
+    Returns
+    -------
+    list of str
+        Plain text; shares in percent, with their 95 % intervals in brackets.
+
     Examples
     --------
     >>> from inversion_kit.testing import synthetic

@@ -45,12 +45,16 @@ def numbers(
 
     Parameters
     ----------
+    tree
+        A result of one label or of many.
     detail
         Add every check of the searches and every scorer's differences; up to `DETAILED` labels
         where not given.
     pictures
         Add what is measured in the pictures themselves, which are read for it: ``pictures`` of
         every label, see `properties`; None where not asked for.
+    read
+        What `reads` gave of it; made here where not given.
 
     Returns
     -------

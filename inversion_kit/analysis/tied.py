@@ -180,6 +180,11 @@ def dose_words(dose: float, side: int, operator: str) -> str:
     operator
         What was done.
 
+    Returns
+    -------
+    str
+        The number with its unit.
+
     Examples
     --------
     >>> dose_words(0.1875, 32, "yellow patch"), dose_words(1.5, 32, "brighter")

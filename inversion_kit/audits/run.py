@@ -175,6 +175,11 @@ def resume(
     client, budget, progress
         See `audit`.
 
+    Returns
+    -------
+    xr.DataTree
+        The audit as far as it is made, opened lazily.
+
     Raises
     ------
     InputError

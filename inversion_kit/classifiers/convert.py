@@ -77,6 +77,11 @@ def as_classifier(
         default the first wording of its name, see `inversion_kit.wordings.wordings_of`. A note on
         the sense of the word may follow: ``{"crane (134)": "crane, a large wading bird"}``.
 
+    Returns
+    -------
+    Classifier
+        One that was given is returned as it is.
+
     Raises
     ------
     InputError

@@ -72,7 +72,20 @@ def success_spec(
     arms: Sequence[str] | None = None,
     most: int = MOST,
 ) -> Spec:
-    """The specification of `success`, from `inversion_kit.analysis.success`."""
+    """The specification of `success`, from `inversion_kit.analysis.success`.
+
+    Parameters
+    ----------
+    table
+        Along label, arm and scorer.
+    labels, arms, most
+        As of `success`.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
+    """
     known = [str(a) for a in table["arm"].values]
     arms = known if arms is None else list(arms)
     table = table.isel(arm=style.places("arms", arms, known))
@@ -131,7 +144,20 @@ def semantic_spec(
     labels: Sequence[str] | None = None,
     most: int = MOST,
 ) -> Spec:
-    """The specification of `semantic`, from the analysis' `semantic_index` and `view_index`."""
+    """The specification of `semantic`, from the analysis' `semantic_index` and `view_index`.
+
+    Parameters
+    ----------
+    index, views
+        Along label; without views none are drawn.
+    labels, most
+        As of `success`.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
+    """
     tables = {"held-out classifiers": index, "views": views}
     asked = {name: t for name, t in tables.items() if t is not None and t.sizes["judge"]}
     asked = asked or {"held-out classifiers": index}
@@ -177,7 +203,20 @@ def neighbours(
 
 
 def neighbours_spec(table: xr.Dataset, *, words: int = 5) -> Spec:
-    """The specification of `neighbours`, from `inversion_kit.analysis.nearest_words`."""
+    """The specification of `neighbours`, from `inversion_kit.analysis.nearest_words`.
+
+    Parameters
+    ----------
+    table
+        Along seed and rank.
+    words
+        Of each run at most.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
+    """
     table = table.isel(rank=slice(0, words))
     cosine = table["nearest_cosine"].transpose("seed", "rank").values
     word = table["nearest_word"].transpose("seed", "rank").values
@@ -229,6 +268,16 @@ def findings(tree: xr.DataTree, *, label: str | None = None) -> Any:
 
 def findings_spec(table: xr.Dataset) -> Spec:
     """The specification of `findings`, from `inversion_kit.analysis.findings`: a symbol a verdict.
+
+    Parameters
+    ----------
+    table
+        Along finding.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
 
     Examples
     --------

@@ -46,7 +46,18 @@ def both_read(compared: xr.DataTree | xr.Dataset, *, finding: int | None = None)
 
 
 def both_read_spec(data: xr.Dataset) -> Spec:
-    """The specification of `both_read`, from `inversion_kit.analysis.both_read`."""
+    """The specification of `both_read`, from `inversion_kit.analysis.both_read`.
+
+    Parameters
+    ----------
+    data
+        The pictures of one finding, and what both models read them as.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
+    """
     images, read = data["picture"].values[:, :PICTURES], data["read"].values
     sides = ["as it was", f"with<br>“{text(data.attrs['cue'], most=16)}”"]
     rows = [

@@ -85,7 +85,18 @@ def strip(
 
 
 def strip_spec(pictures: xr.Dataset) -> Spec:
-    """The specification of `strip`, from `inversion_kit.analysis.strip`."""
+    """The specification of `strip`, from `inversion_kit.analysis.strip`.
+
+    Parameters
+    ----------
+    pictures
+        Cells ``(sample, column)``.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
+    """
     name, arm = text(pictures.attrs["label"]), arm_name(pictures.attrs["arm"])
     title = f"The search for “{name}”, on the same noises"
     if not pictures.sizes["column"]:
@@ -159,7 +170,18 @@ def before_after(
 
 
 def before_after_spec(pictures: xr.Dataset) -> Spec:
-    """The specification of `before_after`, from `inversion_kit.analysis.grid`."""
+    """The specification of `before_after`, from `inversion_kit.analysis.grid`.
+
+    Parameters
+    ----------
+    pictures
+        Cells ``(arm, noise)``.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
+    """
     own = str(pictures.attrs["label"])
     title = f"“{text(own)}” on the same test noises"
     gaps = pictures["gap"].values.astype(str)

@@ -72,9 +72,18 @@ def confusion_spec(
 
     Parameters
     ----------
+    reads
+        Along label, arm, seed and sample.
+    arm, control, most
+        As of `confusion`.
     show
         Which panels: ``"control"``, ``"arm"``, ``"difference"``. Rows and columns are the same
         whichever are shown.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
     """
     tables = _tables(reads, arm, control)
     shown = [part for part in show if part in tables] or ["arm"]

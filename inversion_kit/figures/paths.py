@@ -70,6 +70,18 @@ def trajectory_spec(
 
     ``customdata`` of the target's and the runner-up's points is the place along ``check`` where
     one run alone is drawn, else along ``step``.
+
+    Parameters
+    ----------
+    path
+        Of one label.
+    classes
+        Which classes are drawn beside the label, as of `trajectory`.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
     """
     known = [str(c) for c in path["class"].values]
     shown = [] if classes == "all" or classes is None else list(classes)
@@ -142,6 +154,11 @@ def live_spec(
         Updates at the right end.
     goal
         Held-out probability that ends the search.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
 
     Examples
     --------

@@ -52,7 +52,18 @@ def proof(tree: xr.DataTree, *, finding: int | None = None) -> Any:
 
 
 def proof_spec(data: xr.Dataset) -> Spec:
-    """The specification of `proof`, from `inversion_kit.analysis.proof`."""
+    """The specification of `proof`, from `inversion_kit.analysis.proof`.
+
+    Parameters
+    ----------
+    data
+        What `inversion_kit.analysis.proof` gave of a finding.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
+    """
     cue, pictures = text(data.attrs["cue"]), data["picture"].values[:, :PICTURES]
     sides = row_words(data.attrs["cue"], data["row"].values.tolist())
     rows = [
@@ -124,7 +135,18 @@ def doses(tree: xr.DataTree, *, finding: int | None = None) -> Any:
 
 
 def doses_spec(data: xr.Dataset) -> Spec:
-    """The specification of `doses`, from `inversion_kit.analysis.proof`."""
+    """The specification of `doses`, from `inversion_kit.analysis.proof`.
+
+    Parameters
+    ----------
+    data
+        What `inversion_kit.analysis.proof` gave of a finding.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
+    """
     dose, rate, placebo = (
         data[n].values.astype(float).tolist() for n in ("dose", "rate", "placebo")
     )

@@ -104,8 +104,19 @@ def projection_spec(
 
     Parameters
     ----------
+    points
+        What `inversion_kit.analysis.project` or `stored` gave.
+    colour
+        As of `projection`.
+    space
+        ``"image"`` or ``"token"``; both, side by side, where not given.
     names
         What stands at each label's points; where not given its name, of at most 12 labels.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
     """
     if colour not in get_args(Colour):
         raise InputError(f"colour={colour!r}: must be one of {', '.join(get_args(Colour))}")

@@ -47,7 +47,18 @@ def where(tree: xr.DataTree, *, finding: int | None = None) -> Any:
 
 
 def where_spec(data: xr.Dataset) -> Spec:
-    """The specification of `where`, from `inversion_kit.analysis.where`."""
+    """The specification of `where`, from `inversion_kit.analysis.where`.
+
+    Parameters
+    ----------
+    data
+        What `inversion_kit.analysis.where` gave of a finding.
+
+    Returns
+    -------
+    dict
+        A specification in plotly's JSON terms: ``data`` and ``layout``.
+    """
     change, counts = data["difference"].values, data["attribution"].values
     lack = data.attrs["direction"] == "lack"
     towards = "bright: makes it be missed" if lack else "bright: towards the label"

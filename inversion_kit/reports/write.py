@@ -40,6 +40,11 @@ def report(
         The most megabytes of the file. Where not everything fits, fewer and smaller pictures are
         shown, and the report says what was left out.
 
+    Returns
+    -------
+    Path
+        The file.
+
     Raises
     ------
     InputError

@@ -108,26 +108,40 @@ def evolve(
 
     Parameters
     ----------
+    classifier, generator
+        That the token is trained for, and in; both stay frozen.
     target
-        Class index.
+        Class index, from 0.
     prompts
-        With the placeholder, taken in turn over the images.
+        With the placeholder, taken in turn over the images of a token.
     start
-        Float ``(embed,)``: the middle of the first generation.
+        Float32 ``(embed,)``: the middle of the first generation.
+    start_name
+        What steps say they began at.
     basis
-        Float ``(direction, embed)``: directions that are searched, orthonormal.
+        Float32 ``(direction, embed)``, two directions or more: those that are searched,
+        orthonormal, see `directions`.
+    seed
+        Of the noise and of the tokens that are drawn, at least 0.
+    first_step
+        Number of the first generation, at least 0: its noise follows from it.
     batch
         Images of each token, at least 1.
     spread
         Above 0: mean distance of the first generation from its middle, in units of the generator's
         mean word-embedding norm.
+    objective
+        From logits ``(n, class)`` and target ``(n,)`` to a loss an image, ``(n,)``, see
+        `inversion_kit.objectives`; None is the default of the classifier's head.
     past
         Steps that the same call gave before: they are given again from what they recorded.
+    micro_batch
+        How many images to make at once; it halves itself where memory runs out.
 
     Yields
     ------
     Step
-        ``token`` is float ``(1, embed)``, ``losses`` float ``(token,)`` and ``gradient_norm`` NaN.
+        ``token`` is float32 ``(1, embed)``, ``losses`` float32 ``(token,)``, ``gradient_norm`` NaN.
 
     References
     ----------

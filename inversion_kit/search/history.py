@@ -20,27 +20,28 @@ class Step:
     Parameters
     ----------
     step
-        Number of the update, from 0.
+        Number of the update, at least 0; an update is counted once, over all starts.
     start
         Name of the start that the token began at.
     loss
-        Mean objective over the batch.
+        Mean objective over the batch, before the update; cross-entropy in nats by default.
     gradient_norm
-        Of the token's gradient, before it was clipped; NaN without a gradient.
+        Euclidean, of the loss by the token's vector, before it was clipped: loss a unit of the
+        embedding. NaN without a gradient.
     token
-        Float ``(vector, embed)``, after the update.
+        Float32 ``(vector, embed)``, after the update.
     images
         ``(n, 3, y, x)``, float in [0, 1] or uint8 thumbnails.
     probability
-        Float ``(n, class)`` in [0, 1].
+        Float32 ``(n, class)`` in [0, 1], of the token before the update.
     prompts
         ``n`` prompts with the placeholder.
     seeds
-        ``n`` noise seeds.
+        ``n`` noise seeds, integers in [0, 2**63).
     optimizer
         Adam's state after it, to go on from.
     losses
-        Float ``(token,)``, of a generation.
+        Float32 ``(token,)``, of a generation; empty of others.
     """
 
     step: int

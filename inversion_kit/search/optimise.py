@@ -48,15 +48,29 @@ def optimise(
 
     Parameters
     ----------
+    classifier, generator
+        That the token is trained for, and in; both stay frozen.
     target
-        Class index.
+        Class index, from 0.
     prompts
         Prompts with the placeholder, taken in turn over the batch.
     start
-        Vector ``(embed,)`` to start from.
+        Float32 ``(embed,)``, the vector to start from.
+    start_name
+        What steps say they began at.
+    seed
+        Of the noise, at least 0.
+    first_step, steps
+        Number of the first update, at least 0, from which its noise follows, and how many.
+    batch
+        Images of an update, at least 1.
     lr
-        Length of a step, in units of the generator's mean word-embedding norm: Adam's learning
-        rate is ``lr * norm / sqrt(embed)``.
+        Length of a step, above 0, in units of the generator's mean word-embedding norm: Adam's
+        learning rate is ``lr * norm / sqrt(embed)``.
+    gradient
+        Through which denoising steps, see `inversion_kit.generators.gradients`.
+    max_gradient_norm
+        Euclidean length that the gradient is clipped to, above 0.
     objective
         From logits ``(n, class)`` and target ``(n,)`` to a loss an image, ``(n,)``, see
         `inversion_kit.objectives`; None is the default of the classifier's head.
@@ -65,6 +79,11 @@ def optimise(
     micro_batch
         How many images to differentiate at once; it halves itself where memory runs out. The
         gradient is that of the whole batch, but for the rounding of a sum.
+
+    Yields
+    ------
+    Step
+        ``steps`` of them, each when its update is made.
 
     Raises
     ------

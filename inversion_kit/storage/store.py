@@ -111,6 +111,12 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         What `save`, `inversion_kit.consolidate` or `inversion_kit.to_netcdf` wrote, or the folder
         of an audit, see `inversion_kit.storage.assemble.open_audit`, or of a comparison.
 
+    Returns
+    -------
+    xr.DataTree
+        The result, lazily: values are read where they are asked for. Of a comparison, its two
+        results and what differs.
+
     Raises
     ------
     StoreError
