@@ -22,6 +22,7 @@ from inversion_kit.classifiers.preprocess import Preprocess, whole_bytes
 from inversion_kit.cli import app
 from inversion_kit.errors import InputError
 from inversion_kit.generators.convert import as_generator
+from inversion_kit.widgets.model_facts import diagnosis_html
 
 COUNT = 32
 COLOURS = ["red", "green", "blue"]
@@ -567,7 +568,7 @@ def test_the_result_reads_as_text_and_as_escaped_html():
     assert "why   One NaN ends a search." in text
     assert " 50.0%  as it is\n   25.0%  <bgr>" in text
     assert diagnosis["channels"].why not in text
-    page = diagnosis._repr_html_()
+    page = diagnosis_html(diagnosis)
     assert "<b>small" not in page
     for escaped in ("&lt;b&gt;small", "&lt;m&gt;", "&lt;bgr&gt;"):
         assert escaped in page

@@ -22,6 +22,7 @@ from inversion_kit import analysis, schema
 from inversion_kit.analysis import judge_finding, numbers, project, projected, sentences
 from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, percent, visible
 from inversion_kit.audits.invert import invert
+from inversion_kit.classifiers.doctor import Check, Diagnosis
 from inversion_kit.classifiers.ensemble import Ensemble
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.figures.static import svg
@@ -658,6 +659,10 @@ def test_models_show_themselves(classifier: Any, generator: Any, make_classifier
         "mean of two"
         in Page(formatted(Ensemble([classifier, classifier], name="mean of two"))).text
     )
+    diagnosis = Diagnosis("mine", (Check("finite", "fail", HOSTILE, "load again"),))
+    page = Page(formatted(diagnosis))
+    assert "mine: look at finite." in page.text
+    assert not page.all("img")
 
 
 # Stopping

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def register(shell: Any) -> None:
-    """Let a shell of IPython show results, classifiers and generators by their summaries.
+    """Let a shell of IPython show results, models and diagnoses by their summaries.
 
     Results are plain `xarray.DataTree`; trees of anything else stay as xarray shows them. A class
     is known by its name and so are those below it, such as ensembles: nothing is imported here.
@@ -18,6 +18,11 @@ def register(shell: Any) -> None:
         ("xarray.core.datatree", "DataTree", _shown("summary", "shown")),
         ("inversion_kit.classifiers.base", "Classifier", _shown("model_facts", "classifier_html")),
         ("inversion_kit.generators.base", "Generator", _shown("model_facts", "generator_html")),
+        (
+            "inversion_kit.classifiers.doctor.diagnosis",
+            "Diagnosis",
+            _shown("model_facts", "diagnosis_html"),
+        ),
     ):
         html.for_type_by_name(module, name, made)
 

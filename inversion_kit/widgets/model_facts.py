@@ -1,10 +1,14 @@
-"""A classifier and a generator as a notebook shows them. Nothing is run or hashed."""
+"""A classifier, a generator and a diagnosis as a notebook shows them. Nothing is run or hashed."""
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 from inversion_kit.widgets.summary import facts_html
+
+_STATUSES = {"ok": "#1a7f37", "warn": "#9a6700", "fail": "#cf222e", "skip": "#57606a"}
+"""Colours of a check's statuses."""
 
 
 def classifier_html(classifier: Any) -> str:
@@ -38,6 +42,28 @@ def generator_html(generator: Any) -> str:
         ("vocabulary", f"{len(generator.vocabulary):,} whole words"),
     ]
     return facts_html(generator.name, "a frozen text-to-image generator", rows)
+
+
+def diagnosis_html(diagnosis: Any) -> str:
+    """Every check of a `Diagnosis`, and what the trials gave."""
+    left = ' style="text-align:left"'
+    rows = "".join(
+        f'<tr><td style="color:{_STATUSES[c.status]};font-weight:bold">{c.status}</td>'
+        f"<td>{html.escape(c.name)}</td><td{left}>{html.escape(c.seen)}</td>"
+        f"<td{left}>{html.escape(c.why)}</td>"
+        f"<td{left}><code>{html.escape(c.type_this)}</code></td></tr>"
+        for c in diagnosis.checks
+    )
+    head = "".join(f"<th>{h}</th>" for h in ("", "check", "seen", "why", "type this"))
+    page = (
+        f"<p><b>{html.escape(diagnosis.verdict())}</b></p>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+    if tried := diagnosis.tried():
+        body = "".join(f"<tr><td>{a}</td><td>{html.escape(c)}</td></tr>" for a, c in tried)
+        page += f"<p>Accuracy on {diagnosis.images} labelled images</p>"
+        page += f"<table><tbody>{body}</tbody></table>"
+    return page
 
 
 def _input(preprocess: Any) -> str:

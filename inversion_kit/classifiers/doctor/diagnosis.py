@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import html
 import textwrap
 from dataclasses import dataclass
 
-_STATUSES = {"ok": "#1a7f37", "warn": "#9a6700", "fail": "#cf222e", "skip": "#57606a"}
-"""Statuses of a check and their colours."""
 _WHY = {
     "runs": "A model that cannot score an image cannot steer a generator.",
     "images": "An image outside [0, 1] is cut off at the ends before the model sees it.",
@@ -120,8 +117,14 @@ class Diagnosis:
             return f"{self.model}: nothing found."
         return f"{self.model}: look at {', '.join(check.name for check in self.alarms)}."
 
-    def _tried(self) -> list[tuple[str, str]]:
-        """Accuracy and change of each trial, after the accuracy as things are."""
+    def tried(self) -> list[tuple[str, str]]:
+        """Accuracy on labelled images and change of each trial, after that as things are.
+
+        Returns
+        -------
+        list of tuple of str
+            Such as ``("97.2%", "as it is")``; none without labelled images.
+        """
         if not self.trials or self.accuracy is None:
             return []
         tried = [("as it is", self.accuracy), *((t.change, t.accuracy) for t in self.trials)]
@@ -138,27 +141,7 @@ class Diagnosis:
                     lines += textwrap.wrap(
                         text, 96, initial_indent=first, subsequent_indent=" " * 12
                     )
-        if tried := self._tried():
+        if tried := self.tried():
             lines += ["", f"accuracy on {self.images} labelled images"]
             lines += [f"  {accuracy:>6}  {change}" for accuracy, change in tried]
         return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        left = ' style="text-align:left"'
-        rows = "".join(
-            f'<tr><td style="color:{_STATUSES[c.status]};font-weight:bold">{c.status}</td>'
-            f"<td>{html.escape(c.name)}</td><td{left}>{html.escape(c.seen)}</td>"
-            f"<td{left}>{html.escape(c.why)}</td>"
-            f"<td{left}><code>{html.escape(c.type_this)}</code></td></tr>"
-            for c in self.checks
-        )
-        head = "".join(f"<th>{h}</th>" for h in ("", "check", "seen", "why", "type this"))
-        page = (
-            f"<p><b>{html.escape(self.verdict())}</b></p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-        )
-        if tried := self._tried():
-            body = "".join(f"<tr><td>{a}</td><td>{html.escape(c)}</td></tr>" for a, c in tried)
-            page += f"<p>Accuracy on {self.images} labelled images</p>"
-            page += f"<table><tbody>{body}</tbody></table>"
-        return page
