@@ -369,6 +369,20 @@ MARKS = """all => all.map(td => [td.querySelector("b").textContent,
         ([one, name]) => Number(td.querySelector(one).getAttribute(name)))])"""
 
 
+def test_the_table_with_findings_shows_its_last_column_whole(notebook: Any) -> None:
+    book = notebook(
+        MANY + "from inversion_kit.testing import synthetic_findings\n"
+        "ik.explore(synthetic_findings(synthetic(labels=4, **many)))"
+    )
+    page = book.run(".ik-gallery .tile")
+    heads = page.locator(".ik-table thead th").all_inner_texts()
+    assert [head.split()[0] for head in heads] == [
+        *("Label", "Verdict", "Finding", "Success", "Semantic", "Look")
+    ]
+    wide = page.locator(".ik-table .scroll").evaluate("e => [e.scrollWidth, e.clientWidth]")
+    assert wide[0] <= wide[1]
+
+
 def test_labels_are_sorted_searched_and_chosen(notebook: Any) -> None:
     failed = "failed=[('sky', 'token', 0), ('sky', 'token', 1)], outcomes"
     book = notebook(AUDIT.replace("outcomes", failed))

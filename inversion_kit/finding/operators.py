@@ -34,7 +34,7 @@ DEGREES = (10.0, 20.0, 30.0)
 SHARES = (1 / 32, 1 / 16, 1 / 8)
 TIMES = (0.5, 1.0, 2.0)
 PLACES: dict[str, tuple[float, float]] = {
-    f"{high} {wide}": (row, column)
+    "middle" if high == wide else f"{high} {wide}": (row, column)
     for row, high in ((0.0, "top"), (0.5, "middle"), (1.0, "bottom"))
     for column, wide in ((0.0, "left"), (0.5, "middle"), (1.0, "right"))
 }
