@@ -88,6 +88,18 @@ def _levels(image: Image.Image, kind: str | None, named: str) -> np.ndarray:
     return (values / 257).round().astype("u1")
 
 
+def levels(images: Any) -> Any:
+    """A tensor of floats in [0, 1], cut off there, as the levels of an 8-bit file: uint8.
+
+    Examples
+    --------
+    >>> import torch
+    >>> levels(torch.tensor([-1.0, 0.5, 1.0])).tolist()
+    [0, 128, 255]
+    """
+    return images.detach().clamp(0, 1).mul(255).round().byte()
+
+
 def image_of(pixels: np.ndarray) -> Image.Image:
     """uint8 pixels ``(y, x, 3)``, or 4 with opacity, of any memory layout as an image.
 

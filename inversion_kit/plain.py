@@ -29,6 +29,21 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, float) and math.isfinite(value) else repr(value)
 
 
+def in_utf8(*texts: str) -> bool:
+    """Whether UTF-8 can hold texts, as tokenizers and files want them: no lone surrogates.
+
+    Examples
+    --------
+    >>> in_utf8("stop", "étoile"), in_utf8(chr(0xD800))
+    (True, False)
+    """
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def as_data(value: Any) -> Any:
     """Numbers as JSON has them: NumPy's as Python's own, and None where one is not finite.
 

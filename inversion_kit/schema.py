@@ -397,6 +397,19 @@ def group_faults(
     return faults
 
 
+def settings_of(tree: xr.DataTree) -> dict[str, Any]:
+    """The settings that a result was made with, as it keeps them; none of what is no result.
+
+    Examples
+    --------
+    >>> from inversion_kit.testing import synthetic
+    >>> settings_of(synthetic())["steps"]
+    12
+    """
+    kept: dict[str, Any] = json.loads(tree.attrs.get("settings", "{}"))
+    return kept
+
+
 def whole_faults(group: str, data: xr.Dataset) -> list[str]:
     """A line for everything in which a group of `WHOLE` is not as the schema has it."""
     faults = group_faults(group, data.variables, WHOLE[group]) + bare_faults(group, data)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import xarray as xr
 
 from inversion_kit.analysis.reading import arms_of, model_names, whole
+from inversion_kit.schema import settings_of
 from inversion_kit.settings import Settings
 
 
@@ -35,7 +34,7 @@ def code(tree: xr.DataTree) -> str:
     """
     tree = whole(tree)
     samples = tree["samples"]
-    settings = json.loads(tree.attrs["settings"])
+    settings = settings_of(tree)
     sources = model_names(tree)
     if not sources or settings.get("objective_hashes"):
         return ""

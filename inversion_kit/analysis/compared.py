@@ -8,7 +8,6 @@ them corrected for how many classes there are (Bonferroni) and for all labels (H
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +21,7 @@ from inversion_kit.analysis.rates import paired_effects, success
 from inversion_kit.analysis.reading import hits_of, mean, reads, whole
 from inversion_kit.arms import main_arm, name_arm
 from inversion_kit.errors import InputError
+from inversion_kit.schema import settings_of
 
 MODELS = ("a", "b")
 """The older and the newer model."""
@@ -95,7 +95,7 @@ def _why_others(trees: Sequence[xr.DataTree], both: Sequence[xr.Dataset]) -> str
         return "more samples of one"
     if trees[0].attrs["generator_hash"] != trees[1].attrs["generator_hash"]:
         return "another generator"
-    settings = [json.loads(tree.attrs["settings"]) for tree in trees]
+    settings = [settings_of(tree) for tree in trees]
     odd = [n for n in _SAMPLER if settings[0].get(n) != settings[1].get(n)]
     return f"another {odd[0]}" if odd else ""
 

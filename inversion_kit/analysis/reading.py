@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -112,7 +111,7 @@ def model_names(tree: xr.DataTree) -> dict[str, Any]:
     >>> model_names(synthetic())["model"]
     'synthetic:classifier'
     """
-    return json.loads(tree.attrs.get("settings", "{}")).get("sources") or {}
+    return schema.settings_of(tree).get("sources") or {}
 
 
 def label_place(tree: xr.DataTree, label: str | None = None) -> int:
@@ -143,7 +142,7 @@ def arms_of(data: Result) -> list[str]:
 
 def _remember(tree: xr.DataTree) -> None:
     """Know the arms that a result keeps in its settings."""
-    remember(json.loads(tree.attrs.get("settings", "{}")).get("arms"))
+    remember(schema.settings_of(tree).get("arms"))
 
 
 def arm_pair(

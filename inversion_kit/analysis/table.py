@@ -20,6 +20,7 @@ from inversion_kit.analysis.rows import known
 from inversion_kit.analysis.search_path import trajectory
 from inversion_kit.analysis.summary import say, say_label
 from inversion_kit.plain import as_data
+from inversion_kit.schema import settings_of
 
 DETAILED = 12
 """Labels up to which numbers hold every search and every scorer's difference."""
@@ -108,7 +109,7 @@ def numbers(
 
 def _search(tree: xr.DataTree, read: xr.Dataset) -> dict[str, Any] | None:
     """The quicker generator that the search asked, and how far its images were from the whole."""
-    facts = json.loads(tree.attrs["settings"]).get("search")
+    facts = settings_of(tree).get("search")
     if facts is None:
         return None
     gap: dict[str, Any] = as_data({str(n): v.values[()] for n, v in search_gap(read).items()})

@@ -27,9 +27,10 @@ from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.gradients import NONE, as_policy
 from inversion_kit.generators.memory import is_full
-from inversion_kit.generators.prompts import fill, in_utf8
+from inversion_kit.generators.prompts import fill
 from inversion_kit.generators.quick import search_generator
 from inversion_kit.generators.rehearsal import rehearse_call
+from inversion_kit.plain import in_utf8
 from inversion_kit.search.checks import check_judges, check_method, check_queries
 from inversion_kit.search.guidance import check_guidance
 from inversion_kit.search.rehearsal import REHEARSED, rehearse

@@ -13,6 +13,7 @@ from inversion_kit.classifiers.adapter_parts import Options, unchanged
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.functions import Function
 from inversion_kit.errors import InputError
+from inversion_kit.pictures import levels
 
 
 class _BlackBox(Function):
@@ -26,7 +27,7 @@ class _BlackBox(Function):
         """It takes whole bytes, whatever its networks' weights are."""
 
     def forward(self, images: Tensor) -> Tensor:
-        files = images.detach().mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        files = levels(images).permute(0, 2, 3, 1)
         out = self.ask(files.cpu().contiguous().numpy())
         out = out.detach().cpu().numpy() if isinstance(out, Tensor) else np.asarray(out)
         if out.shape == (len(images), len(self.labels)) and out.dtype.kind in "fiub":

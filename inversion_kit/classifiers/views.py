@@ -16,12 +16,13 @@ from torch import Tensor
 
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError, nearest
+from inversion_kit.pictures import levels
 
 
 def jpeg(images: Tensor) -> Tensor:
     """JPEG at quality 75."""
     seen = []
-    for image in images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy():
+    for image in levels(images).permute(0, 2, 3, 1).cpu().numpy():
         file = io.BytesIO()
         Image.fromarray(image).save(file, "jpeg", quality=75)
         with Image.open(file) as read:

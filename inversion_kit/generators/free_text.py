@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
@@ -18,8 +17,9 @@ from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.loading import check_whole
 from inversion_kit.generators.prompts import check_templates, fill
 from inversion_kit.generators.rehearsal import rehearse_call
-from inversion_kit.generators.sample import sample
+from inversion_kit.generators.sample import sample, to_bytes
 from inversion_kit.generators.token_file import load_token, selected_token
+from inversion_kit.schema import settings_of
 from inversion_kit.seeds import FREE, noise_seeds
 
 
@@ -116,19 +116,18 @@ def generate(
         sizes = {min(batch, n), n % batch} - {0}
         rehearse_call(made, [filled], token=placed, sizes=sorted(sizes))
     images = sample(made, [filled] * n, seeds=noise, token=placed, batch=batch)
-    pixels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    return [Image.fromarray(image) for image in pixels]
+    return [Image.fromarray(image) for image in to_bytes(images)]
 
 
 def _wording(tree: xr.DataTree, label: str) -> str:
     """What the prompts of a result say for a label."""
-    kept = json.loads(tree.attrs["settings"]).get("wordings")
+    kept = settings_of(tree).get("wordings")
     return str(kept.get(label, label)) if isinstance(kept, dict) else label
 
 
 def _own(tree: xr.DataTree) -> Generator:
     """The generator that a result was made with."""
-    name, settings = str(tree.attrs["generator"]), json.loads(tree.attrs["settings"])
+    name, settings = str(tree.attrs["generator"]), settings_of(tree)
     source, facts = settings.get("generator_source"), settings.get("sampler")
     if source is None or facts is None:
         raise InputError(

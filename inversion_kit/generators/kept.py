@@ -8,10 +8,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from inversion_kit.generators.base import Generator
+from inversion_kit.pictures import levels
 
 _MOST = 2**26
 """Bytes of images kept of a generator; those used last stay, one set always."""
@@ -46,7 +46,7 @@ def kept(generator: Generator, asked: Any, make: Callable[[], Tensor]) -> Tensor
     with _lock:
         images = _images.setdefault(generator, {}).pop(key, None)
     if images is None:
-        images = make().clamp(0, 1).mul(255).round().to(torch.uint8)
+        images = levels(make())
     with _lock:
         held = _images[generator]
         held[key] = images  # the one used last stands last

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from inversion_kit.errors import InputError
 from inversion_kit.generators.class_token import PLACEHOLDER
+from inversion_kit.plain import in_utf8
 
 
 def check_templates(templates: Sequence[str], *, named: bool = True) -> tuple[str, ...]:
@@ -50,15 +51,6 @@ def check_templates(templates: Sequence[str], *, named: bool = True) -> tuple[st
         if not in_utf8(template):
             raise InputError(f"prompts: {template!r} holds what UTF-8 cannot (a lone surrogate)")
     return tuple(templates)
-
-
-def in_utf8(text: str) -> bool:
-    """Whether UTF-8 can hold a text, as tokenizers and files want it: no lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def fill(template: str, *, name: str) -> str:

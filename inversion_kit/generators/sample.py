@@ -11,6 +11,7 @@ from torch import Tensor
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import ClassToken
 from inversion_kit.generators.memory import MicroBatch
+from inversion_kit.pictures import levels
 
 
 @torch.no_grad()
@@ -43,7 +44,7 @@ def sample(
 def to_bytes(images: Tensor) -> np.ndarray:
     """Float ``(n, 3, y, x)`` in [0, 1], or uint8, to uint8 ``(n, y, x, 3)``."""
     if images.dtype != torch.uint8:
-        images = images.detach().clamp(0, 1).mul(255).round().to(torch.uint8)
+        images = levels(images)
     return images.permute(0, 2, 3, 1).cpu().numpy()
 
 

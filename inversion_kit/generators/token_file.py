@@ -154,7 +154,7 @@ def save_token(
             f"generator: {generator.name!r} has other weights than {tree.attrs['generator']!r}, "
             "which this result is from"
         )
-    kept = json.loads(tree.attrs["settings"]).get(LAYOUT)
+    kept = schema.settings_of(tree).get(LAYOUT)
     layout = _layout(generator, kept, "tree") or [Part(KEY, chosen.vector.shape[1])]
     data = {key: piece.contiguous() for key, piece in split(chosen.vector, layout).items()}
     provenance = {name: str(tree.attrs[name]) for name in _PROVENANCE}

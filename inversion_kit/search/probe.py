@@ -22,6 +22,7 @@ from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.kept import kept
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.sample import sample
+from inversion_kit.pictures import levels
 from inversion_kit.search.history import Probe
 from inversion_kit.seeds import PROBE, noise_seeds
 
@@ -144,7 +145,7 @@ def probe_pairs(
             images.append(
                 sample(generator, asked, seeds=seeds, token=token, num_inference_steps=steps)
             )
-        return torch.cat(images).mul(255).round().to(torch.uint8)
+        return levels(torch.cat(images))
 
     score = functools.partial(_scores, classifier, target, objective=objective)
     whole = _in_two_rounds(sums, paint, score, seed, shortlist, (first_noises, noises), few)

@@ -15,6 +15,7 @@ from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.gradients import as_policy
 from inversion_kit.generators.memory import MicroBatch
+from inversion_kit.pictures import levels
 from inversion_kit.schema import NEUTRAL
 from inversion_kit.search.history import History, Probe, Step
 from inversion_kit.search.optimise import check, optimise
@@ -193,7 +194,7 @@ def thumbnails(images: Tensor) -> Tensor:
     if scale < 1:
         size = [max(1, round(side * scale)) for side in images.shape[-2:]]
         images = F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
-    return images.clamp(0, 1).mul(255).round().to(torch.uint8)
+    return levels(images)
 
 
 def _starts(

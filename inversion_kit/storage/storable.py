@@ -18,6 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from inversion_kit.errors import InputError
+from inversion_kit.plain import in_utf8
 
 CODED = "json_attributes"
 """Attribute of a root, group or variable: the JSON of its attributes that are not beside it."""
@@ -132,7 +133,7 @@ def _stands_beside(name: str, value: Any) -> bool:
     if not _PLAIN_NAME.fullmatch(name) or name in _TAKEN or isinstance(value, bool):
         return False
     if isinstance(value, str):
-        return bool(value) and "\0" not in value and _in_utf8(value)
+        return bool(value) and "\0" not in value and in_utf8(value)
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
     return isinstance(value, float) and math.isfinite(value)
@@ -181,7 +182,7 @@ def _plain(value: Any) -> Any:
 
 
 def _check_name(name: Any, where: str) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or not _in_utf8(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or not in_utf8(name):
         raise InputError(
             f"{where!r}: groups, variables and dimensions are named by text without '/' and NUL "
             "that does not begin with '__'"
@@ -204,13 +205,5 @@ def _check_values(variable: xr.Variable, where: str) -> None:
                 f"{where}{list(at)}: {_shown(text)} of the kind {type(text).__name__} among text; "
                 "give text alone, with .astype(str), or numbers alone, with .astype(float)"
             )
-        if not _in_utf8(text):
+        if not in_utf8(text):
             raise InputError(f"{where}{list(at)}: {text!r:.60} holds what UTF-8 cannot")
-
-
-def _in_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

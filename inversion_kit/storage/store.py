@@ -149,7 +149,7 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         made = xr.DataTree.from_dict(groups)
         made.attrs = unpacked(tree.attrs)
         made = schema.validate(made)
-        remember(json.loads(made.attrs["settings"]).get("arms"))
+        remember(schema.settings_of(made).get("arms"))
         return made
     except ImportError as error:
         raise InputError("h5netcdf is missing: pip install 'inversion-kit[export]'") from error

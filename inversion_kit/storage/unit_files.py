@@ -13,7 +13,7 @@ manifest.json         size and sha256 of the other files; the seconds that the u
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.errors import InputError, SchemaError, StoreError
+from inversion_kit.plain import in_utf8
 from inversion_kit.storage import durable
 from inversion_kit.storage.units import KINDS, Table, Variable, table
 
@@ -66,7 +67,7 @@ def write(
                 values = np.array(codes, dtype).reshape(values.shape)
             # ascontiguousarray makes one dimension of none
             arrays[f"{group}/{variable}"] = np.ascontiguousarray(values, dtype).reshape(about.shape)
-    if not _in_utf8(texts):
+    if not in_utf8(*texts):
         raise InputError(f"groups: a text of {name} holds what UTF-8 cannot (a lone surrogate)")
     durable.encode("attributes", dict(attributes))
     unit = durable.dump({"attributes": dict(attributes), "texts": list(texts)})
@@ -135,7 +136,7 @@ def read_texts(folder: Path) -> tuple[dict[str, Any], np.ndarray]:
         not isinstance(listed, list)
         or not all(isinstance(text, str) for text in listed)
         or not isinstance(attributes, dict)
-        or not _in_utf8(listed)
+        or not in_utf8(*listed)
     ):
         raise StoreError(f"path={str(path)!r} has no attributes and texts")
     texts: np.ndarray = np.empty(len(listed), dtype=object)
@@ -208,11 +209,3 @@ def _variable(entry: Any) -> Variable:
     if not fits:
         raise ValueError(f"no variable: {str(entry)[:200]}")
     return about._replace(dims=tuple(dims), shape=tuple(shape))
-
-
-def _in_utf8(texts: Iterable[str]) -> bool:
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
