@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,10 @@ from inversion_kit.figures.style import Spec, figure, shades, text
 
 _COUNTS = ((0, "#0B2A4A"), (0.5, "#7F7F7F"), (1, "#FFE08A"))
 """From what speaks against to what speaks for: brighter is more, also without colours."""
+_LINE, _HIGH = 62, 17
+"""Characters of a line below the title, and its height in pixels."""
+_CELL = 250
+"""Width in pixels of a map and the gap beside it."""
 _HEADS = ("what the cue changes", "what moves the score")
 
 
@@ -68,9 +73,15 @@ def where_spec(data: xr.Dataset) -> Spec:
         Tile(shades(_COUNTS, 0.5 + _scaled(counts) / 2), (towards, "dark: against it"), _HEADS[1]),
     ]
     title = f"Where “{text(data.attrs['cue'])}” acts on “{text(data.attrs['label'])}”"
-    made = grid_spec([tiles], list(_HEADS), [""], title, text(where_words(data), most=400))
-    made["layout"]["xaxis"]["range"] = [0, len(tiles)]
-    made["layout"]["margin"] |= {"l": 10, "r": 10}
+    said = [text(line, most=_LINE) for line in wrap(where_words(data), _LINE)]
+    made = grid_spec([tiles], list(_HEADS), [""], title, "<br>".join(said))
+    layout = made["layout"]
+    layout["xaxis"]["range"] = [0, len(tiles)]
+    margin = layout["margin"] | {"l": 10, "r": 10}
+    margin["t"] += _HIGH * (len(said) - 1)
+    low, high = layout["yaxis"]["range"]
+    tall = int(_CELL * (low - high)) + margin["t"] + margin["b"]
+    layout |= {"margin": margin, "height": tall, "width": 20 + _CELL * len(tiles)}
     return made
 
 
