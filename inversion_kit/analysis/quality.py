@@ -57,14 +57,16 @@ class Seen:
         return Seen(features, noise, run, self.reference[:MOST])
 
 
-def successes(tree: Result, *, n_boot: int = N_BOOT) -> dict[str, Any]:
-    """Variables of success under every scorer, and of its paired difference to the plain name.
+def successes(tree: Result, against: str | None = None, *, n_boot: int = N_BOOT) -> dict[str, Any]:
+    """Variables of success under every scorer, and of its paired difference to another arm's.
 
     ``success`` ``(label, arm, scorer)`` and ``overall_success`` ``(arm, scorer)``, with their
-    ``images``; ``gain`` and ``overall_gain`` over the arm of the plain name, with ``pairs``.
+    ``images``; ``gain`` and ``overall_gain`` over ``against``, the arm of the plain name where not
+    given, with ``pairs``.
     """
     read = reads(tree)
-    named, arms = name_arm(arms_of(read)), arms_of(read)
+    arms = arms_of(read)
+    named = name_arm(arms) if against is None else against
     made: dict[str, Any] = {}
     for stem, pooled, table in (
         ("", "", success(read, n_boot=n_boot)),
@@ -86,9 +88,13 @@ def successes(tree: Result, *, n_boot: int = N_BOOT) -> dict[str, Any]:
 
 
 def cloud_tables(
-    seen: Sequence[Mapping[str, Seen]], networks: Sequence[str], arms: Sequence[str], noises: int
+    seen: Sequence[Mapping[str, Seen]],
+    networks: Sequence[str],
+    arms: Sequence[str],
+    noises: int,
+    against: str | None = None,
 ) -> dict[str, Any]:
-    """Variables of every measure of every set, and of differences to the arm of the plain name.
+    """Variables of every measure of every set, and of differences to those of another arm.
 
     Parameters
     ----------
@@ -98,17 +104,19 @@ def cloud_tables(
         In the order that they shall have.
     noises
         How many there are of all runs.
+    against
+        The arm compared with; that of the plain name where not given.
 
     Returns
     -------
     dict
         ``value`` ``(label, set, network, measure)`` and ``overall_value``
         ``(set, network, measure)``, the mean over the labels that have one; ``change`` and
-        ``overall_change`` less the plain name; each with ``_low`` and ``_high``; ``pictures``
+        ``overall_change`` less that arm; each with ``_low`` and ``_high``; ``pictures``
         ``(label, set)`` of each set and ``reference`` ``(label,)``; ``overall_labels``
         ``(set, network)``, of how many labels the mean is.
     """
-    sets, named = [*arms, REAL], name_arm(list(arms))
+    sets, named = [*arms, REAL], name_arm(list(arms)) if against is None else against
     even = [{network: one[network].even() for network in networks} for one in seen]
     left = [{n: _left(one, noises) for n, one in by.items()} for by in even]
     pictures = np.array([[len(one.features.get(s, ())) for s in sets] for one in _firsts(even)])

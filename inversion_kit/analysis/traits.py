@@ -9,6 +9,10 @@ A set of pictures, an arm or the real ones, *shows* a trait of a label where its
 of the same set's pictures of the other labels by `GAP` or more, and by more than chance: Fisher's
 exact test, one-sided, corrected over all traits (Holm 1979) and labels (Bonferroni). So what a
 set has of itself, such as dark photographs, is in no label's traits.
+
+A cue in words is a trait too where a CLIP says how much better a prompt with it fits a picture than
+the plain one: a picture shows it where that lies above 95 % of the plain name's pictures of the
+other labels.
 """
 
 from __future__ import annotations
@@ -61,19 +65,24 @@ def limits(others: np.ndarray) -> np.ndarray:
     return np.array([np.minimum(ends[0], ends[2] - least), np.maximum(ends[1], ends[2] + least)])
 
 
-def shown(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def shown(values: np.ndarray, ends: np.ndarray, above: np.ndarray | None = None) -> np.ndarray:
     """Which of `TRAITS` pictures show: 1 or 0, NaN where nothing was measured, ``(..., trait)``.
 
     Parameters
     ----------
     values
-        ``(..., property)`` of `PROPERTIES`.
+        ``(..., property)`` of `PROPERTIES`, and after them the scores of cues.
     ends
         Of `limits`.
+    above
+        Above which a score shows its cue, ``(cue,)``, where there are any.
     """
     wide = values[..., _DOUBLE]
     known = np.isfinite(values).any(-1, keepdims=True)  # a picture of one colour has no tilt
-    has = np.concatenate([values[..., _SINGLE] > 0, wide >= ends[1], wide <= ends[0]], -1)
+    parts = [values[..., _SINGLE] > 0, wide >= ends[1], wide <= ends[0]]
+    if above is not None:
+        parts.append(values[..., len(PROPERTIES) :] > above)
+    has = np.concatenate(parts, -1)
     made: np.ndarray = np.where(known, has, np.nan)
     return made
 
@@ -85,21 +94,25 @@ def trait_table(
     named: int,
     labels: Sequence[str],
     seed: int = 0,
+    cues: Sequence[str] = (),
 ) -> xr.Dataset:
     """Shares of every trait in every set, and what shows it.
 
     Parameters
     ----------
     generated
-        What was measured, ``(label, arm, seed, sample, property)``, NaN where is no picture.
+        What was measured, ``(label, arm, seed, sample, property)``, NaN where is no picture; after
+        the properties the scores of cues.
     real
-        Of each label, ``(n, property)``.
+        Of each label, ``(n, property)``, and scores.
     arms, named
         Their names, and the place of the plain name.
     labels
         At least two.
     seed
         Of the choice of other labels.
+    cues
+        Names of those that are scored.
 
     Returns
     -------
@@ -108,7 +121,8 @@ def trait_table(
     """
     n, tests = len(labels), len(labels)
     sets = [*arms, REAL]
-    shape = n, len(sets), len(TRAITS)
+    names = (*TRAITS, *(f"“{cue}” in words" for cue in cues))
+    shape = n, len(sets), len(names)
     table: dict[str, np.ndarray] = {
         name: np.full(shape, np.nan) for name in ("share", "low", "high", "elsewhere", "chance")
     }
@@ -118,12 +132,13 @@ def trait_table(
     random = np.random.default_rng(seed)
     for i in range(n):
         others = np.sort(random.permutation([k for k in range(n) if k != i])[:OTHERS])
-        ends = limits(generated[others, named].reshape(-1, len(PROPERTIES)))
-        own = shown(generated[i], ends)  # (arm, seed, sample, trait)
-        far = shown(generated[others], ends)
-        beside = [shown(real[k], ends) for k in others]
-        hits = [*(one.reshape(-1, len(TRAITS)) for one in own), shown(real[i], ends)]
-        elsewhere = [far[:, a].reshape(-1, len(TRAITS)) for a in range(len(arms))]
+        plain = generated[others, named].reshape(-1, generated.shape[-1])
+        ends = limits(plain), _above(plain)
+        own = shown(generated[i], *ends)  # (arm, seed, sample, trait)
+        far = shown(generated[others], *ends)
+        beside = [shown(real[k], *ends) for k in others]
+        hits = [*(one.reshape(-1, len(names)) for one in own), shown(real[i], *ends)]
+        elsewhere = [far[:, a].reshape(-1, len(names)) for a in range(len(arms))]
         for s, (mine, theirs) in enumerate(
             zip(hits, [*elsewhere, np.concatenate(beside)], strict=True)
         ):
@@ -134,7 +149,15 @@ def trait_table(
             change[name][i, : len(arms)] = value
     for name, every in (("chance", table), ("change_chance", change)):
         every[name] = np.minimum(tests * _corrected(every[name]), 1.0)
-    return _dataset(table | change, images, sets, named, labels)
+    return _dataset(table | change, images, sets, named, labels, names)
+
+
+def _above(others: np.ndarray) -> np.ndarray:
+    """The score of each cue that 95 % of other pictures do not exceed, ``(cue,)``."""
+    scores = others[np.isfinite(others).any(1), len(PROPERTIES) :]
+    if not len(scores):
+        return np.full(scores.shape[1], np.nan)
+    return np.asarray(np.quantile(scores, _ENDS[1], axis=0))
 
 
 def _shares(mine: np.ndarray, theirs: np.ndarray) -> Mapping[str, np.ndarray]:
@@ -174,6 +197,7 @@ def _dataset(
     sets: Sequence[str],
     named: int,
     labels: Sequence[str],
+    names: Sequence[str],
 ) -> xr.Dataset:
     with np.errstate(invalid="ignore"):
         shows = (table["share"] - table["elsewhere"] >= GAP) & (table["chance"] <= CHANCE)
@@ -197,6 +221,6 @@ def _dataset(
             "covered_traits": ("set", covered),
             "revealed_real": ("set", beyond),
         },
-        coords={"label": list(labels), "set": list(sets), "trait": list(TRAITS)},
+        coords={"label": list(labels), "set": list(sets), "trait": list(names)},
         attrs={"control": sets[named], "real_traits": traits, "interval": 0.95},
     )

@@ -10,7 +10,7 @@ import xarray as xr
 
 import inversion_kit
 from inversion_kit.cli.app import app, as_json, fail
-from inversion_kit.cli.options import Clip, Generator, Json, Judge, Real
+from inversion_kit.cli.options import Clip, Cue, Generator, Json, Judge, Real
 from inversion_kit.errors import InversionError
 from inversion_kit.paths import file_to_write
 from inversion_kit.plain import as_data
@@ -33,6 +33,9 @@ def evaluate(
     ] = None,
     judge: Judge = None,
     clip: Clip = None,
+    against: Annotated[
+        str | None, typer.Option(help="The arm compared with; the name prompt by default.")
+    ] = None,
     sentence: Annotated[
         list[str] | None,
         typer.Option(help='To paint with each token, such as "a dark photo of a {token}".'),
@@ -51,6 +54,7 @@ def evaluate(
             classifier=model,
             judges=judge,
             clip=clip,
+            against=against,
             sentences=sentence,
             generator=generator,
             seed=seed,
@@ -67,6 +71,8 @@ def coverage(
     result: Result,
     *,
     real: Photographs,
+    clip: Clip = None,
+    cue: Cue = None,
     seed: Seed = 0,
     out: Page = None,
     json: Json = False,
@@ -74,7 +80,8 @@ def coverage(
     """Count which measurable traits real pictures, tokens and plain prompts show."""
     try:
         page = page_of(out)
-        table = inversion_kit.coverage(inversion_kit.open(result), real, seed=seed)
+        tree = inversion_kit.open(result)
+        table = inversion_kit.coverage(tree, real, clip=clip, cues=cue, seed=seed)
     except InversionError as error:
         fail(error)
     from inversion_kit.analysis.quality_words import coverage_says

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,20 +15,28 @@ from inversion_kit.analysis.properties import PICTURES
 from inversion_kit.analysis.reading import whole
 from inversion_kit.analysis.traits import trait_table
 from inversion_kit.arms import name_arm
+from inversion_kit.bank.cues import Cue
 from inversion_kit.errors import InputError
+from inversion_kit.evaluation.by_clip import cue_scores, cues_for, names_of
 from inversion_kit.evaluation.examples import about, examples
 from inversion_kit.evaluation.real_sets import counts_of, pictures_of, real_of
+from inversion_kit.finding.reach import as_clip
 from inversion_kit.storage.store import open as open_result
 
 
 def coverage(
-    result: xr.DataTree | str | PathLike[str], real: str | PathLike[str], *, seed: int = 0
+    result: xr.DataTree | str | PathLike[str],
+    real: str | PathLike[str],
+    *,
+    clip: Any = None,
+    cues: str | Sequence[str | Cue] | None = None,
+    seed: int = 0,
 ) -> xr.Dataset:
     """Count in generated and in real pictures which traits they show, see `analysis.traits`.
 
     It is the count by hand of Schwartz et al. (2023), by measurement: what do pictures of a class's
-    token show that those of the plain prompt do not, and is it so in the real pictures? No model is
-    loaded. Generated pictures are on noise that no search has seen.
+    token show that those of the plain prompt do not, and is it so in the real pictures? Without
+    ``clip`` no model is loaded. Generated pictures are on noise that no search has seen.
 
     Parameters
     ----------
@@ -35,6 +46,11 @@ def coverage(
     real
         Folder of real images with a folder a class, called by its label or index. They are looked
         at in the size of the generated ones, at most 200 a label.
+    clip
+        A CLIP or SigLIP, as of `inversion_kit.evaluate`: each cue in words is a trait too.
+    cues
+        Words, prompts with ``{source}`` or the name of a list, as of `inversion_kit.findings`; by
+        default the list that fits the words of the CLIP.
     seed
         Of choices where there are too many.
 
@@ -60,8 +76,9 @@ def coverage(
     Raises
     ------
     InputError
-        There is one label alone or no arm of the plain name, pictures are too small, the folder is
-        not usable, or it has images of fewer than two labels of the result.
+        There are cues and no ``clip``, or it cannot be used. There is one label alone or no arm of
+        the plain name, pictures are too small, the folder is not usable, or it has images of fewer
+        than two labels of the result.
     SchemaError
         It is no result.
     StoreError
@@ -95,6 +112,13 @@ def coverage(
         raise InputError(
             f"result: pictures of {size[0]} by {size[1]} pixels; expected {LEAST_SIDE} or more"
         )
+    if clip is None and cues is not None:
+        raise InputError(
+            "cues: a CLIP says which pictures show them; give clip=, or leave cues out"
+        )
+    seer = None if clip is None else as_clip(clip)
+    asked = () if seer is None else cues_for(seer, cues)
+    score = None if seer is None else cue_scores(seer, asked, names_of(tree))
     chosen = real_of(tree, real, seed)
     index = [int(i) for i in samples["label_index"].values]
     some = [n > 0 for n in counts_of(chosen, index)]
@@ -103,21 +127,34 @@ def coverage(
             f"real={str(real)!r}: it has images of {sum(some)} of the {len(labels)} labels of the "
             "result; expected two or more"
         )
-    of_real = [_measured(pictures_of(chosen, i, size)) for i in index]
-    made = trait_table(_generated(samples), of_real, arms, arms.index(named), labels, seed)
-    return made.merge(examples(tree, chosen)).assign_attrs(made.attrs | about(tree))
+    measured = _Measured(score, len(asked))
+    of_real = [measured(k, pictures_of(chosen, i, size)) for k, i in enumerate(index)]
+    generated, names = _generated(samples, measured), [cue.name for cue in asked]
+    at = arms.index(named)
+    made = trait_table(generated, of_real, arms, at, labels, seed, names)
+    said = {"clip": "" if seer is None else seer.name, **about(tree)}
+    return made.merge(examples(tree, chosen)).assign_attrs(made.attrs | said)
 
 
-def _measured(images: np.ndarray) -> np.ndarray:
-    """Properties of pictures ``(n, y, x, 3)``, ``(n, property)``."""
-    if not len(images):
-        return np.zeros((0, len(PROPERTIES)), "f4")
-    values: np.ndarray = measure(images)["value"].values
-    return values
+@dataclass(frozen=True)
+class _Measured:
+    """What is measured of pictures: their properties, and after them the scores of cues."""
+
+    score: Callable[[int, np.ndarray], np.ndarray] | None
+    cues: int
+
+    def __call__(self, label: int, images: np.ndarray) -> np.ndarray:
+        """Of pictures ``(n, y, x, 3)`` of the label at a place, ``(n, property)``."""
+        if not len(images):
+            return np.zeros((0, len(PROPERTIES) + self.cues), "f4")
+        values: np.ndarray = measure(images)["value"].values
+        if self.score is None:
+            return values
+        return np.concatenate([values, self.score(label, images)], 1)
 
 
-def _generated(samples: xr.Dataset) -> np.ndarray:
-    """Properties ``(label, arm, seed, sample, property)`` of the first pictures; NaN of none."""
+def _generated(samples: xr.Dataset, measured: _Measured) -> np.ndarray:
+    """Properties and scores of the first pictures, ``(label, arm, seed, sample, property)``."""
     sizes = samples.sizes
     units = sizes["label"] * sizes["arm"] * sizes["seed"]
     each = min(sizes["sample"], max(1, PICTURES // units))
@@ -125,7 +162,8 @@ def _generated(samples: xr.Dataset) -> np.ndarray:
     for i in range(sizes["label"]):
         part = samples[["image", "probability"]].isel(label=i, sample=slice(each)).load()
         images = part["image"].values
-        values = _measured(images.reshape(-1, *images.shape[3:])).reshape(*images.shape[:3], -1)
+        values = measured(i, images.reshape(-1, *images.shape[3:]))
+        values = values.reshape(*images.shape[:3], -1)
         there = np.isfinite(part["probability"].values).all(-1)
         made.append(np.where(there[..., None], values, np.nan))
     return np.array(made)

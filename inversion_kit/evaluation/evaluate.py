@@ -11,7 +11,6 @@ import torch
 import xarray as xr
 
 from inversion_kit.analysis.clouds import LEAST, MEASURES
-from inversion_kit.analysis.intervals import mean_difference
 from inversion_kit.analysis.quality import Seen, cloud_tables, dataset, successes
 from inversion_kit.analysis.reading import model_names, whole
 from inversion_kit.analysis.words import REAL
@@ -19,10 +18,11 @@ from inversion_kit.arms import name_arm
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError
+from inversion_kit.evaluation.by_clip import agreement
 from inversion_kit.evaluation.examples import about, examples
 from inversion_kit.evaluation.real_sets import counts_of, pictures_of, real_of
 from inversion_kit.evaluation.sentences import check_sentences, generator_of, sentence_tables
-from inversion_kit.finding.reach import Clip, as_clip
+from inversion_kit.finding.reach import as_clip
 from inversion_kit.finding.real import RealImages
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.memory import MicroBatch
@@ -40,6 +40,7 @@ def evaluate(
     classifier: Any = None,
     judges: Sequence[Any] | None = None,
     clip: Any = None,
+    against: str | None = None,
     sentences: Sequence[str] | None = None,
     generator: Any = None,
     seed: int = 0,
@@ -62,6 +63,8 @@ def evaluate(
         sentences; those of the result by default.
     clip
         A CLIP or SigLIP: hub id, folder, or ``(model, processor)``.
+    against
+        The arm that all others are compared with; that of the plain name by default.
     sentences
         Prompts with ``{token}``, such as `inversion_kit.evaluation.sentences.SENTENCES`: their
         pictures are made with every run's token, and with the name in its place.
@@ -75,8 +78,8 @@ def evaluate(
     -------
     xarray.Dataset
         - ``success`` ``(label, arm, scorer)``: share of the pictures that a scorer, the classifier
-          or a judge, reads as the label, of ``images``; ``gain``: that less the plain name's, on
-          the same noise, of ``pairs``.
+          or a judge, reads as the label, of ``images``; ``gain``: that less the same of the arm
+          compared with (below: the plain name's), on the same noise, of ``pairs``.
         - ``value`` ``(label, set, network, measure)``: what
           `inversion_kit.analysis.clouds.Clouds.measures` gives of a set, an arm or ``"real"``, by
           the features of a network; ``change``: that less the plain name's. ``pictures``
@@ -113,6 +116,10 @@ def evaluate(
     """
     tree = whole(result if isinstance(result, xr.DataTree) else open_result(result))
     arms = [str(a) for a in tree["samples"]["arm"].values]
+    if against is None:
+        against = name_arm(arms)
+    elif against not in arms:
+        raise InputError(f"against={against!r}: not in this result; it has {arms}")
     seer = None if clip is None else as_clip(clip)
     said, asking = _asked(tree, sentences, generator)
     chosen = None if real is None else real_of(tree, real, seed)
@@ -123,12 +130,12 @@ def evaluate(
         asked = _networks(tree, classifier, judges)
         networks = [one.name for one in asked]
         seen = _with_real(tree, chosen, str(real), asked, seed)
-    variables = successes(tree)
+    variables = successes(tree, against)
     if seer is not None:
-        variables |= _agreement(tree, seer)
+        variables |= agreement(tree, seer, against)
     if seen:
         noises = tree["samples"].sizes["seed"] * tree["samples"].sizes["sample"]
-        variables |= cloud_tables(seen, networks, arms, noises)
+        variables |= cloud_tables(seen, networks, arms, noises, against)
     more: dict[str, list[str]] = {}
     if asking is not None:
         readers = _models(tree, classifier, judges)
@@ -139,7 +146,7 @@ def evaluate(
     made = made.merge(examples(tree, chosen))
     made.attrs = {
         **about(tree),
-        "control": name_arm(arms) or "",
+        "control": against or "",
         "clip": "" if seer is None else seer.name,
         "interval": 0.95,
         "seed": seed,
@@ -268,36 +275,3 @@ def features_of(network: Classifier, images: np.ndarray) -> np.ndarray:
     return torch.cat(
         MicroBatch(_BATCH, of=network, doing="features").parts(len(images), work)
     ).numpy()
-
-
-@torch.no_grad()
-def _agreement(tree: xr.DataTree, clip: Clip) -> dict[str, Any]:
-    """Cosine of every picture and its label's plain prompt, and the change from the plain name."""
-    samples = tree["samples"].to_dataset(inherit=False)
-    arms = [str(a) for a in samples["arm"].values]
-    named = name_arm(arms)
-    labels = [str(n) for n in samples["label"].values]
-    prompts = [f"a photo of a {name}" for name in labels]
-    scorer = clip.of(prompts if len(prompts) > 1 else [*prompts, "a photo"])
-    scale = float(clip.model.logit_scale.exp())
-    bias = getattr(clip.model, "logit_bias", None)
-    dims = ("label", "arm")
-    values = np.full(samples["noise_seed"].shape, np.nan)
-    for i in range(len(labels)):
-        images = samples["image"].isel(label=i).values
-        flat = images.reshape(-1, *images.shape[3:])
-        parts = [
-            scorer.logits(from_bytes(flat[at : at + _BATCH])).cpu()
-            for at in range(0, len(flat), _BATCH)
-        ]
-        found = torch.cat(parts)[:, i] - (0.0 if bias is None else float(bias))
-        there = np.isfinite(samples["probability"].isel(label=i).values).all(-1)
-        values[i] = np.where(there, (found / scale).numpy().reshape(images.shape[:3]), np.nan)
-    ends = ("", "_low", "_high")
-    own = mean_difference(values, np.zeros_like(values))
-    made = {f"agreement{end}": (dims, part) for end, part in zip(ends, own, strict=True)}
-    if named is not None:
-        change = mean_difference(values, np.repeat(values[:, [arms.index(named)]], len(arms), 1))
-        for end, part in zip(ends, change, strict=True):
-            made[f"agreement_change{end}"] = dims, np.where(np.array(arms) == named, np.nan, part)
-    return made

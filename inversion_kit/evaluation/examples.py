@@ -43,7 +43,7 @@ def examples(tree: xr.DataTree, real: RealImages | None = None) -> xr.Dataset:
         images = few["image"].isel(label=i).values
         there = np.isfinite(few["probability"].isel(label=i).values).all(-1)
         rows: list[Sequence[np.ndarray]] = [images[a][there[a]] for a in range(len(arms))]
-        rows.append([] if real is None else pictures_of(real, int(index), size, EACH))
+        rows.append([] if real is None else list(pictures_of(real, int(index), size, EACH)))
         sets.append([[_small(one) for one in row] for row in rows])
     side = _small(np.zeros((*size, 3), "u1")).shape
     made = np.zeros((len(sets), len(arms) + 1, EACH, *side), "u1")
