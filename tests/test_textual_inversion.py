@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
+from typer.testing import CliRunner
 
 import inversion_kit as ik
+from inversion_kit.cli import app
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER
@@ -58,6 +61,51 @@ def test_its_token_goes_where_tokens_go(quick: Generator, tmp_path: Path) -> Non
     assert picture.size == (32, 32)
     table = ik.augment({"blue": token}, 1, out=tmp_path / "more", generator=quick, progress=False)
     assert table["kept"].values.tolist() == [1]
+
+
+def test_one_command_writes_a_token_that_augment_and_load_read(tmp_path: Path) -> None:
+    files = []
+    for k in range(2):
+        files.append(str(tmp_path / f"{k}.png"))
+        Image.new("RGB", (50, 40), (200, 0, 90 * k)).save(files[-1])
+    out = tmp_path / "stop.safetensors"
+    asked = ["--generator", "pocket", "--steps", "2", "--batch", "2", "--seed", "3"]
+    called = ["textual-inversion", *files, *asked, "--label", "stop", "--out", str(out)]
+    done = CliRunner().invoke(app, called)
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1] == f"token: {out.resolve()}"
+    pocket = ik.as_generator("pocket")
+    same = ik.textual_inversion(files, generator=pocket, steps=2, batch=2, seed=3)
+    assert torch.equal(ik.load_token(out), same.vector.detach())
+    with safe_open(out, "pt") as file:
+        kept = file.metadata()
+    assert (kept["label"], kept["generator_hash"]) == ("stop", pocket.hash)
+    more = ["augment", str(out), "1", "--generator", "pocket", "--out", str(tmp_path / "more")]
+    done = CliRunner().invoke(app, more)
+    assert done.exit_code == 0, done.output
+    assert len(list((tmp_path / "more").rglob("*.png"))) == 1
+    again = CliRunner().invoke(app, [*called[:-1], str(tmp_path / "stop.bin")])
+    assert again.exit_code == 2
+    assert ".safetensors" in again.output
+
+
+@pytest.mark.parametrize(
+    ("token", "more", "says"),
+    [
+        (torch.zeros(1, 128), {"generator": None}, "does not say what it was learned in"),
+        (torch.zeros(1, 64), {}, r"expected finite numbers \(1, 128\)"),
+        (torch.full((1, 128), float("nan")), {}, "finite"),
+        (torch.zeros(1, 128), {"label": " "}, "label=' '"),
+        (torch.zeros(1, 128), {"arm": "token"}, "a token itself has none"),
+        (torch.zeros(1, 128), {"run_seed": 0}, "a token itself has none"),
+    ],
+)
+def test_a_token_that_no_generator_takes_is_not_written(
+    quick: Generator, tmp_path: Path, token: torch.Tensor, more: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(InputError, match=says):
+        ik.save_token(token, tmp_path / "t.safetensors", **{"generator": quick, **more})
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def calls(tmp_path_factory):
                      "seed": 0, "batch": 1},
         "save": {"tree": one, "path": folder / "new.zarr", "overwrite": True},
         "open": {"path": stored},
-        "save_token": {"tree": one, "path": folder / "t.safetensors"},
+        "save_token": {"token": one, "path": folder / "t.safetensors"},
         "load_token": {"path": token, "generator": generator},
         "validate": {"tree": tree},
         "success": {"tree": tree},

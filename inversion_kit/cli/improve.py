@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ from inversion_kit.cli.options import (
     generator_of,
 )
 from inversion_kit.errors import InversionError
-from inversion_kit.paths import folder_to_write
+from inversion_kit.paths import file_to_write, folder_to_write
 
 
 @app.command()
@@ -78,6 +78,40 @@ def augment(
     typer.echo(f"images: {Path(out).resolve()}")
     if not table["full"].all():
         raise typer.Exit(1)
+
+
+@app.command("textual-inversion")
+def learn(
+    images: Annotated[list[Path], typer.Argument(help="1 to 16 image files.")],
+    *,
+    out: Annotated[str, typer.Option(metavar="PATH", help="The token's .safetensors file.")],
+    generator: Generator = None,
+    label: Annotated[
+        str | None, typer.Option(help="What it stands for; augment and its judges ask for it.")
+    ] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="Such as 'a photo of a {token}', drawn at random.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="A word to start from.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Updates.")] = 200,
+    batch: Annotated[int, typer.Option(min=1, help="Noised images of each.")] = 8,
+    lr: Annotated[float, typer.Option(help="Length of a step.")] = 0.1,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn.")] = 0,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Learn a token from a few images, without a classifier, and write it as a file."""
+    try:
+        place = file_to_write(out, ".safetensors", argument="--out")
+        made = inversion_kit.as_generator(generator_of(generator, device, dtype))
+        given: dict[str, Any] = {"start": start, "steps": steps, "batch": batch}
+        if prompt:
+            given["prompts"] = prompt
+        token = inversion_kit.textual_inversion(images, generator=made, lr=lr, seed=seed, **given)
+        inversion_kit.save_token(token, place, label=label, generator=made)
+    except InversionError as error:
+        fail(error)
+    typer.echo(f"token: {place.resolve()}")
 
 
 @app.command()

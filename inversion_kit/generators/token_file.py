@@ -17,7 +17,7 @@ from inversion_kit import schema
 from inversion_kit.arms import main_arm
 from inversion_kit.errors import InputError, LabelError, StoreError, nearest
 from inversion_kit.generators.base import Generator
-from inversion_kit.generators.class_token import Part, join, split
+from inversion_kit.generators.class_token import ClassToken, Part, join, split
 from inversion_kit.paths import file_to_write, local_path
 
 KEY = "emb_params"
@@ -95,7 +95,7 @@ def selected_token(
 
 
 def save_token(
-    tree: xr.DataTree,
+    token: xr.DataTree | ClassToken | Tensor,
     path: str | os.PathLike[str],
     *,
     label: str | None = None,
@@ -103,7 +103,7 @@ def save_token(
     run_seed: int | None = None,
     generator: Generator | None = None,
 ) -> Path:
-    """Write the class token that one search of a result selected, as a safetensors file.
+    """Write a class token as a safetensors file: the one that a search of a result selected.
 
     It holds one vector per text encoder, in that encoder's own space, and where it came from in
     its metadata. ``pipe.load_textual_inversion(path, token="<mine>")`` reads that of Stable
@@ -112,15 +112,18 @@ def save_token(
 
     Parameters
     ----------
-    tree
-        A result of `inversion_kit.invert` or `inversion_kit.audit`.
+    token
+        A result of `inversion_kit.invert` or `inversion_kit.audit`; or a token itself, such as
+        `inversion_kit.textual_inversion` gives, or its vector ``(1, embed)``.
     path
         File to write, ending in ``.safetensors``.
     label, arm, run_seed
-        Whose token, as in `selected_token`: a label is needed where the result has several.
+        Whose token, as in `selected_token`: a label is needed where the result has several. Of a
+        token itself a label is what it stands for, which `inversion_kit.augment` asks for, and
+        there are no others.
     generator
-        The result's generator; needed where that has several text encoders and the result does
-        not say what each sees.
+        What the token was learned in: needed with a token itself, and where a result's has several
+        text encoders and the result does not say what each sees.
 
     Returns
     -------
@@ -130,9 +133,10 @@ def save_token(
     Raises
     ------
     InputError
-        The ending is another, there is no such label, arm or seed, or the generator is another.
+        The ending is another, there is no such label, arm or seed, the generator is another, or
+        a token itself does not fit it.
     SchemaError
-        The tree is no valid result.
+        It is no valid result.
     StoreError
         The file cannot be written.
 
@@ -144,10 +148,12 @@ def save_token(
     >>> save_token(synthetic(), file, label="sky").name
     'sky.safetensors'
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
     target = file_to_write(path, ".safetensors")
+    if isinstance(token, (ClassToken, Tensor)):
+        if arm is not None or run_seed is not None:
+            raise InputError("arm, run_seed: a token itself has none; leave them out")
+        return _save_alone(token, target, label, generator)
+    tree = token
     chosen = selected_token(tree, label=label, arm=arm, run_seed=run_seed)
     if generator is not None and check_generator(generator).hash != tree.attrs["generator_hash"]:
         raise InputError(
@@ -156,12 +162,45 @@ def save_token(
         )
     kept = schema.settings_of(tree).get(LAYOUT)
     layout = _layout(generator, kept, "tree") or [Part(KEY, chosen.vector.shape[1])]
-    data = {key: piece.contiguous() for key, piece in split(chosen.vector, layout).items()}
     provenance = {name: str(tree.attrs[name]) for name in _PROVENANCE}
     provenance |= {"label": chosen.label, "arm": chosen.arm, "seed": str(chosen.run_seed)}
-    provenance[LAYOUT] = layout_json(layout)
+    return _write(chosen.vector, layout, provenance, target)
+
+
+def _save_alone(
+    token: ClassToken | Tensor, target: Path, label: str | None, generator: Generator | None
+) -> Path:
+    """A token that no result holds, with its generator and what it stands for."""
+    if generator is None:
+        raise InputError(
+            "generator: a token does not say what it was learned in; give it, as "
+            "generator=as_generator('pocket')"
+        )
+    made = check_generator(generator)
+    if not (label is None or (isinstance(label, str) and label.strip())):
+        raise InputError(f"label={label!r:.40}: expected a name such as 'stop', or None")
+    vector = (token if isinstance(token, ClassToken) else ClassToken(token)).vector.detach()
+    width = sum(part.width for part in made.layout)
+    if vector.shape != (1, width) or not torch.isfinite(vector).all():
+        raise InputError(
+            f"token: {tuple(vector.shape)}; expected finite numbers (1, {width}), as {made.name!r} "
+            "takes"
+        )
+    provenance = {"generator": made.name, "generator_hash": made.hash}
+    provenance |= {} if label is None else {"label": label}
+    return _write(vector.float().cpu(), made.layout, provenance, target)
+
+
+def _write(
+    vector: Tensor, layout: Sequence[Part], provenance: dict[str, str], target: Path
+) -> Path:
+    """A token's pieces as a file, and where it is from."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    data = {key: piece.contiguous() for key, piece in split(vector, layout).items()}
     try:
-        save_file(data, target, provenance)
+        save_file(data, target, {**provenance, LAYOUT: layout_json(layout)})
     except (OSError, SafetensorError) as error:
         raise StoreError(f"path={str(target)!r} cannot be written: {error}") from error
     return target
