@@ -14,7 +14,7 @@ from torchmetrics.image.kid import poly_mmd
 from typer.testing import CliRunner
 
 import inversion_kit as ik
-from inversion_kit.analysis.clouds import LEAST, MEASURES, clouds
+from inversion_kit.analysis.clouds import LEAST, MEASURES, NEIGHBOURS, clouds
 from inversion_kit.analysis.left_out import leave_out, over_labels
 from inversion_kit.analysis.quality_words import evaluation_says
 from inversion_kit.cli import app
@@ -53,6 +53,30 @@ def test_the_kernel_distance_is_that_of_the_formula_and_of_torchmetrics() -> Non
     assert kid == pytest.approx(asked)
     even = poly_mmd(torch.tensor(real), torch.tensor(ours[:25]))  # it takes as many of both
     assert measured(ours[:25], real)["kid"] == pytest.approx(float(even))
+
+
+def test_kernel_neighbours_and_cosines_are_those_of_scikit_learn() -> None:
+    """It is installed with the notebook extra's umap-learn."""
+    pairwise = pytest.importorskip("sklearn.metrics.pairwise")
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    ours, real = cloud(20, shift=0.4), cloud(25, seed=1)
+    both, pair = np.concatenate([ours, real]), clouds(ours, real)
+    kernel = pairwise.polynomial_kernel(both, degree=3, coef0=1)  # gamma: 1 / features
+    np.testing.assert_allclose(pair.kernel, kernel)
+    np.testing.assert_allclose(pair.cosine, pairwise.cosine_similarity(ours), atol=1e-12)
+
+    def inside(points: np.ndarray, of: np.ndarray) -> np.ndarray:
+        """Which points lie in the ball around each of others."""
+        near = neighbors.NearestNeighbors(n_neighbors=NEIGHBOURS).fit(of)
+        reach = near.kneighbors()[0][:, -1]  # without itself
+        return np.asarray(pairwise.euclidean_distances(points, of) <= reach)
+
+    made, held, back = measured(ours, real), inside(ours, real), inside(real, ours)
+    assert made["precision"] == held.any(1).mean()
+    assert made["recall"] == back.any(1).mean()
+    assert made["density"] == pytest.approx(held.sum() / (NEIGHBOURS * len(ours)))
+    assert made["coverage"] == held.any(0).mean()
+    assert 0 < made["recall"] < 1
 
 
 def test_identical_pictures_are_one_and_orthogonal_ones_as_many_as_they_are() -> None:
