@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit import analysis
-from inversion_kit.analysis.pictures import largest
 from inversion_kit.arms import before_arm, main_arm
 from inversion_kit.figures import style
+from inversion_kit.figures.cells import Cell, cells, heads
 from inversion_kit.figures.style import GREY, Spec, arm_name, figure, hover, note, percent, text
 from inversion_kit.pictures import thumbnail
 
@@ -22,8 +22,6 @@ _CELL = 154
 """Width in pixels of a picture and the gap beside it."""
 _MOST = 15
 """Characters of a name below an image, cut in its middle; all of it is shown on hover."""
-_GAPS = {"missing": "not run", "done": "no finite probability"}
-"""Why a picture is not there, by the status of its unit."""
 
 
 @dataclass(frozen=True)
@@ -101,24 +99,24 @@ def strip_spec(pictures: xr.Dataset) -> Spec:
     title = f"The search for “{name}”, on the same noises"
     if not pictures.sizes["column"]:
         return _nothing(title, "No run of this search is there")
-    names = [str(c) for c in pictures["class"].values]
-    target, hit, updates, images, probability = (
-        pictures[n].values for n in ("target", "hit", "updates", "image", "probability")
-    )
-    rows: list[list[Tile]] = [[] for _ in range(pictures.sizes["sample"])]
-    for (k, i), p in np.ndenumerate(target):
-        words = _hover(names, probability[k, i], f"noise {k + 1}, after {updates[i]} updates")
-        rows[k].append(Tile(images[k, i], (_reading("", p, hit=bool(hit[k, i]), own=True),), words))
-    kept, starts = pictures["kept"].values, [str(s) for s in pictures["start"].values]
-    heads = [f"{n} updates{' ★ kept' if k else ''}" for n, k in zip(updates, kept, strict=True)]
+    columns, rows = heads(pictures), []
+    for k, line in enumerate(cells(pictures)):
+        row = []
+        for cell, head in zip(line, columns, strict=True):
+            words = _hover(cell, f"noise {k + 1}, after {head.updates} updates")
+            below = _reading("", cell.p, hit=cell.hit, own=True)
+            row.append(Tile(cell.image, (below,), words))
+        rows.append(row)
+    over = [f"{head.updates} updates{f'{head.star} kept' * head.kept}" for head in columns]
+    starts = [str(s) for s in pictures["start"].values]
     if len(set(starts)) > 1:
         begun = [f"from “{text(start, most=_MOST)}”" for start in starts]
-        heads = [f"{start}<br>{head}" for start, head in zip(begun, heads, strict=True)]
+        over = [f"{start}<br>{head}" for start, head in zip(begun, over, strict=True)]
     said = (
         f"{arm}, run {pictures.attrs['seed']}; below each image the probability of the label, ✓ "
         "where it is the first class"
     )
-    return grid_spec(rows, heads, [f"noise {k + 1}" for k in range(len(rows))], title, said)
+    return grid_spec(rows, over, [f"noise {k + 1}" for k in range(len(rows))], title, said)
 
 
 def before_after(
@@ -184,31 +182,29 @@ def before_after_spec(pictures: xr.Dataset) -> Spec:
     """
     own = str(pictures.attrs["label"])
     title = f"“{text(own)}” on the same test noises"
-    gaps = pictures["gap"].values.astype(str)
-    if (gaps != "").all():
+    table = cells(pictures)
+    if all(cell.gap for line in table for cell in line):
         return _nothing(title, "No test image is there")
-    arms, names = ([str(v) for v in pictures[dim].values] for dim in ("arm", "class"))
-    images, probability = pictures["image"].values, pictures["probability"].values
+    arms = [str(a) for a in pictures["arm"].values]
     runs, samples = (pictures[n].values.tolist() for n in ("run_seed", "sample"))
     several = len(set(runs)) > 1
-    heads = [f"run {r}, " * several + f"noise {k + 1}" for r, k in zip(runs, samples, strict=True)]
-    rows: list[list[Tile]] = [[] for _ in arms]
-    for (a, k), gap in np.ndenumerate(gaps):
-        where = f"{arm_name(arms[a])}, {heads[k]}"
-        if gap:
-            why = _GAPS.get(gap, gap)
-            rows[a].append(Tile(None, (why,), f"{where}: {why}"))
-            continue
-        p, best = probability[a, k], largest(probability[a, k])
-        hit = names[best[0]] == own
-        lines = tuple(_reading(names[c], p[c], hit=hit, own=names[c] == own) for c in best)
-        rows[a].append(Tile(images[a, k], lines, _hover(names, p, where)))
+    over = [f"run {r}, " * several + f"noise {k + 1}" for r, k in zip(runs, samples, strict=True)]
+    rows: list[list[Tile]] = []
+    for arm, line in zip(arms, table, strict=True):
+        rows.append([])
+        for cell, head in zip(line, over, strict=True):
+            where = f"{arm_name(arm)}, {head}"
+            if cell.gap:
+                rows[-1].append(Tile(None, (cell.gap,), f"{where}: {cell.gap}"))
+                continue
+            best = [_reading(one.name, one.p, hit=cell.hit, own=one.own) for one in cell.top[:3]]
+            rows[-1].append(Tile(cell.image, tuple(best), _hover(cell, where)))
     said = (
         f"{'several runs' if several else f'run {runs[0]}'}, first noises, not chosen by score; "
         f"top three classes of {text(pictures.attrs['classifier'])}, bold for the label, ✓ where "
         "it is the first"
     )
-    return grid_spec(rows, heads, [arm_name(a) for a in arms], title, said)
+    return grid_spec(rows, over, [arm_name(a) for a in arms], title, said)
 
 
 def _reading(name: str, probability: float, *, hit: bool, own: bool) -> str:
@@ -219,9 +215,8 @@ def _reading(name: str, probability: float, *, hit: bool, own: bool) -> str:
     return f"<b>{'✓ ' if hit else ''}{said}</b>" if own else said
 
 
-def _hover(names: list[str], probability: np.ndarray, where: str) -> str:
-    best = largest(probability, 5)
-    return "<br>".join([where, *(f"{text(names[c])}: {percent(probability[c])}" for c in best)])
+def _hover(cell: Cell, where: str) -> str:
+    return "<br>".join([where, *(f"{text(one.name)}: {percent(one.p)}" for one in cell.top)])
 
 
 def grid_spec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from inversion_kit import analysis
-from inversion_kit.analysis.pictures import largest
 from inversion_kit.analysis.table import checks
-from inversion_kit.analysis.words import start_says, visible
+from inversion_kit.analysis.words import visible
+from inversion_kit.figures.cells import Cell, cells
+from inversion_kit.figures.cells import heads as along
 from inversion_kit.figures.paths import trajectory_spec
 from inversion_kit.figures.static import svg
 from inversion_kit.reports.detail import Detail
@@ -23,7 +25,6 @@ from inversion_kit.reports.sprites import sheet
 _WORTH = 0.01
 """Probability from which a class that is not the first choice is named."""
 _WORDS = 10
-_CELL = ("gap", "reason", "probability", "prompt", "hit", "views_asked", "views_agree")
 
 Row = list[np.ndarray | None]
 """A row of pictures of a sheet."""
@@ -54,12 +55,9 @@ def label_block(
         The last is a text for every arm, "1" for each picture that is there and "0" for each gap.
     """
     row, one = data["labels"][i], len(data["labels"]) == 1
-    cells = analysis.grid(tree, label=row["label"], columns=detail.images, every_run=True)
-    gaps, image = cells["gap"].values, cells["image"].values
-    pictures: list[Row] = [
-        [image[a, k] if not gaps[a, k] else None for k in range(cells.sizes["noise"])]
-        for a in range(cells.sizes["arm"])
-    ]
+    grid = analysis.grid(tree, label=row["label"], columns=detail.images, every_run=True)
+    table = cells(grid, most=3)
+    pictures: list[Row] = [[cell.image for cell in line] for line in table]
     runs = _runs(tree, row["label"], detail, pictures)
     pictures += [[]] * (sheet_rows(data, detail) - len(pictures))
     block = space.get_template("label.html.j2").render(
@@ -67,8 +65,8 @@ def label_block(
         row=row,
         at=i,
         detail=detail,
-        grid=_grid(cells),
-        heads=heads(cells),
+        grid=_grid(grid, table),
+        heads=heads(grid),
         runs=runs,
         words=_words(tree, row["label"]),
         one=one,
@@ -79,7 +77,7 @@ def label_block(
     address = sheet(
         pictures, columns=sheet_columns(detail), pixels=detail.pixels, quality=detail.quality
     )
-    there = ["".join("0" if gap else "1" for gap in line) for line in gaps]
+    there = ["".join("0" if cell.gap else "1" for cell in line) for line in table]
     return block, f".s{i}{{background-image:url({address})}}\n", there
 
 
@@ -90,11 +88,11 @@ def _findings(cues: Section | None, i: int, one: bool) -> dict[str, Any]:
     return {"confirmed": confirmed[FIRST:] if one else confirmed, "others": others}
 
 
-def heads(cells: xr.Dataset) -> list[dict[str, int]]:
+def heads(grid: xr.Dataset) -> list[dict[str, int]]:
     """Run and noise of every column of a grid of pictures."""
     return [
         {"run": int(run), "noise": int(sample) + 1}
-        for run, sample in zip(cells["run_seed"].values, cells["sample"].values, strict=True)
+        for run, sample in zip(grid["run_seed"].values, grid["sample"].values, strict=True)
     ]
 
 
@@ -108,40 +106,19 @@ def sheet_rows(data: dict[str, Any], detail: Detail) -> int:
     return len(data["arms"]) + sum(detail.strips)
 
 
-def _grid(cells: xr.Dataset) -> list[dict[str, Any]]:
+def _grid(grid: xr.Dataset, table: list[list[Cell]]) -> list[dict[str, Any]]:
     """Every arm (row) on the same test noises (columns), with what each image is read as."""
-    names, target = cells["class"].values, cells.attrs["label_index"]
-    plain = {n: cells[n].values for n in _CELL}
-    judges = [
-        (str(judge), cells["judge_read_as"].values[j])
-        for j, judge in enumerate(cells["judge"].values if "judge" in cells.coords else ())
-        if str(cells["judge_kind"].values[j]) == "classifier"
+    prompts = (dict.fromkeys(str(p) for p in line if str(p)) for line in grid["prompt"].values)
+    return [
+        {"arm": str(arm), "cells": [_worth(cell) for cell in line], "prompts": list(asked)[:3]}
+        for arm, line, asked in zip(grid["arm"].values, table, prompts, strict=True)
     ]
-    rows = []
-    for a, arm in enumerate(cells["arm"].values):
-        shown = []
-        for k in range(cells.sizes["noise"]):
-            of: dict[str, Any] = {n: values[a, k] for n, values in plain.items()}
-            p = of["probability"]
-            order = [] if of["gap"] else largest(p)
-            shown.append(
-                {
-                    **of,
-                    "top": [
-                        {"name": str(names[c]), "p": float(p[c]), "own": c == target}
-                        for c in order
-                        if c == order[0] or p[c] >= _WORTH
-                    ],
-                    "judges": [
-                        {"judge": judge, "name": said[a, k], "own": said[a, k] == names[target]}
-                        for judge, said in judges
-                        if said[a, k]
-                    ],
-                }
-            )
-        prompts = dict.fromkeys(str(p) for p in plain["prompt"][a] if str(p))
-        rows.append({"arm": str(arm), "cells": shown, "prompts": list(prompts)[:3]})
-    return rows
+
+
+def _worth(cell: Cell) -> Cell:
+    """With the first class and those that are worth naming beside it."""
+    top = tuple(one for k, one in enumerate(cell.top) if not k or one.p >= _WORTH)
+    return replace(cell, top=top)
 
 
 def _runs(
@@ -164,9 +141,9 @@ def _runs(
                 samples=detail.strips[len(made)],
                 columns=detail.checks,
             )
-            one["strip"] = _strip(strip, len(pictures))
-            image = strip["image"].values
-            pictures += [list(line) for line in image]
+            table = cells(strip, most=1)
+            one["strip"] = _strip(strip, table, len(pictures))
+            pictures += [[cell.image for cell in line] for line in table]
         if len(made) < detail.charts:
             spec = trajectory_spec(path.isel(seed=[r]), classes=None)
             name = f"Run {seed}: probability of “{visible(label)}” and of the runner-up"
@@ -178,29 +155,14 @@ def _runs(
     return made
 
 
-def _strip(strip: xr.Dataset, first: int) -> dict[str, Any]:
+def _strip(strip: xr.Dataset, table: list[list[Cell]], first: int) -> dict[str, Any]:
     """Heads and cells of the same noises (rows) along a search (columns); rows of a sheet."""
-    plain = {n: strip[n].values for n in ("updates", "start", "restart", "kept", "mean")}
-    cells = {n: strip[n].values for n in ("target", "hit", "read_as")}
-    columns = range(strip.sizes["column"])
+    lines = zip(strip["sample"].values, table, strict=True)
     return {
-        "heads": [
-            {
-                **{
-                    n: values[c].item() if values.dtype != object else values[c]
-                    for n, values in plain.items()
-                },
-                "says": start_says(str(plain["start"][c])),
-            }
-            for c in columns
-        ],
+        "heads": along(strip),
         "rows": [
-            {
-                "row": first + n,
-                "noise": int(sample) + 1,
-                "cells": [{k: values[n, c] for k, values in cells.items()} for c in columns],
-            }
-            for n, sample in enumerate(strip["sample"].values)
+            {"row": first + n, "noise": int(sample) + 1, "cells": line}
+            for n, (sample, line) in enumerate(lines)
         ],
         "left_out": strip.attrs["of_columns"] - strip.sizes["column"],
         "of_samples": strip.attrs["of_samples"],

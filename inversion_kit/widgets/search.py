@@ -10,7 +10,8 @@ import xarray as xr
 
 from inversion_kit import analysis, pictures
 from inversion_kit.analysis.pictures import largest
-from inversion_kit.analysis.words import count, start_says, visible
+from inversion_kit.analysis.words import count, visible
+from inversion_kit.figures.cells import cells, heads
 from inversion_kit.figures.paths import trajectory_spec
 from inversion_kit.widgets.elements import Frames, choice, heading, plotly_widget, row, tools
 
@@ -108,7 +109,7 @@ class Search:
             samples=[self.noise.value],
             group=self.kind.value,
         )
-        classes, frames = _frames(strip.isel(sample=0), self.kind.value == "validation")
+        classes, frames = _frames(strip, self.kind.value == "validation")
         last = max(0, len(frames) - 1)
         with self.frames.hold_sync():
             self.frames.classes, self.frames.frames = classes, frames
@@ -148,23 +149,22 @@ def _frames(strip: xr.Dataset, checks: bool) -> tuple[list[str], list[dict[str, 
     """The classes of the bars, and the frames of one noise or image along a search."""
     if not strip.sizes["column"]:
         return [], []
-    probability = strip["probability"].transpose("column", "class").values
+    probability = strip["probability"].values[0]
     target = int(strip.attrs["label_index"])
     others = [c for c in largest(probability.max(0), _BARS) if c != target]
     picked = [target, *others][:_BARS]
-    image = strip["image"].transpose("column", "y", "x", "channel").values
-    one = {n: strip[n].values.tolist() for n in ("updates", "start", "restart", "kept", "hit")}
-    under = np.broadcast_to(strip["noise_seed" if checks else "prompt"].values, len(image))
+    (row,), images = cells(strip, most=1), strip["image"].values[0]
+    under = strip["noise_seed" if checks else "prompt"].values[0]
     frames = []
-    for i, p in enumerate(probability):
-        title = f"after {count(one['updates'][i], 'update')}" if checks else f"update {i + 1}"
-        if one["restart"][i]:
-            title += f", restart at {start_says(one['start'][i])}"
-        if one["kept"][i]:
-            title += ", ★ this token was kept"
-        src, small = pictures.thumbnail(image[i], _WIDE)
-        frame = {name: one[name][i] for name in ("updates", "hit", "kept")}
-        frame |= {"src": src, "small": small, "p": float(p[target]), "title": visible(title)}
+    for i, (cell, head, p) in enumerate(zip(row, heads(strip), probability, strict=True)):
+        title = f"after {count(head.updates, 'update')}" if checks else f"update {i + 1}"
+        if head.restart:
+            title += f", restart at {head.start}"
+        if head.kept:
+            title += f",{head.star} this token was kept"
+        about = {"updates": head.updates, "hit": cell.hit, "kept": head.kept, "p": cell.p}
+        src, small = pictures.thumbnail(images[i], _WIDE)
+        frame: dict[str, Any] = {**about, "src": src, "small": small, "title": visible(title)}
         frame["under"] = f"noise {under[i]}" if checks else visible(str(under[i]))
         frames.append({**frame, "bars": [float(p[c]) for c in picked]})
     return [visible(str(strip["class"].values[c])) for c in picked], frames

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from inversion_kit import analysis, arms, schema
 from inversion_kit.analysis.words import arm_words, count, percent, start_says
+from inversion_kit.figures.cells import cells, heads
 from inversion_kit.figures.templates import environment
 from inversion_kit.pictures import thumbnail
 
@@ -129,22 +130,21 @@ def _render(**page: Any) -> str:
 
 def _label_parts(tree: xr.DataTree, labels: list[str], names: list[str]) -> list[dict[str, Any]]:
     """The first noise of a run along its search, and the main arm's first test images."""
-    strip = analysis.strip(tree, samples=1, columns=_COLUMNS).isel(sample=0)
-    heads = []
-    for i in range(strip.sizes["column"]):
-        head = count(int(strip["updates"][i]), "update") + (" ★" if strip["kept"][i] else "")
-        restart = f"restart at {start_says(str(strip['start'].values[i]))}"
-        heads.append(restart if strip["restart"][i] else head)
+    strip = analysis.strip(tree, samples=1, columns=_COLUMNS)
+    over = [
+        f"restart at {head.start}" if head.restart else count(head.updates, "update") + head.star
+        for head in heads(strip)
+    ]
     search = _part(
         "The search",
         f"one held-out noise of run {strip.attrs['seed']}, with the label's probability; ✓ where "
         "it is the first class, ★ the token that was kept",
-        _items(strip, heads),
+        _items(strip, over),
     )
     if not tree["samples"].sizes["sample"]:  # stopped before the final images
         return [search]
     arm = arms.main_arm(names)
-    final = analysis.grid(tree, arms=[arm], columns=_COLUMNS).isel(arm=0)
+    final = analysis.grid(tree, arms=[arm], columns=_COLUMNS)
     note = "noise that nothing before has seen; the first ones, not chosen"
     images = _items(final, [""] * final.sizes["noise"])
     return [search, _part(f"Test noise: {arm_words(arm)}", note, images)]
@@ -156,7 +156,7 @@ def _labels_parts(tree: xr.DataTree, labels: list[str], names: list[str]) -> lis
     done = tree["status"]["status"].sel(arm=arm).values == "done"
     items: list[dict[str, Any]] = []
     for i in np.flatnonzero(done.any(1))[:_LABELS]:
-        first = analysis.grid(tree, label=labels[i], arms=[arm], columns=1).isel(arm=0)
+        first = analysis.grid(tree, label=labels[i], arms=[arm], columns=1)
         items += _items(first, [labels[i]])
     of = "" if len(items) == len(labels) else f", {len(items)} of {len(labels)} labels"
     note = f"{arm_words(arm)}: the first test image{of}; ✓ where it is read as the label"
@@ -167,22 +167,12 @@ def _part(title: str, note: str, items: list[dict[str, Any]]) -> dict[str, Any]:
     return {"title": title, "note": note, "items": items} if items else {}
 
 
-def _items(data: xr.Dataset, heads: Sequence[str]) -> list[dict[str, Any]]:
-    """Pictures in a row, each with its head; those that are not there are left out."""
+def _items(data: xr.Dataset, over: Sequence[str]) -> list[dict[str, Any]]:
+    """Pictures of one row, each with its head; those that are not there are left out."""
     made = []
-    for i, image in enumerate(data["image"].values):
-        p = float(data["target"].values[i])
-        if np.isfinite(p):
-            src, small = thumbnail(image, 2 * _SIDE)
-            hit, alt = bool(data["hit"].values[i]), heads[i] or "generated image"
-            made.append(
-                {
-                    "src": src,
-                    "small": small,
-                    "says": percent(p),
-                    "hit": hit,
-                    "head": heads[i],
-                    "alt": alt,
-                }
-            )
+    for cell, head in zip(*cells(data, most=1), over, strict=True):
+        if cell.image is not None:
+            src, small = thumbnail(cell.image, 2 * _SIDE)
+            about = {"head": head, "alt": head or "generated image", "hit": cell.hit}
+            made.append({"src": src, "small": small, "says": percent(cell.p), **about})
     return made
