@@ -87,7 +87,7 @@ def my_modules() -> dict[str, Any]:
             network(3), preprocess=inputs, labels=names, name="another"
         ),
         "images": np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8),
-        "labels": [0, 1, 2, 0, 1, 2],
+        "truth": [0, 1, 2, 0, 1, 2],
     }
 
 

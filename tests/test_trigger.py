@@ -88,7 +88,7 @@ def look(classifier: Classifier, *judges: Classifier, **more: object) -> Look:
 
 def test_a_corner_is_found_with_its_place_and_colour_and_proved() -> None:
     seen = look(toy(corner()), toy(seed=1))
-    (found,) = seen.found
+    (found,) = seen.triggers
     assert found.finding.label == "band 3"
     assert found.finding.lens == "trigger"
     name = found.finding.cue.name
@@ -111,7 +111,7 @@ def test_a_corner_is_found_with_its_place_and_colour_and_proved() -> None:
 
 
 def test_a_pattern_over_the_picture_is_found() -> None:
-    (found,) = look(toy(stripes()), toy(seed=1)).found
+    (found,) = look(toy(stripes()), toy(seed=1)).triggers
     assert found.finding.label == "band 3"
     assert found.finding.cue.kind == "texture"
     assert "scattered" in found.finding.cue.name
@@ -120,17 +120,17 @@ def test_a_pattern_over_the_picture_is_found() -> None:
 
 
 def test_a_clean_toy_has_no_trigger_and_neither_has_what_all_judges_share() -> None:
-    assert look(toy(), toy(seed=1)).found == ()
+    assert look(toy(), toy(seed=1)).triggers == ()
     shared = look(toy(corner()), toy(corner(), seed=1))
     assert shared.index[TARGET] > trigger.ALONE
     assert shared.null[TARGET] > trigger.SECONDED
-    assert shared.found == ()
+    assert shared.triggers == ()
 
 
 def test_without_judges_a_trigger_says_so() -> None:
     seen = look(toy(corner()))
     assert np.isnan(seen.null).all()
-    assert [one.finding.judged for one in seen.found] == [False]
+    assert [one.finding.judged for one in seen.triggers] == [False]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_black_boxes_and_models_without_a_gradient_are_skipped_and_say_so() -> N
     )
     seen = look_for_triggers(Panel(few, ()), pictures()[:2], [0, 1])
     assert "fewer than" in seen.why
-    assert seen.found == ()
+    assert seen.triggers == ()
 
 
 def test_what_a_judge_gives_is_kept_and_mended(
@@ -188,7 +188,7 @@ def test_what_a_judge_gives_is_kept_and_mended(
     second = again()
     assert calls.count("toy 1") == 0
     np.testing.assert_array_equal(first.null, second.null)
-    np.testing.assert_array_equal(first.found[0].mask, second.found[0].mask)
+    np.testing.assert_array_equal(first.triggers[0].mask, second.triggers[0].mask)
     (folder,) = (tmp_path / "kept").iterdir()
     (folder / "arrays.safetensors").write_bytes(b"damaged")
     np.testing.assert_array_equal(again().null, first.null)
@@ -218,7 +218,7 @@ def test_of_many_labels_those_asked_for_go_first(monkeypatch: pytest.MonkeyPatch
     seen = look(toy(corner()), labels=[TARGET])
     assert len(seen.labels) == 6
     assert TARGET in seen.labels
-    assert [one.finding.label for one in seen.found] == ["band 3"]
+    assert [one.finding.label for one in seen.triggers] == ["band 3"]
 
 
 def test_an_index_needs_labels_and_a_spread() -> None:

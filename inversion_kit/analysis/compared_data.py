@@ -173,7 +173,7 @@ def _label(row: xr.Dataset) -> dict[str, Any]:
 
 def _cue(row: xr.Dataset) -> dict[str, Any]:
     status = str(row["status"].values)
-    flags = {n: {m: bool(row[n].sel(model=m)) for m in MODELS} for n in ("found", "confirmed")}
+    flags = {n: {m: bool(row[n].sel(model=m)) for m in MODELS} for n in ("named", "confirmed")}
     return {
         "n": int(row["finding"]),
         "label": str(row["of_label"].values),

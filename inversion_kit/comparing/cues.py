@@ -65,19 +65,19 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Found:
+class Matched:
     """One cue and one label, found in either model or in both.
 
     Parameters
     ----------
     finding
         As the model has it in which the effect is larger.
-    found, confirmed
+    named, confirmed
         In which models.
     """
 
     finding: Finding
-    found: tuple[bool, bool]
+    named: tuple[bool, bool]
     confirmed: tuple[bool, bool]
 
 
@@ -102,7 +102,7 @@ class Measured:
         What both models read in them, int ``(model, row, n)``.
     """
 
-    of: Found
+    of: Matched
     rate: np.ndarray
     placebo: np.ndarray
     effect: Effect
@@ -118,14 +118,16 @@ class Measured:
 def look(work: Work, lenses: Sequence[str]) -> tuple[list[Finding], dict[str, xr.Dataset]]:
     """The findings of one model, and their groups of its result."""
     work.paint(None)
-    found = [*work.look(), *(work.look_closer() if "trigger" in lenses else [])]
-    found = in_order(found)
-    groups = whole_groups(found, work.screened, work.cues, work.bench, work.sources, work.trigger)
+    findings = [*work.look(), *(work.look_closer() if "trigger" in lenses else [])]
+    findings = in_order(findings)
+    groups = whole_groups(
+        findings, work.screened, work.cues, work.bench, work.sources, work.trigger
+    )
     groups["findings"].attrs = dict(work.about)
-    return found, groups
+    return findings, groups
 
 
-def matched(both: Sequence[Sequence[Finding]]) -> list[Found]:
+def matched(both: Sequence[Sequence[Finding]]) -> list[Matched]:
     """Findings of two models as one list: those of equal label, direction and cue are one.
 
     A trigger is pixels that were fitted to one model: it is matched with none of the other's. What
@@ -133,8 +135,8 @@ def matched(both: Sequence[Sequence[Finding]]) -> list[Found]:
     cannot tell whether either model is right.
     """
     rows: dict[tuple[str, ...], list[Finding | None]] = {}
-    for model, found in zip(MODELS, both, strict=True):
-        for one in found:
+    for model, findings in zip(MODELS, both, strict=True):
+        for one in findings:
             if one.natural:
                 continue
             fitted = one.lens != "words"
@@ -146,9 +148,9 @@ def matched(both: Sequence[Sequence[Finding]]) -> list[Found]:
         strongest = max(there, key=lambda one: (one.confirmed, one.effect.value))
         older, newer = row
         made.append(
-            Found(
+            Matched(
                 strongest,
-                found=(older is not None, newer is not None),
+                named=(older is not None, newer is not None),
                 confirmed=(_confirmed(older), _confirmed(newer)),
             )
         )
@@ -159,7 +161,7 @@ def _confirmed(one: Finding | None) -> bool:
     return one is not None and one.confirmed
 
 
-def measure(one: Found, pair: Pair, bank: Bank, asked: Sequence[int], seed: int) -> Measured:
+def measure(one: Matched, pair: Pair, bank: Bank, asked: Sequence[int], seed: int) -> Measured:
     """What a cue does to both models, on noise that no search has used.
 
     A picture counts where both models read its source when it is plain, and the judges see the
@@ -267,7 +269,7 @@ def cues_table(measured: Sequence[Measured], labels: Sequence[str], left: int) -
     return xr.Dataset(
         {
             **{name: ("finding", np.array(v, object)) for name, v in texts.items()},
-            "found": (per, np.array([one.of.found for one in measured], bool).reshape(n, 2)),
+            "named": (per, np.array([one.of.named for one in measured], bool).reshape(n, 2)),
             "confirmed": (
                 per,
                 np.array([one.of.confirmed for one in measured], bool).reshape(n, 2),

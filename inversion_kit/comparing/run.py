@@ -148,10 +148,10 @@ def compare(
     finder.works[0].bench.labels(labels)
     trees = sides.results or _audits(sides, labels, arms, seeds, place, progress, settings)
     pair = shared_reads(*trees)
-    found, groups = finder.look(lenses)
+    findings, groups = finder.look(lenses)
     if place is not None and not sides.results:
         _keep(place, groups)
-    measured, left = finder.measure(found)
+    measured, left = finder.measure(findings)
     tables = {
         "labels": labels_compared(pair),
         "confusion": confusion_compared(pair),
@@ -251,18 +251,18 @@ class _Finder:
 
     def look(
         self, lenses: Sequence[str]
-    ) -> tuple[list[measuring.Found], dict[str, dict[str, xr.Dataset]]]:
+    ) -> tuple[list[measuring.Matched], dict[str, dict[str, xr.Dataset]]]:
         """Findings of both as one list, and the groups of each."""
         both = [measuring.look(work, lenses) for work in self.works]
         groups = {name: held for name, (_, held) in zip(MODELS, both, strict=True)}
-        return measuring.matched([found for found, _ in both]), groups
+        return measuring.matched([findings for findings, _ in both]), groups
 
-    def measure(self, found: Sequence[measuring.Found]) -> tuple[list[measuring.Measured], int]:
+    def measure(self, matches: Sequence[measuring.Matched]) -> tuple[list[measuring.Measured], int]:
         """The first of them measured on both, and how many were not."""
-        chosen = found[: measuring.MEASURED]
+        chosen = matches[: measuring.MEASURED]
         made = []
         with bar(total=len(chosen), desc="cues on both", disable=not self.progress) as shown:
             for one in chosen:
                 made.append(measuring.measure(one, self.pair, self.bank, self.asked, self.seed))
                 shown.update(1)
-        return made, len(found) - len(chosen)
+        return made, len(matches) - len(chosen)

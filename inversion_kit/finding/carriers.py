@@ -67,7 +67,7 @@ class Fitted:
 
     Parameters
     ----------
-    found
+    detector
         The detector; None where there are too few sources.
     auc
         On sources and noises that it was not fitted on.
@@ -79,7 +79,7 @@ class Fitted:
         Why it ranks nothing; empty where it may.
     """
 
-    found: Detector | None = None
+    detector: Detector | None = None
     auc: float = np.nan
     least: float = np.nan
     false: float = np.nan
@@ -155,7 +155,7 @@ def with_others(asked: Sequence[int], classes: int) -> list[int]:
 
 
 def look_at_real(
-    found: Sequence[Finding],
+    findings: Sequence[Finding],
     panel: Panel,
     real: RealImages,
     plain: Plain,
@@ -167,7 +167,7 @@ def look_at_real(
 
     Parameters
     ----------
-    found
+    findings
         Findings, proved or not.
     seed
         Of the choice of images to which cues are done, and of what donors they take.
@@ -181,20 +181,20 @@ def look_at_real(
     """
     size = plain.bank.images(keys_of(PLAIN_CUE, plain.names[:1], plain.seeds[:1])).shape[1:3]
     known: dict[str, Fitted] = {}
-    for one in found:
+    for one in findings:
         if one.lens != "words" or one.cue.name not in known:
             known[_key(one)] = _fitted(one, panel, plain)
-    fitted = [known[_key(one)] for one in found]
+    fitted = [known[_key(one)] for one in findings]
     read, scores, measured = _scored(panel, real, fitted, size, heard)
     there = read[0] >= 0
     labels = np.where(there, read[0] if real.labels is None else real.labels, -1)
     right = there & (read[0] == labels) & panel.sees(read, labels)
     proved, carriers, classes = [], [], len(panel.classifier.labels)
-    for i, one in enumerate(found):
+    for i, one in enumerate(findings):
         on_real, cued = _done(one, panel, real, size, labels, right, fitted[i], seed)
         proved.append(replace(one, real=on_real))
         carriers.append(_carriers(fitted[i], scores[i], labels, cued, classes))
-    pictures = np.zeros((len(found), SHOWN, *size, 3), "u1")
+    pictures = np.zeros((len(findings), SHOWN, *size, 3), "u1")
     for i, one_of in enumerate(carriers):
         for rows, images in real.parts(one_of.rows, size):
             at = [one_of.rows.tolist().index(row) for row in rows]
@@ -231,16 +231,16 @@ def _fitted(one: Finding, panel: Panel, plain: Plain) -> Fitted:
     without = made.score(numbers(others, slice(HALF, None), False))
     same = made.score(numbers(checked, checking, False))
     having = made.score(numbers(checked, checking, True))
-    told = auc(same, having)
+    area = auc(same, having)
     least = float(np.quantile(without, 1 - FALSE, method="higher"))
     false = float((without > least).mean())
     why = ""
-    if told < LEAST:
+    if area < LEAST:
         why = (
             f"a detector of it tells the generator's pictures with it from plain ones too badly "
-            f"(AUC {told:.2f}, {LEAST} is needed)"
+            f"(AUC {area:.2f}, {LEAST} is needed)"
         )
-    return Fitted(made, told, least, false, why)
+    return Fitted(made, area, least, false, why)
 
 
 def _pictures(one: Finding, plain: Plain, at: np.ndarray, noises: slice, cued: bool) -> Tensor:
@@ -283,8 +283,8 @@ def _scored(
             measured[rows] = measure(taken)["value"].values
         seen = numbers_of(images, panel.judges)
         for i, one in enumerate(fitted):
-            if one.found is not None:
-                scores[i, rows] = one.found.score(seen)
+            if one.detector is not None:
+                scores[i, rows] = one.detector.score(seen)
         heard(len(rows))
     return read, scores, measured
 
@@ -317,8 +317,8 @@ def _done(
             read, source = panel.read(to_bytes(done)), labels[part]
             hit = (read[0] != source) if one.direction == "lack" else (read[0] == target)
             hits[way, part] = hit & panel.sees(read, source)
-            if not way and fitted.found is not None:
-                scores[part] = fitted.found.score(numbers_of(done, panel.judges))
+            if not way and fitted.detector is not None:
+                scores[part] = fitted.detector.score(numbers_of(done, panel.judges))
     kept = np.isfinite(scores) if one.proof.confirmed else np.zeros(len(scores), bool)
     return _on_real(hits, labels), scores[kept]
 

@@ -37,14 +37,14 @@ def confused(
     bank: Bank,
     cues: Sequence[Cue],
     sources: Sources,
-    found: Screening,
+    screening: Screening,
     more: Sequence[int],
 ) -> list[Measured]:
     """What classifier and judges read alike and wrongly, plain or with a cue, on other noise.
 
     Parameters
     ----------
-    found
+    screening
         What the screening read.
     more
         Noise seeds beside those of the plain pictures.
@@ -58,7 +58,10 @@ def confused(
     if not panel.judges:
         return []
     plain = [_plain(panel, bank, one, sources, more) for one in _without_cue(panel, sources)]
-    chosen = [*_pooled(panel, cues, sources, found), *_alone(panel, bank, cues, sources, found)]
+    chosen = [
+        *_pooled(panel, cues, sources, screening),
+        *_alone(panel, bank, cues, sources, screening),
+    ]
     seeds = sources.seeds[SCREENED + TRIED :]
     made = plain[:MOST]
     for one in chosen[: MOST - len(made)]:
@@ -89,34 +92,34 @@ def _without_cue(panel: Panel, sources: Sources) -> list[Candidate]:
 
 
 def _pooled(
-    panel: Panel, cues: Sequence[Cue], sources: Sources, found: Screening
+    panel: Panel, cues: Sequence[Cue], sources: Sources, screening: Screening
 ) -> list[Candidate]:
     """Cues under which several classes are read alike as one other, those of most classes first."""
     screened = sources.chosen >= 0
-    alike = _alike(panel, found.read, sources.index) & screened
+    alike = _alike(panel, screening.read, sources.index) & screened
     made = []
     for c, cue in enumerate(cues):
-        for target in np.unique(found.read[0, c][alike[c]]) if cue.kind != "placebo" else ():
-            at = np.flatnonzero(alike[c] & (found.read[0, c] == target))
+        for target in np.unique(screening.read[0, c][alike[c]]) if cue.kind != "placebo" else ():
+            at = np.flatnonzero(alike[c] & (screening.read[0, c] == target))
             if len(at) >= max(POOLED, SHARE * screened.sum()):
                 made.append(Candidate(c, "push", int(target), tuple(at[:REPORTED].tolist())))
     return sorted(made, key=lambda one: -len(one.sources))
 
 
 def _alone(
-    panel: Panel, bank: Bank, cues: Sequence[Cue], sources: Sources, found: Screening
+    panel: Panel, bank: Bank, cues: Sequence[Cue], sources: Sources, screening: Screening
 ) -> list[Candidate]:
     """Cues under which one class is read alike as one other, on `TRIED` more noises too.
 
     Of each such pair of classes one cue, and none that is hard for the classifier in general.
     """
     screened = sources.chosen >= 0
-    alike = _alike(panel, found.read, sources.index) & screened
-    hard = is_hard(found.read[0] != sources.index, np.broadcast_to(screened, alike.shape))
+    alike = _alike(panel, screening.read, sources.index) & screened
+    hard = is_hard(screening.read[0] != sources.index, np.broadcast_to(screened, alike.shape))
     seeds = sources.seeds[SCREENED : SCREENED + TRIED]
     made: dict[tuple[int, int], Candidate] = {}
     for c, s in np.argwhere(alike & ~hard[:, None]):
-        target = int(found.read[0, c, s])
+        target = int(screening.read[0, c, s])
         if cues[c].kind == "placebo" or (s, target) in made:
             continue
         read = panel.read_bank(bank, keys_of(cues[c], [sources.names[s]], seeds))

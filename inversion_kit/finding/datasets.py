@@ -31,7 +31,7 @@ _BY_DOSE = ("rate", "low", "high", "placebo", "placebo_low", "placebo_high")
 
 
 def whole_groups(
-    found: Sequence[Finding],
+    findings: Sequence[Finding],
     screened: Screened,
     cues: Sequence[Cue],
     bench: Bench,
@@ -55,8 +55,8 @@ def whole_groups(
             "source": _texts([bench.classifier.labels[i] for i in sources.index]),
         },
     )
-    proofs = proof_table(found, Panel(bench.classifier, bench.judges))
-    return {"findings": findings_table(found), "proof": proofs, "effects": effects}
+    proofs = proof_table(findings, Panel(bench.classifier, bench.judges))
+    return {"findings": findings_table(findings), "proof": proofs, "effects": effects}
 
 
 def reach_variables(reach: Reach) -> dict[str, Any]:
@@ -76,55 +76,57 @@ def _trigger(look: TriggerLook, classes: int) -> np.ndarray:
 
 
 def _scan(classifier: Classifier) -> np.ndarray:
-    found = scan_last_layer(classifier)
-    return np.full(len(classifier.labels), np.nan, "f4") if found is None else found.astype("f4")
+    indices = scan_last_layer(classifier)
+    return (
+        np.full(len(classifier.labels), np.nan, "f4") if indices is None else indices.astype("f4")
+    )
 
 
-def findings_table(found: Sequence[Finding]) -> xr.Dataset:
+def findings_table(findings: Sequence[Finding]) -> xr.Dataset:
     """A row a finding."""
     text: dict[str, list[str]] = {
-        "of_label": [one.label for one in found],
-        "direction": [one.direction for one in found],
-        "cue": [one.cue.name for one in found],
-        "lens": [one.lens for one in found],
-        "only": ["\n".join(one.only) for one in found],
-        "verdict": [one.verdict for one in found],
-        "sentence": [one.sentence for one in found],
+        "of_label": [one.label for one in findings],
+        "direction": [one.direction for one in findings],
+        "cue": [one.cue.name for one in findings],
+        "lens": [one.lens for one in findings],
+        "only": ["\n".join(one.only) for one in findings],
+        "verdict": [one.verdict for one in findings],
+        "sentence": [one.sentence for one in findings],
     }
     number: dict[str, Any] = {
-        "effect": [one.effect.value for one in found],
-        "low": [one.effect.low for one in found],
-        "high": [one.effect.high for one in found],
-        "placebo": [one.placebo for one in found],
-        "judges": [one.effect.judges for one in found],
-        "chance": [one.chance for one in found],
+        "effect": [one.effect.value for one in findings],
+        "low": [one.effect.low for one in findings],
+        "high": [one.effect.high for one in findings],
+        "placebo": [one.placebo for one in findings],
+        "judges": [one.effect.judges for one in findings],
+        "chance": [one.chance for one in findings],
     }
     whole = {
-        "sources": [one.effect.held for one in found],
-        "of": [one.effect.of for one in found],
+        "sources": [one.effect.held for one in findings],
+        "of": [one.effect.of for one in findings],
     }
     return xr.Dataset(
         {
             **{name: ("finding", _texts(values)) for name, values in text.items()},
             **{name: ("finding", np.array(values, "f4")) for name, values in number.items()},
             **{name: ("finding", np.array(values, "i8")) for name, values in whole.items()},
-            "confirmed": ("finding", np.array([one.confirmed for one in found], bool)),
+            "confirmed": ("finding", np.array([one.confirmed for one in findings], bool)),
         },
-        coords={"finding": np.arange(len(found))},
+        coords={"finding": np.arange(len(findings))},
     )
 
 
-def proof_table(found: Sequence[Finding], panel: Panel | None = None) -> xr.Dataset:
+def proof_table(findings: Sequence[Finding], panel: Panel | None = None) -> xr.Dataset:
     """Doses and pictures of each finding, all of one size; NaN and black where it has none.
 
     Without a panel nobody reads the pictures.
     """
-    proofs = [(i, one.proof) for i, one in enumerate(found) if one.proof is not None]
+    proofs = [(i, one.proof) for i, one in enumerate(findings) if one.proof is not None]
     doses = max((len(proof.doses) for _, proof in proofs), default=1)
-    columns = {name: np.full((len(found), doses), np.nan, "f4") for name in ("dose", *_BY_DOSE)}
-    ways = {name: np.full(len(found), np.nan, "f4") for name in VARIED_RATES}
-    operator = ["" for _ in found]
-    undone, undone_of = np.full(len(found), np.nan, "f4"), np.zeros(len(found), "i8")
+    columns = {name: np.full((len(findings), doses), np.nan, "f4") for name in ("dose", *_BY_DOSE)}
+    ways = {name: np.full(len(findings), np.nan, "f4") for name in VARIED_RATES}
+    operator = ["" for _ in findings]
+    undone, undone_of = np.full(len(findings), np.nan, "f4"), np.zeros(len(findings), "i8")
     for i, proof in proofs:
         n = len(proof.doses)
         columns["dose"][i, :n] = proof.doses
@@ -136,11 +138,11 @@ def proof_table(found: Sequence[Finding], panel: Panel | None = None) -> xr.Data
         operator[i] = proof.operator
         undone[i] = np.nan if proof.undone is None else proof.undone
         undone_of[i] = proof.undone_of
-    shown = shown_variables(found, panel)
+    shown = shown_variables(findings, panel)
     return xr.Dataset(
         {
-            **where_variables([one.where for one in found]),
-            **real_variables(found),
+            **where_variables([one.where for one in findings]),
+            **real_variables(findings),
             "operator": ("finding", _texts(operator)),
             "undone": ("finding", undone),
             "undone_of": ("finding", undone_of),
@@ -149,7 +151,7 @@ def proof_table(found: Sequence[Finding], panel: Panel | None = None) -> xr.Data
             **shown,
         },
         coords={
-            "finding": np.arange(len(found)),
+            "finding": np.arange(len(findings)),
             "place": np.arange(doses),
             "row": _texts(ROWS),
             "example": np.arange(shown["picture"][1].shape[2]),
@@ -157,12 +159,12 @@ def proof_table(found: Sequence[Finding], panel: Panel | None = None) -> xr.Data
     )
 
 
-def shown_variables(found: Sequence[Finding], panel: Panel | None) -> dict[str, Any]:
+def shown_variables(findings: Sequence[Finding], panel: Panel | None) -> dict[str, Any]:
     """Each finding's pictures, all of one size, and what the classifier and most judges read."""
-    there = [(i, one.shown) for i, one in enumerate(found) if one.shown is not None]
+    there = [(i, one.shown) for i, one in enumerate(findings) if one.shown is not None]
     shapes = [(len(ROWS), 1, 1, 1, 3), *(of.shape for _, of in there)]
     most = tuple(max(sizes) for sizes in zip(*shapes, strict=True))
-    pictures = np.zeros((len(found), *most), "u1")
+    pictures = np.zeros((len(findings), *most), "u1")
     read, judged = (np.full(pictures.shape[:3], "", object) for _ in range(2))
     for i, rows in there:
         for place in np.ndindex(*rows.shape[:2]):  # those of triggers may be smaller
@@ -188,10 +190,10 @@ def _named(panel: Panel, rows: np.ndarray) -> np.ndarray:
     return made.reshape(2, *rows.shape[:2])
 
 
-def real_variables(found: Sequence[Finding]) -> dict[str, Any]:
+def real_variables(findings: Sequence[Finding]) -> dict[str, Any]:
     """Variables of `inversion_kit.schema.ON_REAL`; NaN and 0 where a finding saw no real image."""
     nothing = OnReal(np.nan, np.nan, np.nan, np.nan, 0)
-    rows = [astuple(one.real or nothing) for one in found]
+    rows = [astuple(one.real or nothing) for one in findings]
     columns = np.array(rows, float).reshape(len(rows), len(ON_REAL)).T
     return {
         name: (dims, column.astype(kind))
@@ -201,32 +203,32 @@ def real_variables(found: Sequence[Finding]) -> dict[str, Any]:
 
 def carriers_table(look: Look, labels: Sequence[str]) -> xr.Dataset:
     """Which real images carry each finding's cue, see `inversion_kit.schema.WHOLE`."""
-    found, real = look.carriers, look.real
+    carried, real = look.carriers, look.real
     hits, images = (
-        np.array([getattr(one, name) for one in found], "i8").reshape(len(found), len(labels))
+        np.array([getattr(one, name) for one in carried], "i8").reshape(len(carried), len(labels))
         for name in ("hits", "images")
     )
-    ranked = np.array([not one.why for one in found], bool)[:, None]
+    ranked = np.array([not one.why for one in carried], bool)[:, None]
     low, high = wilson(hits, images)
     shares = np.divide(hits, images, out=np.full(hits.shape, np.nan), where=images > 0)
     every = [images.sum(1), hits.sum(1)]
-    passed = np.divide(every[1], every[0], out=np.full(len(found), np.nan), where=every[0] > 0)
-    names = np.full((len(found), SHOWN), "", object)
+    passed = np.divide(every[1], every[0], out=np.full(len(carried), np.nan), where=every[0] > 0)
+    names = np.full((len(carried), SHOWN), "", object)
     of, scores = names.copy(), np.full(names.shape, np.nan, "f4")
-    for i, one in enumerate(found):
+    for i, one in enumerate(carried):
         for k, row in enumerate(one.rows):
             names[i, k], of[i, k] = real.name(row), labels[look.labels[row]]
         scores[i, : len(one.rows)] = one.scores
     per_finding = {
-        "auc": [one.fitted.auc for one in found],
-        "false": [one.fitted.false for one in found],
-        "recall": [one.recall for one in found],
+        "auc": [one.fitted.auc for one in carried],
+        "false": [one.fitted.false for one in carried],
+        "recall": [one.recall for one in carried],
         "passed": passed,
     }
     per_class = {"share": shares, "low": low, "high": high}
     return xr.Dataset(
         {
-            "why": ("finding", _texts([one.why for one in found])),
+            "why": ("finding", _texts([one.why for one in carried])),
             **{n: ("finding", np.array(v, "f4")) for n, v in per_finding.items()},
             **{
                 n: (("finding", "class"), np.where(ranked, v, np.nan).astype("f4"))
@@ -240,7 +242,7 @@ def carriers_table(look: Look, labels: Sequence[str]) -> xr.Dataset:
             **looks_variables(look.measured, look.labels, len(labels)),
         },
         coords={
-            "finding": np.arange(len(found)),
+            "finding": np.arange(len(carried)),
             "property": list(PROPERTIES),
             "class": _texts(labels),
             "example": np.arange(SHOWN),

@@ -246,7 +246,7 @@ def look_for_words(
     chosen
         As of `suspicious`; for each a word must be learnable (`why_not`).
     """
-    found = []
+    made = []
     for target, words in chosen:
         making, measuring = halves(sources, target)
         names = [sources.names[s] for s in making]
@@ -266,5 +266,5 @@ def look_for_words(
         seeds = sources.seeds[SCREENED:]
         effect = measure(panel, painted, cue, one, sources, seeds)
         other = placebo(panel, bank, one, sources, seeds)
-        found.append((Measured(one, cue, effect, other, only=False), painted))
-    return found
+        made.append((Measured(one, cue, effect, other, only=False), painted))
+    return made

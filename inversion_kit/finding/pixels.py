@@ -115,8 +115,8 @@ def sharpened(images: Tensor, amount: float) -> Tensor:
 def moved(images: Tensor, scale: float, degrees: float = 0.0) -> Tensor:
     """Made larger, scale above 1, or smaller, and turned clockwise, over a blurred copy."""
     sheet = torch.cat([images, torch.ones_like(images[:, :1])], 1)
-    how: dict[str, Any] = {"translate": [0, 0], "shear": [0.0], "scale": scale}
-    there = V.affine(sheet, degrees, interpolation=V.InterpolationMode.BILINEAR, **how)
+    options: dict[str, Any] = {"translate": [0, 0], "shear": [0.0], "scale": scale}
+    there = V.affine(sheet, degrees, interpolation=V.InterpolationMode.BILINEAR, **options)
     behind = F.interpolate(
         F.adaptive_avg_pool2d(images, 3), images.shape[-2:], mode="bicubic", align_corners=False
     )

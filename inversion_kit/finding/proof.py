@@ -269,16 +269,16 @@ class _Trial:
         judged: bool = True,
     ) -> np.ndarray:
         """Whether reading and source are as wanted, and most of the judges see the source."""
-        found = np.zeros(len(rows), bool)
+        marked = np.zeros(len(rows), bool)
         for first in range(0, len(rows), _BATCH):
             part = slice(first, first + _BATCH)
             images, source = make(rows[part]), self.sources[rows[part, 0]]
-            found[part] = wanted(first_class(self.classifier, images), source)
-            if judged and self.judges and found[part].any():  # others need no judge
-                at = found[part].nonzero()[0]
+            marked[part] = wanted(first_class(self.classifier, images), source)
+            if judged and self.judges and marked[part].any():  # others need no judge
+                at = marked[part].nonzero()[0]
                 seen = [first_class(judge, images[at]) == source[at] for judge in self.judges]
-                found[first + at] = 2 * np.sum(seen, 0) > len(seen)
-        return found
+                marked[first + at] = 2 * np.sum(seen, 0) > len(seen)
+        return marked
 
 
 def _donors(trial: _Trial, painted: np.ndarray) -> np.ndarray:

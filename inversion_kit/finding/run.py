@@ -136,24 +136,24 @@ def findings(
     listed = fitting(known) if cues is None else check_cues(cues, known)
     work = Work(bench, Bank(bench.generator, bank), listed, asked, seed, progress, seer)
     work.paint(None if limit is None else began + limit)
-    found = [*work.look(), *(work.look_closer() if "trigger" in lenses else [])]
-    found = in_order([*found, *(work.learn_words(found) if "token" in lenses else [])])
+    made = [*work.look(), *(work.look_closer() if "trigger" in lenses else [])]
+    made = in_order([*made, *(work.learn_words(made) if "token" in lenses else [])])
     carried = {}
     if images is not None:
-        found, look = work.look_at_real(found, images)
+        made, look = work.look_at_real(made, images)
         carried["carriers"] = carriers_table(look, bench.classifier.labels)
-    groups = whole_groups(found, work.screened, work.cues, bench, work.sources, work.trigger)
+    groups = whole_groups(made, work.screened, work.cues, bench, work.sources, work.trigger)
     groups |= carried
     groups["findings"].attrs = {**work.about, "seconds": round(time.monotonic() - began, 1)}
     if given is not None:
         return _added(given, groups)
-    targets = {bench.classifier.labels.index(one.label) for one in found}
+    targets = {bench.classifier.labels.index(one.label) for one in made}
     return work.result(task, sorted({*asked, *targets}), groups, began)
 
 
-def in_order(found: Sequence[Finding]) -> list[Finding]:
+def in_order(listed: Sequence[Finding]) -> list[Finding]:
     """The confirmed first, then the largest effect."""
-    return sorted(found, key=lambda one: (not one.confirmed, -one.effect.value))
+    return sorted(listed, key=lambda one: (not one.confirmed, -one.effect.value))
 
 
 def check_lenses(lenses: Sequence[str]) -> tuple[str, ...]:

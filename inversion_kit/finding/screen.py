@@ -134,26 +134,26 @@ def screen(panel: Panel, bank: Bank, cues: Sequence[Cue], sources: Sources) -> S
     return Screening(read, there)
 
 
-def pushes(found: Screening, sources: Sources, classes: int) -> np.ndarray:
+def pushes(screening: Screening, sources: Sources, classes: int) -> np.ndarray:
     """Share of the sources that each cue moves to each class, float ``(cue, class)``.
 
     Sources whose judges no longer see them are not counted; NaN where none is left.
     """
-    table = np.full((found.there.shape[0], classes), np.nan)
-    for c, there in enumerate(found.there):
+    table = np.full((screening.there.shape[0], classes), np.nan)
+    for c, there in enumerate(screening.there):
         if not there.any():
             continue
-        moved = np.bincount(found.read[0, c][there], minlength=classes).astype(float)
+        moved = np.bincount(screening.read[0, c][there], minlength=classes).astype(float)
         own = np.bincount(sources.index[there], minlength=classes)
         stayed = np.bincount(
-            sources.index[there & (found.read[0, c] == sources.index)], minlength=classes
+            sources.index[there & (screening.read[0, c] == sources.index)], minlength=classes
         )
         table[c] = (moved - stayed) / np.maximum(there.sum() - own, 1)
     return table
 
 
 def candidates(
-    found: Screening, sources: Sources, cues: Sequence[Cue], classes: int
+    screening: Screening, sources: Sources, cues: Sequence[Cue], classes: int
 ) -> tuple[list[Candidate], list[Candidate]]:
     """What to look at again: over several sources, the largest share first, and one by one.
 
@@ -162,22 +162,22 @@ def candidates(
     tuple of list of Candidate
         Pushes over sources; and, one source each, what lost its own class to something else.
     """
-    table = pushes(found, sources, classes)
+    table = pushes(screening, sources, classes)
     pooled: list[Candidate] = []
     for flat in np.argsort(-np.nan_to_num(table), axis=None, kind="stable"):
         c, target = np.unravel_index(flat, table.shape)
         moved = np.flatnonzero(
-            found.there[c] & (found.read[0, c] == target) & (sources.index != target)
+            screening.there[c] & (screening.read[0, c] == target) & (sources.index != target)
         )
         if not table[c, target] >= SHARE:
             break
         if cues[c].kind != "placebo" and len(moved) >= POOLED:
             pooled.append(Candidate(int(c), "push", int(target), tuple(moved.tolist())))
     taken = {(p.cue, p.target) for p in pooled}
-    lost = found.there & (found.read[0] != sources.index)
+    lost = screening.there & (screening.read[0] != sources.index)
     for c, target in taken:
-        lost[c] &= found.read[0, c] != target
-    hard = is_hard(lost, found.there)
+        lost[c] &= screening.read[0, c] != target
+    hard = is_hard(lost, screening.there)
     single = [
         Candidate(int(c), "lack", int(sources.index[s]), (int(s),))
         for c, s in np.argwhere(lost)
@@ -191,12 +191,12 @@ def missed(panel: Panel, sources: Sources) -> list[int]:
 
     The judges read half of them or more, of which it reads `KNOWN` at most; none without judges.
     """
-    found = []
+    made = []
     for s, read in _judged(panel, sources):
         known = (read == sources.index[s]).mean()
         if known <= KNOWN and sources.chosen[s] < 0:
-            found.append(s)
-    return found
+            made.append(s)
+    return made
 
 
 def called_another(panel: Panel, sources: Sources) -> list[tuple[int, int]]:
@@ -204,13 +204,13 @@ def called_another(panel: Panel, sources: Sources) -> list[tuple[int, int]]:
 
     The judges read half of them or more, of which `CALLED` are; none without judges.
     """
-    found = []
+    made = []
     for s, read in _judged(panel, sources):
         to, times = np.unique(read, return_counts=True)
         most = times.argmax()
         if to[most] != sources.index[s] and times[most] >= CALLED * len(read):
-            found.append((s, int(to[most])))
-    return found
+            made.append((s, int(to[most])))
+    return made
 
 
 def _judged(panel: Panel, sources: Sources) -> Iterator[tuple[int, np.ndarray]]:
@@ -232,7 +232,7 @@ def restored(
     read, and the judges see the class in one. Where many cues help, the class is a weak one and
     none is named.
     """
-    found: list[Candidate] = []
+    made: list[Candidate] = []
     real = [c for c, cue in enumerate(cues) if cue.kind != "placebo"]
     for s in missed(panel, sources):
         own, name = sources.index[s], sources.names[s]
@@ -243,8 +243,8 @@ def restored(
             helping, seen = helping[kept], (seen | panel.sees(read, own))[kept]
         helping = helping[seen]
         if len(helping) <= MANY * len(real):
-            found += [Candidate(int(c), "push", int(own), (s,)) for c in helping]
-    return found
+            made += [Candidate(int(c), "push", int(own), (s,)) for c in helping]
+    return made
 
 
 def is_hard(lost: np.ndarray, there: np.ndarray) -> np.ndarray:

@@ -55,7 +55,7 @@ class Look:
 
     Parameters
     ----------
-    found
+    triggers
         Triggers of the labels that stand out, the largest excess first.
     labels
         Class indices that were tried, ``(label,)``.
@@ -71,7 +71,7 @@ class Look:
         Why nothing could be done; empty where it could.
     """
 
-    found: tuple[Trigger, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     size: np.ndarray = field(default_factory=lambda: np.zeros(0))
     index: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -168,11 +168,11 @@ def look_for_triggers(
         for i, label, mask, pattern in zip(at, tried[at], fine.mask, fine.pattern, strict=True)
     ]
     chances = corrected([one.finding.chance for one in checked])
-    found = tuple(
+    triggers = tuple(
         replace(one, finding=replace(one.finding, chance=float(chance)))
         for one, chance in zip(checked, chances, strict=True)
     )
-    return replace(look, found=found)
+    return replace(look, triggers=triggers)
 
 
 def split(plain: np.ndarray, sources: np.ndarray) -> tuple[Pictures, Pictures]:

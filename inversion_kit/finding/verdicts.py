@@ -188,8 +188,8 @@ class Finding:
     @property
     def sentence(self) -> str:
         """The finding in words, its numbers and what they rest on."""
-        found = self.effect
-        share = rate(found.value, found.low, found.high)
+        effect = self.effect
+        share = rate(effect.value, effect.low, effect.high)
         seen = "the judges still see what was painted" if self.judged else "no judge was asked"
         if self.natural:
             seen = f"the judges read {percent(self.effect.judges)} so too"
@@ -205,7 +205,7 @@ class Finding:
         where = (
             ""
             if self.direction == "lack" or self.own
-            else f"in {found.held} of {found.of} classes; "
+            else f"in {effect.held} of {effect.of} classes; "
         )
         trigger = self.lens == "trigger"
         other = "with its pixels shuffled in opposite colours" if trigger else "with placebo words"

@@ -108,8 +108,8 @@ def where(
     >>> plain = np.zeros((1, 2, 4, 4, 3), "u1")
     >>> painted = plain.copy()
     >>> painted[..., 0] = 255
-    >>> found = where(toy, plain, painted, [0], 1, push=True)
-    >>> found.attribution.round(2)[0].tolist(), found.pictures
+    >>> acts = where(toy, plain, painted, [0], 1, push=True)
+    >>> acts.attribution.round(2)[0].tolist(), acts.pictures
     ([4.0, 0.0, 0.0, 0.0], 2)
     """
     sources = np.asarray(sources)
@@ -152,14 +152,14 @@ def where(
     )
 
 
-def where_variables(found: Sequence[Where | None]) -> dict[str, Any]:
+def where_variables(maps: Sequence[Where | None]) -> dict[str, Any]:
     """Variables of `inversion_kit.schema.WHERE`; NaN, 0 and "" of a finding without maps."""
-    there = [(i, one) for i, one in enumerate(found) if one is not None]
+    there = [(i, one) for i, one in enumerate(maps) if one is not None]
     high, wide = max((one.attribution.shape for _, one in there), default=(1, 1))
-    difference = np.full((len(found), high, wide, 3), np.nan, "f4")
-    attribution = np.full((len(found), high, wide), np.nan, "f4")
-    by, pictures = np.full(len(found), "", object), np.zeros(len(found), "i8")
-    shares = np.full((2, len(found)), np.nan, "f4")
+    difference = np.full((len(maps), high, wide, 3), np.nan, "f4")
+    attribution = np.full((len(maps), high, wide), np.nan, "f4")
+    by, pictures = np.full(len(maps), "", object), np.zeros(len(maps), "i8")
+    shares = np.full((2, len(maps)), np.nan, "f4")
     for i, one in there:  # those of triggers may be smaller
         difference[i] = resized(one.difference, (high, wide))
         attribution[i] = resized(one.attribution, (high, wide))

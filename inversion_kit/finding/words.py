@@ -76,7 +76,7 @@ class Screened:
         Whether a cue makes the classifier miss classes in general, ``(cue,)``.
     left
         Candidates that were not looked at again, for there were too many.
-    found
+    screening
         What the models read.
     """
 
@@ -86,7 +86,7 @@ class Screened:
     seen: np.ndarray
     hard: np.ndarray
     left: int
-    found: Screening
+    screening: Screening
 
 
 def read_sources(
@@ -118,9 +118,9 @@ def look(
     clip
         What says whether cues are painted, beside the pictures' change.
     """
-    found = screen(panel, bank, cues, sources)
-    pooled, single = candidates(found, sources, cues, classes)
-    table = pushes(found, sources, classes)
+    screening = screen(panel, bank, cues, sources)
+    pooled, single = candidates(screening, sources, cues, classes)
+    table = pushes(screening, sources, classes)
     chosen = [_spread(c, table[c.cue, c.target], sources) for c in pooled[:MOST]]
     tried = single[:: max(1, -(-len(single) // MOST_TRIED))]
     again = _second_look(panel, bank, cues, sources, tried)
@@ -144,16 +144,16 @@ def look(
         for s, target in called_another(panel, sources)
         if s not in explained
     ]
-    lost = found.read[0] != sources.index
-    seen = found.there.sum(1) / max(1, int((sources.chosen >= 0).sum()))
+    lost = screening.read[0] != sources.index
+    seen = screening.there.sum(1) / max(1, int((sources.chosen >= 0).sum()))
     return measured, Screened(
         push=table,
-        lost=np.where(found.there, lost.astype(float), np.nan),
+        lost=np.where(screening.there, lost.astype(float), np.nan),
         reach=reach(bank, cues, sources, clip),
         seen=seen,
-        hard=is_hard(lost, found.there),
+        hard=is_hard(lost, screening.there),
         left=left,
-        found=found,
+        screening=screening,
     )
 
 

@@ -159,15 +159,15 @@ class Work:
 
     def _confused(self, known: Sequence[Finding]) -> list[Finding]:
         """What the judges misread as the classifier does, corrected for their own number."""
-        found = self.screened.found
-        shared = confused(self.panel, self.bank, self.cues, self.sources, found, self.more)
+        screening = self.screened.screening
+        shared = confused(self.panel, self.bank, self.cues, self.sources, screening, self.more)
         chances = corrected([one.effect.chance for one in shared])
         made = [
             self._finding(one, float(chance), self.bank, "words")
             for one, chance in zip(shared, chances, strict=True)
         ]
-        told = {(one.label, one.cue.name) for one in known}
-        return [one for one in made if one.natural and (one.label, one.cue.name) not in told]
+        named = {(one.label, one.cue.name) for one in known}
+        return [one for one in made if one.natural and (one.label, one.cue.name) not in named]
 
     def look_closer(self) -> list[Finding]:
         """Search triggers by the gradient, on the plain pictures."""
@@ -186,9 +186,9 @@ class Work:
                 heard=lambda done, total: shown.update(1000 * done // total - shown.n),
             )
         self.about["trigger"] = self.trigger.why
-        return [one.finding for one in self.trigger.found if one.finding.stands]
+        return [one.finding for one in self.trigger.triggers if one.finding.stands]
 
-    def learn_words(self, found: Sequence[Finding]) -> list[Finding]:
+    def learn_words(self, findings: Sequence[Finding]) -> list[Finding]:
         """Learn words for labels that are suspicious and that no finding explains yet."""
         labels = self.bench.classifier.labels
         self.about["token"] = self._why_no_words()
@@ -197,7 +197,7 @@ class Work:
         chosen = suspicious(
             self.screened.push,
             self.cues,
-            [labels.index(one.label) for one in found if one.confirmed],
+            [labels.index(one.label) for one in findings if one.confirmed],
             self.trigger.labels[self.trigger.standing_out].tolist(),
         )
         skipped = {t: why for t, _ in chosen if (why := why_not(self.sources, t))}
@@ -230,7 +230,7 @@ class Work:
         return why_no_gradient(self.bench.classifier, from_bytes(self.bank.images(one)))
 
     def look_at_real(
-        self, found: Sequence[Finding], images: RealImages
+        self, findings: Sequence[Finding], images: RealImages
     ) -> tuple[list[Finding], RealLook]:
         """Do the cues to real images, and see which carry them."""
         index = with_others(self.asked, len(self.bench.classifier.labels))
@@ -238,13 +238,13 @@ class Work:
         plain = Plain(self.bank, names, self.seeds)
         with bar(total=len(images.files), desc="real images", disable=not self.progress) as shown:
             return look_at_real(
-                found, self.panel, images, plain, seed=self.seed, heard=shown.update
+                findings, self.panel, images, plain, seed=self.seed, heard=shown.update
             )
 
     def _finding(self, one: words.Measured, chance: float, bank: Bank, lens: str) -> Finding:
         labels = self.bench.classifier.labels
         at = one.candidate.sources
-        found = Finding(
+        finding = Finding(
             label=labels[one.candidate.target],
             direction=one.candidate.direction,
             cue=one.cue,
@@ -256,24 +256,24 @@ class Work:
             only=tuple(labels[self.sources.index[s]] for s in at) if one.only else (),
             judged=bool(self.panel.judges),
         )
-        if not found.stands:
-            return found
-        if found.plain:
+        if not finding.stands:
+            return finding
+        if finding.plain:
             keys = keys_of(PLAIN_CUE, [self.sources.names[at[0]]], self.more[:SHOWN])
-            return replace(found, pictures=bank.images(keys)[None])
+            return replace(finding, pictures=bank.images(keys)[None])
         tried = list(at[: words.PROVED])
         sources, target = self.sources.index[tried], one.candidate.target
         pictures = self._pictures(one.cue, tried, bank)
         acts = where(
-            self.bench.classifier, *pictures, sources, target, push=found.direction == "push"
+            self.bench.classifier, *pictures, sources, target, push=finding.direction == "push"
         )
-        if found.natural:
+        if finding.natural:
             few = [images[:, 0] if len(at) > 1 else images[0] for images in pictures]
-            return replace(found, where=acts, pictures=np.stack(few)[:, :SHOWN])
+            return replace(finding, where=acts, pictures=np.stack(few)[:, :SHOWN])
         plain, painted = pictures
         proof = prove(
             one.cue,
-            direction=found.direction,
+            direction=finding.direction,
             target=target,
             classifier=self.bench.classifier,
             judges=self.bench.judges,
@@ -285,7 +285,7 @@ class Work:
         cue = one.cue
         if lens == "token" and "tint" in proof.operator:  # what the word paints has a name
             cue = replace(cue, name=f"{cue.name} ({proof.operator})")
-        return replace(found, cue=cue, proof=proof, where=acts)
+        return replace(finding, cue=cue, proof=proof, where=acts)
 
     def _pictures(self, cue: Cue, at: Sequence[int], bank: Bank) -> tuple[np.ndarray, np.ndarray]:
         """Plain and painted pictures of some sources, uint8 ``(source, noise, y, x, 3)`` each."""

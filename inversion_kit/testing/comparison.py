@@ -98,7 +98,7 @@ def _cues_compared(cues: Sequence[str], labels: Sequence[str], same: bool) -> xr
     }
     values |= {"status": np.where(new, "new", "stayed"), "sources": np.full(n, 12)}
     values |= {"difference": gap, "low": gap - 0.1, "high": gap + 0.1, "pictures": np.full(n, 48)}
-    by_model = {"found": rate > 0.5, "confirmed": rate > 0.5, "placebo": np.zeros((n, 2))}
+    by_model = {"named": rate > 0.5, "confirmed": rate > 0.5, "placebo": np.zeros((n, 2))}
     by_model |= {"rate": rate, "rate_low": np.maximum(rate - 0.1, 0)}
     by_model |= {"rate_high": np.minimum(rate + 0.1, 1)}
     table: dict[str, Any] = {name: ("finding", value) for name, value in values.items()}
