@@ -50,9 +50,9 @@ def agreement(tree: xr.DataTree, clip: Clip, against: str | None) -> dict[str, A
     values = np.full(samples["noise_seed"].shape, np.nan)
     for i, prompt in enumerate(prompts):
         images = samples["image"].isel(label=i).values
-        found = cosines(clip, [prompt], images.reshape(-1, *images.shape[3:]))[:, 0]
+        likeness = cosines(clip, [prompt], images.reshape(-1, *images.shape[3:]))[:, 0]
         there = np.isfinite(samples["probability"].isel(label=i).values).all(-1)
-        values[i] = np.where(there, found.reshape(images.shape[:3]), np.nan)
+        values[i] = np.where(there, likeness.reshape(images.shape[:3]), np.nan)
     dims = ("label", "arm")
     own = mean_difference(values, np.zeros_like(values))
     made = {f"agreement{end}": (dims, part) for end, part in zip(_ENDS, own, strict=True)}
@@ -94,8 +94,8 @@ def cue_scores(
     _check_read(clip, [text for row in texts for text in row])
 
     def score(label: int, images: np.ndarray) -> np.ndarray:
-        found = cosines(clip, texts[label], images)
-        return found[:, 1:] - found[:, :1]
+        likeness = cosines(clip, texts[label], images)
+        return likeness[:, 1:] - likeness[:, :1]
 
     return score
 

@@ -187,13 +187,13 @@ def _models(tree: xr.DataTree, classifier: Any, judges: Sequence[Any] | None) ->
 def _networks(tree: xr.DataTree, classifier: Any, judges: Sequence[Any] | None) -> list[Classifier]:
     """The classifier and the judges that have features."""
     known = _models(tree, classifier, judges)
-    found = {one.name: one for one in known if one.has_features}
-    if not found:
+    usable = {one.name: one for one in known if one.has_features}
+    if not usable:
         raise InputError(
             f"judges: none of {[one.name for one in known]} has features; give a network that has, "
             "as judges=[...]"
         )
-    return list(found.values())
+    return list(usable.values())
 
 
 def _stored(tree: xr.DataTree) -> list[dict[str, Seen]]:
@@ -252,13 +252,15 @@ def _with_real(
         by = {}
         for network in networks:
             if enough:
-                found = features_of(network, images.reshape(-1, *images.shape[3:]))
-                found = np.where(there.reshape(-1, 1), found, np.nan).reshape(*images.shape[:3], -1)
+                features = features_of(network, images.reshape(-1, *images.shape[3:]))
+                features = np.where(there.reshape(-1, 1), features, np.nan).reshape(
+                    *images.shape[:3], -1
+                )
                 photos = features_of(network, taken[order])
             else:
-                found, photos = np.full((*images.shape[:3], 1), np.nan), np.zeros((0, 1))
+                features, photos = np.full((*images.shape[:3], 1), np.nan), np.zeros((0, 1))
             half = len(photos) // 2
-            by[network.name] = _seen(tree, found, photos[half:], photos[:half])
+            by[network.name] = _seen(tree, features, photos[half:], photos[:half])
         seen.append(by)
     return seen
 
@@ -268,9 +270,9 @@ def features_of(network: Classifier, images: np.ndarray) -> np.ndarray:
     """A network's features of pictures uint8 ``(n, y, x, 3)``, float64 ``(n, feature)``."""
 
     def work(part: slice) -> torch.Tensor:
-        found = network.features(from_bytes(images[part]))
-        assert found is not None
-        return found.flatten(1).double().cpu()
+        features = network.features(from_bytes(images[part]))
+        assert features is not None
+        return features.flatten(1).double().cpu()
 
     return torch.cat(
         MicroBatch(_BATCH, of=network, doing="features").parts(len(images), work)

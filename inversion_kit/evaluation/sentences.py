@@ -101,10 +101,10 @@ def obeyed(sentence: str, images: Tensor, plain: Tensor) -> np.ndarray:
     name, sign = asked
     at = PROPERTIES.index(name)
     ours, theirs = (measure(to_bytes(some))["value"].values[:, at] for some in (images, plain))
-    found: np.ndarray = np.where(
+    shown: np.ndarray = np.where(
         np.isfinite(ours) & np.isfinite(theirs), sign * (ours - theirs) >= LEAST[name], np.nan
     )
-    return found
+    return shown
 
 
 @torch.no_grad()

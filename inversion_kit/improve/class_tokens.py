@@ -132,17 +132,17 @@ def wanted_of(
     """
     left: list[str] = []
     if isinstance(source, xr.DataTree):
-        found, left = _of_result(source, arm, labels)
+        wanted, left = _of_result(source, arm, labels)
     else:
         if isinstance(source, (str, os.PathLike)):
             source = [source]
         if isinstance(source, Mapping):
-            found = [
+            wanted = [
                 Wanted(_name(label), i, wordings_of([_name(label)])[0], _vector(one, generator))
                 for i, (label, one) in enumerate(source.items())
             ]
         elif isinstance(source, Sequence):
-            found = [_of_file(one, i, generator) for i, one in enumerate(source)]
+            wanted = [_of_file(one, i, generator) for i, one in enumerate(source)]
         else:
             raise InputError(
                 f"tokens: {type(source).__name__}; expected a result with tokens, a token file, a "
@@ -153,13 +153,13 @@ def wanted_of(
                 f"arm={arm.name!r}: needs a result, which knows its labels without a token"
             )
         if labels is not None:
-            found = [one for one in found if one.label in labels]
-    names = [one.label for one in found]
+            wanted = [one for one in wanted if one.label in labels]
+    names = [one.label for one in wanted]
     if missing := [label for label in labels or [] if label not in [*names, *left]]:
         raise InputError(f"labels: {missing[0]!r} is not among the tokens given")
-    if not found or len(set(names)) < len(names):
+    if not wanted or len(set(names)) < len(names):
         raise InputError(f"tokens: of the labels {names}; expected at least one, each once")
-    return found, left
+    return wanted, left
 
 
 def _of_result(
@@ -173,7 +173,7 @@ def _of_result(
     every = [str(label) for label in tree["samples"]["label"].values]
     index = dict(zip(every, tree["samples"]["label_index"].values.tolist(), strict=True))
     asked = every if labels is None else [str(label) for label in labels]
-    found: list[Wanted] = []
+    wanted: list[Wanted] = []
     left: list[str] = []
     why: InversionError | None = None
     for label in asked:
@@ -188,10 +188,10 @@ def _of_result(
                 continue
         elif label not in index:
             raise InputError(f"labels: {label!r} is not in this result, which has {every[:8]}")
-        found.append(Wanted(label, int(index[label]), str(said.get(label, label)), vector))
-    if not found and why is not None:
+        wanted.append(Wanted(label, int(index[label]), str(said.get(label, label)), vector))
+    if not wanted and why is not None:
         raise why
-    return found, left
+    return wanted, left
 
 
 def _of_file(path: Any, place: int, generator: Generator) -> Wanted:
