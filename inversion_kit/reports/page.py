@@ -157,9 +157,9 @@ def to_html(
 
 
 def _alone(tree: xr.DataTree, few: list[int]) -> Callable[[int], xr.DataTree]:
-    """Each label's part of the result, its softmaxes in memory; of a few labels they are kept."""
+    """The result that each label's block is made of: of a few, tried at every level, it is held."""
     kept = {i: held(tree.isel(label=[i])) for i in few}
-    return lambda i: kept[i] if i in kept else held(tree.isel(label=[i]))
+    return lambda i: kept.get(i, tree)
 
 
 @dataclass(frozen=True)
