@@ -320,8 +320,12 @@ def test_from_a_shell(tokens, pocket, tmp_path) -> None:
     file = tmp_path / "stop.safetensors"
     save_file({"emb_params": tokens["stop"].detach().clone()[None]}, file, {"label": "stop"})
     asked = ["augment", str(file), "2", "--out", str(tmp_path / "a"), "--generator", "pocket"]
-    ended = CliRunner().invoke(app, [*asked, "--judge", "pocket:judge"])
+    page = tmp_path / "page.html"
+    ended = CliRunner().invoke(app, [*asked, "--judge", "pocket:judge", "--page", str(page)])
     assert ended.exit_code == 0, ended.output
+    assert "How many of the pictures do the judges confirm?" in page.read_text()
+    assert "“stop”: 2 kept of" in page.read_text()
+    assert "<script" not in page.read_text()
     assert "“stop”: 2 kept of" in ended.output
     assert len(rows(tmp_path / "a")) == 2
     again = CliRunner().invoke(app, [*asked, "--seed", "1"])

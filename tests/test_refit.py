@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import unescape
 
 import numpy as np
 import pytest
@@ -55,6 +57,23 @@ def shortcut(given):
     made = ik.repair(old, LOST, **given)
     assert hash_module(old.model) == before == old.hash
     return old, made
+
+
+def test_a_page_has_the_numbers_and_the_pictures(shortcut, tmp_path) -> None:
+    made = shortcut[1]
+    page = ik.report(made, tmp_path / "repair.html").read_text()
+    before, after = (
+        float(made.table["gap"].sel(finding=0, way="painted", when=when))
+        for when in ("before", "after")
+    )
+    rows = re.findall(r"<tr>.*?</tr>", page, re.DOTALL)
+    (row,) = [one for one in rows if ">painted<" in one]
+    numbers = [int(n) for n in re.findall(r"(\d+)\s*%", re.sub("<[^>]+>", "", unescape(row)))]
+    assert numbers[:2] == [round(100 * v) for v in (before, after)]
+    assert page.count("<svg") == 1
+    assert "bright" in page
+    assert "<script" not in page
+    assert made.sentences[0] in unescape(page)
 
 
 def test_what_was_lost_is_read_again(shortcut) -> None:

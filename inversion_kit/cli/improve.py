@@ -45,6 +45,9 @@ def augment(
         str, typer.Option(help="For {token}: token, name, token+name, or another of the result.")
     ] = "token",
     agreement: Annotated[float, typer.Option(help="Least share of judges that agree.")] = 1.0,
+    page: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Page of what came of each label, .html.")
+    ] = None,
     seed: NoiseSeed = 0,
     device: Device = None,
     dtype: Dtype = None,
@@ -54,6 +57,7 @@ def augment(
     Ends with 0, with 1 where a label could not be filled, with 2 on bad input.
     """
     try:
+        place = None if page is None else file_to_write(page, ".html", argument="--page")
         source = tokens if Path(tokens).suffix == ".safetensors" else inversion_kit.open(tokens)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the lines below say it
@@ -69,13 +73,17 @@ def augment(
                 agreement=agreement,
                 seed=seed,
             )
+        if place is not None:
+            inversion_kit.report(table, place)
     except InversionError as error:
         fail(error)
-    from inversion_kit.improve.augment import lines
+    from inversion_kit.analysis.improve_words import augmented_says
 
-    for line in lines(table):
+    for line in augmented_says(table):
         typer.echo(line)
     typer.echo(f"images: {Path(out).resolve()}")
+    if place is not None:
+        typer.echo(f"report: {place.resolve()}")
     if not table["full"].all():
         raise typer.Exit(1)
 
@@ -150,8 +158,10 @@ def repair(
             bank=bank_of(bank),
         )
         made.save(place)
+        page = inversion_kit.report(made, place / "report.html")
     except InversionError as error:
         fail(error)
     for sentence in made.sentences:
         typer.echo(sentence)
     typer.echo(f"layer and table: {place.resolve()}")
+    typer.echo(f"report: {page.resolve()}")

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import xarray as xr
 
+from inversion_kit.analysis.improve_words import augmented_says
 from inversion_kit.analysis.reading import model_names
-from inversion_kit.analysis.words import rate
 from inversion_kit.arms import Arm
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
@@ -311,7 +311,11 @@ class _Work:
         made = xr.Dataset({k: ("label", v) for k, v in columns.items()}, {"label": labels})
         readers = [reader.name for reader in self.readers]
         return made.assign_attrs(
-            n=self.n, arm=self.arm.name, seed=self.seed, judges=json.dumps(readers)
+            n=self.n,
+            arm=self.arm.name,
+            seed=self.seed,
+            judges=json.dumps(readers),
+            generator=self.generator.name,
         )
 
 
@@ -328,22 +332,7 @@ def _generator(tokens: Any, generator: Any) -> Any:
     return kept["generator"]
 
 
-def lines(table: xr.Dataset) -> list[str]:
-    """What came of each label, in words, and which have no token."""
-    said = []
-    for label in table["label"].values:
-        one = table.sel(label=label)
-        share = rate(*(float(one[name]) for name in ("share", "low", "high")))
-        short = "" if one["full"] else f", not full: {table.attrs['n']} were asked for"
-        said.append(
-            f"“{label}”: {int(one['kept'])} kept of {int(one['tried'])} tried, {share} could be"
-            f"{short}"
-        )
-    left = json.loads(table.attrs["no_token"])
-    return said + [f"“{label}”: no token of the arm “{table.attrs['arm']}”" for label in left]
-
-
 def _warn(table: xr.Dataset) -> None:
     short = table.isel(label=~table["full"].values)
-    if said := lines(short):
+    if said := augmented_says(short):
         warnings.warn("; ".join(said), stacklevel=3)

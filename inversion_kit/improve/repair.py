@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
+from inversion_kit.analysis.improve_words import repaired_says
 from inversion_kit.analysis.reading import model_names
-from inversion_kit.analysis.words import bracket, count, percent, rate
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError
@@ -21,7 +20,6 @@ from inversion_kit.finding.real import read_real
 from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.loading import check_whole
 from inversion_kit.improve.last_layer import last_layer
-from inversion_kit.improve.measures import WHEN
 from inversion_kit.improve.ties import sources_of, ties_of
 from inversion_kit.improve.work import RepairWork
 from inversion_kit.paths import folder_to_write
@@ -33,11 +31,6 @@ SOURCES = 100
 """Classes whose pictures are made, at most; of more a choice by the seed."""
 LAYER, TABLE = "last_layer.safetensors", "repair.json"
 """What `Repaired.save` writes."""
-_SAID = {
-    "painted": "painted",
-    "pixels": "done to the pixels",
-    "real": "done to real images",
-}
 
 
 @dataclass(frozen=True)
@@ -69,7 +62,7 @@ class Repaired:
     @property
     def sentences(self) -> list[str]:
         """The table in words."""
-        return _sentences(self.table)
+        return repaired_says(self.table)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the new layer as `LAYER` and the table as `TABLE` into the folder ``path``.
@@ -230,43 +223,3 @@ def _models(findings: Any, generator: Any, judges: Sequence[Any]) -> tuple[Any, 
         )
     generator = kept["generator"] if generator is None else generator
     return generator, judges or kept.get("judges", ())
-
-
-def _sentences(table: xr.Dataset) -> list[str]:
-    said = []
-    for i in table["finding"].values:
-        one = table.sel(finding=i)
-        harm = "missed" if one["direction"].item() == "lack" else "given to other classes"
-        said.append(f"“{one['label'].item()}” {harm} with “{one['cue'].item()}”:")
-        for way in table["way"].values:
-            row = one.sel(way=way)
-            n = int(row["pictures"])
-            if not n:
-                said.append(f"  {_SAID[way]}: no picture")
-                continue
-            ends = _before_and_after(row, "gap")
-            change = bracket(float(row["gap_change_low"]), float(row["gap_change_high"]))
-            closed = float(row["closed"])
-            share = f", {percent(closed)} of it closed" if np.isfinite(closed) else ""
-            said.append(
-                f"  {_SAID[way]}: gap {ends[0]} before, {ends[1]} after{share} (change {change}; "
-                f"{count(n, 'picture')})"
-            )
-    for kind in table["images"].values:
-        row = table.sel(images=kind)
-        ends = _before_and_after(row, "accuracy")
-        low, high = (float(row[f"accuracy_change_{e}"]) for e in ("low", "high"))
-        said.append(
-            f"accuracy on {kind} images: {ends[0]} before, {ends[1]} after (change "
-            f"{100 * float(row['accuracy_change']):+.1f} points {bracket(low, high)}; "
-            f"{count(int(row['images_read']), 'image')})"
-        )
-    said += [f"left out: {words}" for words in json.loads(table.attrs["left_out"])]
-    return said
-
-
-def _before_and_after(row: xr.Dataset, name: str) -> list[str]:
-    return [
-        rate(*(float(row[f"{name}{end}"].sel(when=when)) for end in ("", "_low", "_high")))
-        for when in WHEN
-    ]

@@ -15,13 +15,14 @@ from inversion_kit.errors import InputError, StoreError
 from inversion_kit.paths import file_to_write
 from inversion_kit.reports.compare import compared_html
 from inversion_kit.reports.evaluate import table_html
+from inversion_kit.reports.improve import Repaired, augmented_html, is_augmented, repaired_html
 from inversion_kit.reports.page import to_html
 from inversion_kit.storage.comparison import is_comparison
 from inversion_kit.storage.store import open as open_result
 
 
 def report(
-    result: xr.DataTree | xr.Dataset | str | os.PathLike[str],
+    result: xr.DataTree | xr.Dataset | Repaired | str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
     max_mb: float = 25.0,
@@ -32,7 +33,8 @@ def report(
     ----------
     result
         A result, or what `inversion_kit.compare` gave, or where it is stored; or what
-        `inversion_kit.evaluate` or `inversion_kit.coverage` gave. The map of an audit's
+        `inversion_kit.evaluate`, `inversion_kit.coverage`, `inversion_kit.augment` or
+        `inversion_kit.repair` gave. The map of an audit's
         images is made once and kept in its folder, see `inversion_kit.analysis.keep_projection`.
     path
         Ends in ``.html``; its folder exists. A file that is there is replaced.
@@ -62,8 +64,10 @@ def report(
     'sky.html'
     """
     if isinstance(result, xr.Dataset):
-        target = file_to_write(path, ".html")
-        return _written(target, table_html(result, max_mb=max_mb))
+        html = augmented_html if is_augmented(result) else table_html
+        return _written(file_to_write(path, ".html"), html(result, max_mb=max_mb))
+    if isinstance(result, Repaired):
+        return _written(file_to_write(path, ".html"), repaired_html(result, max_mb=max_mb))
     return write_report(result, path, max_mb=max_mb)
 
 
