@@ -68,7 +68,7 @@ def test_its_reports_first_screen_names_the_finding_and_the_gate_fails(
     assert ended.exit_code == 1
     assert f"fails: {LABEL} (1)" in ended.stdout
     text = page.read_text("utf-8")
-    first = text[text.index('<section class="told"') : text.index('<div class="first">')]
+    first = text[text.index('<section class="cues"') : text.index('<div class="first">')]
     assert CUE in re.sub(r"<[^>]+>", "", first[first.index('<p class="says">') :])
     assert "<svg" in first
     rows = json.loads(page.with_suffix(".json").read_text("utf-8"))["labels"]

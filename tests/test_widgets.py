@@ -809,7 +809,7 @@ def test_a_persons_verdict_on_a_finding_is_kept_and_reported(tmp_path: Path):
         wanted = [thumbnail(p, 128)[0] for row in tree["proof"]["picture"].values[n] for p in row]
         assert [src for src in wanted if src in said] == wanted
         assert "<svg" in said
-    assert any("a cue that moves 25" in text for text in texts)
+    assert any("a cue that moves 70\xa0% of them" in html.unescape(text) for text in texts)
     choices = [box for box in boxes(view) if getattr(box, "description", "") == "Your verdict"]
     notes = [box for box in boxes(view) if getattr(box, "description", "") == "Note"]
     assert len(choices) == len(notes) == 2

@@ -218,7 +218,7 @@ def most_pushed(push: np.ndarray, cues: Sequence[Cue]) -> list[int]:
     >>> most_pushed(np.array([[0.1, 0.3, 0.0, np.nan], [0.9, 0.0, 0.0, 0.9]]), cues)
     [1, 0]
     """
-    most = np.nan_to_num(push[[cue.kind != "placebo" for cue in cues]]).max(0)
+    most = np.nan_to_num(push[[cue.kind != "placebo" for cue in cues]]).max(0, initial=0.0)
     return [int(i) for i in np.argsort(-most, kind="stable") if most[i] > 0]
 
 
