@@ -253,8 +253,8 @@ def remember(stored: Any) -> None:
 
     Examples
     --------
-    >>> remember({"mine": {"name": "mine", "words": "my own", "templates": ["a {token}"]}})
-    >>> words("mine")
+    >>> remember({"of_mine": {"name": "of_mine", "words": "my own", "templates": ["a {token}"]}})
+    >>> words("of_mine")
     'my own'
     """
     for name, kept in stored.items() if isinstance(stored, Mapping) else ():
