@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import inversion_kit as ik
-from inversion_kit import arms
+from inversion_kit import arm_roles, arms
 from inversion_kit.arms import Arm
 from inversion_kit.errors import InputError
 
@@ -81,9 +81,9 @@ def test_a_verdict_is_about_the_token_whose_turn_is_first() -> None:
     late = arms.register(Arm("late", "late", turn=2))
     early = arms.register(Arm("early", "early", turn=0))
     try:
-        assert arms.main_arm(["name", "late", "token"]) == "token"
-        assert arms.main_arm(["name", "token", "early"]) == "early"
-        assert arms.main_arm(["name", "inverted", "guided"]) == "name"
+        assert arm_roles.main_arm(["name", "late", "token"]) == "token"
+        assert arm_roles.main_arm(["name", "token", "early"]) == "early"
+        assert arm_roles.main_arm(["name", "inverted", "guided"]) == "name"
     finally:
         for arm in (late, early):
             del arms.ARMS[arm.name]
@@ -91,9 +91,9 @@ def test_a_verdict_is_about_the_token_whose_turn_is_first() -> None:
 
 def test_baselines_are_compared_with_and_are_no_controls() -> None:
     names = ["name", "token", "shuffled", "inverted", "guided"]
-    assert arms.controls(names, "token") == ["name", "shuffled", "inverted", "guided"]
-    assert arms.control_arm(["name", "inverted", "guided"]) is None
-    assert arms.name_arm(["guided", "name"]) == "name"
+    assert arm_roles.controls(names, "token") == ["name", "shuffled", "inverted", "guided"]
+    assert arm_roles.control_arm(["name", "inverted", "guided"]) is None
+    assert arm_roles.name_arm(["guided", "name"]) == "name"
 
 
 def test_a_faulty_arm_is_refused() -> None:

@@ -25,6 +25,7 @@ GROUND = (
     "schema",
     "settings",
     "arms",
+    "arm_roles",
     "seeds",
     "hashing",
     "paths",

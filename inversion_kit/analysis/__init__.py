@@ -3,9 +3,9 @@
 Everywhere ``tree`` is any result, of one label or many, opened lazily or held in memory, and no
 pixel is read before it is touched. Those that need each image's first class alone take what `reads`
 gave in its place, others as ``read=`` beside it. ``arm`` is the main one where not given
-(`inversion_kit.arms.main_arm`), ``label`` has to be given where there are several; what is unknown
-is an `InputError` that names near ones. ``n_boot`` and ``seed`` are the resamples of a bootstrap
-and its seed.
+(`inversion_kit.arm_roles.main_arm`), ``label`` has to be given where there are several; what is
+unknown is an `InputError` that names near ones. ``n_boot`` and ``seed`` are the resamples of a
+bootstrap and its seed.
 
 Units that failed or were not run, and images without finite probabilities, are in no number; how
 many images each number is over stands beside it. Intervals are those of `intervals`: 95 %, wider

@@ -19,7 +19,7 @@ from inversion_kit.analysis.chance import corrected
 from inversion_kit.analysis.mixups import confusion, confusion_difference
 from inversion_kit.analysis.rates import paired_effects, success
 from inversion_kit.analysis.reading import hits_of, mean, reads, whole
-from inversion_kit.arms import main_arm, name_arm
+from inversion_kit.arm_roles import main_arm, name_arm
 from inversion_kit.errors import InputError
 from inversion_kit.schema import settings_of
 

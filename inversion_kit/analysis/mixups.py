@@ -22,7 +22,7 @@ from inversion_kit.analysis.reading import (
     shares,
     whole,
 )
-from inversion_kit.arms import name_arm, start_arm
+from inversion_kit.arm_roles import name_arm, start_arm
 
 
 def confusion(tree: Result, arm: str | None = None) -> xr.Dataset:
@@ -33,7 +33,7 @@ def confusion(tree: Result, arm: str | None = None) -> xr.Dataset:
     tree
         A result, or what `reads` gave of it.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def confusion_difference(
     tree
         A result, or what `reads` gave of it.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
     control
         The name alone where not given, or else the start.
 
@@ -115,7 +115,7 @@ def read_as(tree: Result, arm: str | None = None, *, most: int = 5) -> xr.Datase
     tree
         A result, or what `reads` gave of it.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
     most
         Classes of each label, at least 1.
 
@@ -159,7 +159,7 @@ def crossed(tree: xr.DataTree, arm: str | None = None) -> xr.Dataset:
     tree
         A result of one label or of many.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def never_reached(tree: Result, arm: str | None = None) -> list[str]:
     tree
         A result, or what `reads` gave of it.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
 
     Returns
     -------

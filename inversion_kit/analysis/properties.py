@@ -22,7 +22,7 @@ from inversion_kit.analysis.reading import (
     reads,
     whole,
 )
-from inversion_kit.arms import baseline_arm, name_arm
+from inversion_kit.arm_roles import baseline_arm, name_arm
 from inversion_kit.schema import LOOKS
 from inversion_kit.wilson import wilson
 

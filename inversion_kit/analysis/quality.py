@@ -14,7 +14,7 @@ from inversion_kit.analysis.left_out import LeftOut, leave_out, over_labels
 from inversion_kit.analysis.rates import N_BOOT, overall_success, paired_effects, success
 from inversion_kit.analysis.reading import Result, arms_of, coords_of, reads
 from inversion_kit.analysis.words import REAL
-from inversion_kit.arms import name_arm
+from inversion_kit.arm_roles import name_arm
 from inversion_kit.wilson import wilson
 
 MOST = 100

@@ -19,7 +19,7 @@ from inversion_kit.analysis.reading import (
     mean,
     reads,
 )
-from inversion_kit.arms import baseline_arm
+from inversion_kit.arm_roles import baseline_arm
 
 N_BOOT = intervals.N_BOOT
 
@@ -121,9 +121,9 @@ def paired_effects(
     tree
         A result, or what `reads` gave of it.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
     control
-        What the arm has to beat where not given: `inversion_kit.arms.baseline_arm`.
+        What the arm has to beat where not given: `inversion_kit.arm_roles.baseline_arm`.
     n_boot, seed
         How many resamples the intervals are made of, at least 1, and the seed of these.
 
@@ -177,7 +177,7 @@ def search_gap(
     tree
         A result, or what `reads` gave of it.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
     n_boot, seed
         How many resamples the intervals are made of, at least 1, and the seed of these.
 
@@ -263,7 +263,7 @@ def semantic_index(
     tree
         A result, or what `reads` gave of it.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
     n_boot, seed
         How many resamples the intervals are made of, at least 1, and the seed of these.
 
@@ -297,7 +297,7 @@ def view_index(
     tree
         A result, or what `reads` gave of it.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
     n_boot, seed
         How many resamples the intervals are made of, at least 1, and the seed of these.
 

@@ -10,7 +10,8 @@ import xarray as xr
 
 from inversion_kit import schema
 from inversion_kit.analysis.tied import tied
-from inversion_kit.arms import main_arm, remember
+from inversion_kit.arm_roles import main_arm
+from inversion_kit.arms import remember
 from inversion_kit.errors import InputError, LabelError, nearest
 
 Result: TypeAlias = xr.DataTree | xr.Dataset

@@ -32,7 +32,7 @@ def repeatability(
     tree
         A result of one label or of many.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
     n_boot, seed
         How many resamples the intervals are made of, at least 1, and the seed of these.
 

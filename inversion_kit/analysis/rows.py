@@ -19,7 +19,7 @@ from inversion_kit.analysis.rates import (
     view_index,
 )
 from inversion_kit.analysis.reading import Result, arm_place, arms_of, reads
-from inversion_kit.arms import baseline_arm, controls, name_arm
+from inversion_kit.arm_roles import baseline_arm, controls, name_arm
 from inversion_kit.plain import as_data
 
 Arrays = dict[str, np.ndarray]
@@ -58,7 +58,7 @@ def attention(tree: Result, arm: str | None = None) -> list[Attention]:
     tree
         A result, or what `reads` gave of it.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
 
     Returns
     -------

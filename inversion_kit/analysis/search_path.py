@@ -7,7 +7,8 @@ import xarray as xr
 
 from inversion_kit.analysis import intervals
 from inversion_kit.analysis.reading import arm_place, arms_of, label_place, taker, whole
-from inversion_kit.arms import arm_of, main_arm
+from inversion_kit.arm_roles import main_arm
+from inversion_kit.arms import arm_of
 
 
 def trajectory(

@@ -22,7 +22,8 @@ from inversion_kit.analysis.words import (
     rate,
     some,
 )
-from inversion_kit.arms import arm_of, control_arm, name_arm, start_arm
+from inversion_kit.arm_roles import control_arm, name_arm, start_arm
+from inversion_kit.arms import arm_of
 from inversion_kit.schema import NEUTRAL
 
 _MANY = 20
@@ -45,7 +46,7 @@ def sentences(
     tree
         A result of one label or of many.
     arm
-        The main one, see `inversion_kit.arms.main_arm`, where not given.
+        The main one, see `inversion_kit.arm_roles.main_arm`, where not given.
     read
         What `reads` gave of it; made here where not given.
 

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 import xarray as xr
 
-from inversion_kit.arms import Arm, arm_of, check_arms, main_arm
+from inversion_kit.arm_roles import main_arm
+from inversion_kit.arms import Arm, arm_of, check_arms
 from inversion_kit.audits.executors import Dask, Executor, InProcess
 from inversion_kit.audits.plan import Task, key_of, plan_of, same_plan, task_of
 from inversion_kit.audits.schedule import Estimate, clock, estimate, in_order, seconds_of, within

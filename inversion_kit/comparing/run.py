@@ -19,7 +19,8 @@ from inversion_kit.analysis.compared import (
     labels_compared,
     shared_reads,
 )
-from inversion_kit.arms import Arm, check_arms, name_arm
+from inversion_kit.arm_roles import name_arm
+from inversion_kit.arms import Arm, check_arms
 from inversion_kit.audits.bench import Bench
 from inversion_kit.audits.plan import Task
 from inversion_kit.bank.bank import Bank

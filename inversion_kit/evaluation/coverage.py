@@ -14,7 +14,7 @@ from inversion_kit.analysis.measure import LEAST_SIDE, PROPERTIES, measure
 from inversion_kit.analysis.properties import PICTURES
 from inversion_kit.analysis.reading import whole
 from inversion_kit.analysis.traits import trait_table
-from inversion_kit.arms import name_arm
+from inversion_kit.arm_roles import name_arm
 from inversion_kit.bank.cues import Cue
 from inversion_kit.errors import InputError
 from inversion_kit.evaluation.by_clip import cue_scores, cues_for, names_of

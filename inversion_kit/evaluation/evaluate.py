@@ -14,7 +14,7 @@ from inversion_kit.analysis.clouds import LEAST, MEASURES
 from inversion_kit.analysis.quality import Seen, cloud_tables, dataset, successes
 from inversion_kit.analysis.reading import model_names, whole
 from inversion_kit.analysis.words import REAL
-from inversion_kit.arms import name_arm
+from inversion_kit.arm_roles import name_arm
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError

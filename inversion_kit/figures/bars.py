@@ -10,7 +10,7 @@ import xarray as xr
 
 from inversion_kit import analysis
 from inversion_kit.analysis.words import arm_words, bracket
-from inversion_kit.arms import main_arm
+from inversion_kit.arm_roles import main_arm
 from inversion_kit.errors import InputError, LabelError
 from inversion_kit.figures import style
 from inversion_kit.figures.style import GREY, INK, Spec, figure, hover, layout, marks, note, text

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit import analysis
-from inversion_kit.arms import before_arm, main_arm
+from inversion_kit.arm_roles import before_arm, main_arm
 from inversion_kit.figures import style
 from inversion_kit.figures.cells import Cell, cells, heads
 from inversion_kit.figures.style import GREY, Spec, arm_name, figure, hover, note, percent, text

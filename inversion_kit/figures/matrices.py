@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit import analysis
-from inversion_kit.arms import main_arm, name_arm
+from inversion_kit.arm_roles import main_arm, name_arm
 from inversion_kit.figures import style
 from inversion_kit.figures.style import CELLS, Spec, arm_name, figure, hover, text, wide
 

@@ -13,7 +13,7 @@ from inversion_kit import analysis
 from inversion_kit.analysis.label_places import label_places
 from inversion_kit.analysis.label_verdict import with_findings
 from inversion_kit.analysis.words import DRAWN, POINT_VERDICTS, REAL
-from inversion_kit.arms import main_arm
+from inversion_kit.arm_roles import main_arm
 from inversion_kit.errors import InputError
 from inversion_kit.figures import style
 from inversion_kit.figures.style import Spec, arm_name, figure, hover, look, note, text

@@ -14,7 +14,7 @@ import xarray as xr
 from torch import Tensor
 
 from inversion_kit import schema
-from inversion_kit.arms import main_arm
+from inversion_kit.arm_roles import main_arm
 from inversion_kit.errors import InputError, LabelError, StoreError, nearest
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import ClassToken, Part, join, split
@@ -58,7 +58,8 @@ def selected_token(
     """The class token that one search of a result selected.
 
     A label is needed where the result has several. By default the arm is the main one, see
-    `inversion_kit.arms.main_arm`, and the run the first, among those with a token of the label.
+    `inversion_kit.arm_roles.main_arm`, and the run the first, among those with a token of the
+    label.
 
     Examples
     --------

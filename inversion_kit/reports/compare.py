@@ -11,13 +11,12 @@ from markupsafe import Markup
 from inversion_kit.analysis.compared import MODELS, shared_reads
 from inversion_kit.analysis.compared_data import comparison_data, cue_says, token_says
 from inversion_kit.analysis.words import visible
-from inversion_kit.arms import main_arm
-from inversion_kit.errors import InputError
+from inversion_kit.arm_roles import main_arm
 from inversion_kit.figures.matrices import confusion_spec
 from inversion_kit.figures.static import svg
-from inversion_kit.figures.templates import digest, environment
-from inversion_kit.reports.page import matrix, source_of
+from inversion_kit.reports.page import matrix
 from inversion_kit.reports.sprites import positions, sheet
+from inversion_kit.reports.still import still_page
 
 _PIXELS, _QUALITY = 96, 85
 _SHOWN = 8
@@ -46,13 +45,15 @@ def compared_html(tree: xr.DataTree, *, max_mb: float = 25.0) -> str:
     '<!doctype html>'
     """
     data = comparison_data(tree)
-    space = environment("inversion_kit.reports")
-    style = Markup(source_of(space, "report.css") + _WIDER)
     cues = [_cue(tree, one, data["models"]) for one in data["findings"]]
     tokens = _tokens(tree, data)
     rules = [one.pop("style") for one in (*cues, *tokens)]
     pictures = Markup("\n".join([*rules, positions(_SHOWN, len(_ROWS), _PIXELS)]))
-    page = space.get_template("compare.html.j2").render(
+    return still_page(
+        "compare.html.j2",
+        _WIDER,
+        max_mb=max_mb,
+        pictures=pictures,
         data=data,
         models=data["models"],
         proved=[one for one in cues if one["differs"]],
@@ -63,14 +64,7 @@ def compared_html(tree: xr.DataTree, *, max_mb: float = 25.0) -> str:
         drawn=_difference(tree),
         rows=_ROWS,
         facts=_facts(tree),
-        style=style,
-        pictures=pictures,
-        hashes=[digest(style), digest(pictures)],
     )
-    size = len(page.encode())
-    if size > max_mb * 1e6:
-        raise InputError(f"max_mb={max_mb:g}: the report needs {size / 1e6:.1f}; give more")
-    return page
 
 
 _WIDER = """

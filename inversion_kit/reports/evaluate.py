@@ -10,13 +10,12 @@ from markupsafe import Markup
 
 from inversion_kit.analysis.quality_words import SHARES, coverage_says, evaluation_says
 from inversion_kit.analysis.words import REAL, arm_words, visible
-from inversion_kit.arms import main_arm
+from inversion_kit.arm_roles import main_arm
 from inversion_kit.errors import InputError
 from inversion_kit.figures.intervals import covered_spec, gains_spec
 from inversion_kit.figures.static import svg
-from inversion_kit.figures.templates import digest, environment
-from inversion_kit.reports.page import source_of
 from inversion_kit.reports.sprites import positions, sheet
+from inversion_kit.reports.still import ends, still_page
 
 _WIDE, _QUALITY = 640, 85
 _HEADS = {"kid": "KID", "vendi": "Vendi score"}
@@ -66,27 +65,22 @@ def table_html(table: xr.Dataset, *, max_mb: float = 25.0) -> str:
             f"result: {type(table).__name__}; expected what evaluate(...) or coverage(...) gave"
         )
     evaluated = "overall_success" in table
-    space = environment("inversion_kit.reports")
-    style = Markup(source_of(space, "report.css") + _MORE)
     shown, pictures = _pictures(table)
     arms = [str(s) for s in table["set"].values if s != REAL]
     given = _evaluated(table) if evaluated else _covered(table)
-    page = space.get_template("evaluate.html.j2" if evaluated else "coverage.html.j2").render(
+    return still_page(
+        "evaluate.html.j2" if evaluated else "coverage.html.j2",
+        _MORE,
+        max_mb=max_mb,
+        pictures=pictures,
         about=table.attrs,
         shown=shown,
         facts=_facts(table),
-        style=style,
-        pictures=pictures,
-        hashes=[digest(style), digest(pictures)],
         title=_title,
         main=main_arm(arms),
         labels=[str(name) for name in table["label"].values],
         **given,
     )
-    size = len(page.encode())
-    if size > max_mb * 1e6:
-        raise InputError(f"max_mb={max_mb:g}: the report needs {size / 1e6:.1f}; give more")
-    return page
 
 
 def _title(arm: str) -> str:
@@ -104,8 +98,8 @@ def _evaluated(table: xr.Dataset) -> dict[str, Any]:
             "images": int(table["overall_images"].sel(arm=arm).values.max()),
             "by": [
                 {
-                    "success": _ends(table, "overall_success", arm=arm, scorer=scorer),
-                    "gain": _ends(table, "overall_gain", arm=arm, scorer=scorer),
+                    "success": ends(table, "overall_success", arm=arm, scorer=scorer),
+                    "gain": ends(table, "overall_gain", arm=arm, scorer=scorer),
                 }
                 for scorer in scorers
             ],
@@ -113,7 +107,7 @@ def _evaluated(table: xr.Dataset) -> dict[str, Any]:
         for arm in arms
     ]
     each = [
-        [_ends(table, "success", label=label, arm=arm, scorer=scorers[0]) for arm in arms]
+        [ends(table, "success", label=label, arm=arm, scorer=scorers[0]) for arm in arms]
         for label in table["label"].values
     ]
     compared = bool(table.attrs["control"]) and len(arms) > 1
@@ -148,8 +142,8 @@ def _networks(table: xr.Dataset) -> list[dict[str, Any]]:
                 "cells": [
                     {
                         "share": str(m) in SHARES,
-                        "value": _ends(one, "overall_value", set=name, measure=m),
-                        "change": _ends(one, "overall_change", set=name, measure=m),
+                        "value": ends(one, "overall_value", set=name, measure=m),
+                        "change": ends(one, "overall_change", set=name, measure=m),
                     }
                     for m in there
                 ],
@@ -171,7 +165,7 @@ def _agreement(table: xr.Dataset, arms: list[str]) -> list[dict[str, Any]]:
             "arm": arm,
             "mean": float(table["agreement"].sel(arm=arm).mean()),
             "cells": [
-                _ends(table, "agreement", arm=arm, label=label) for label in table["label"].values
+                ends(table, "agreement", arm=arm, label=label) for label in table["label"].values
             ],
         }
         for arm in arms
@@ -187,9 +181,9 @@ def _sentences(table: xr.Dataset, arms: list[str]) -> list[dict[str, Any]]:
     for sentence in table["sentence"].values:
         for arm in arms:
             at = {"arm": arm, "sentence": sentence}
-            read = _ends(table, "overall_is_class", reader=reader, **at)
+            read = ends(table, "overall_is_class", reader=reader, **at)
             if read:
-                obeyed = _ends(table, "overall_obeys", **at)
+                obeyed = ends(table, "overall_obeys", **at)
                 said = str(sentence).replace("{token}", "…")
                 made.append({"said": said, "arm": arm, "read": read, "obeyed": obeyed})
     return made
@@ -212,7 +206,7 @@ def _covered(table: xr.Dataset) -> dict[str, Any]:
                 "trait": str(one["trait"].item()),
                 "sets": [
                     {
-                        "share": _ends(one, "", set=name),
+                        "share": ends(one, "", set=name),
                         "shows": bool(one["shows"].sel(set=name)),
                         "reveals": bool(one["reveals"].sel(set=name)),
                     }
@@ -224,7 +218,7 @@ def _covered(table: xr.Dataset) -> dict[str, Any]:
     counts = [
         {
             "arm": arm,
-            "covered": _ends(table, "covered", set=arm),
+            "covered": ends(table, "covered", set=arm),
             "traits": int(table["covered_traits"].sel(set=arm)),
             "reveals": int(reveals.sel(set=arm).sum()),
             "images": int(table["images"].sel(set=arm).sum()),
@@ -242,17 +236,6 @@ def _covered(table: xr.Dataset) -> dict[str, Any]:
         "drawn": _drawn(covered_spec(table)) if table.attrs["real_traits"] else "",
         "traits": table.sizes["trait"],
     }
-
-
-def _ends(table: xr.Dataset, name: str, **at: Any) -> dict[str, float] | None:
-    """A value with its ends, None where there is none; that of no name is a share."""
-    names = [f"{name}{end}" for end in ("", "_low", "_high")] if name else ["share", "low", "high"]
-    values = [
-        float(table[n].sel({d: v for d, v in at.items() if d in table[n].dims})) for n in names
-    ]
-    if not np.isfinite(values[0]):
-        return None
-    return dict(zip(("value", "low", "high"), values, strict=True))
 
 
 def _drawn(spec: dict[str, Any]) -> Markup:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import xarray as xr
 from markupsafe import Markup
 
@@ -15,8 +14,7 @@ from inversion_kit.analysis.words import visible
 from inversion_kit.errors import InputError
 from inversion_kit.figures.both_read import both_read_spec
 from inversion_kit.figures.static import svg
-from inversion_kit.figures.templates import digest, environment
-from inversion_kit.reports.page import source_of
+from inversion_kit.reports.still import ends, still_page
 
 _MORE = """
 .numbers tbody th { min-width: 120px; }
@@ -26,7 +24,7 @@ _DONE = {"painted": "painted", "pixels": "done to pixels", "real": "done to real
 
 
 @runtime_checkable
-class Repaired(Protocol):
+class HasRepair(Protocol):
     """What a page reads of what `inversion_kit.repair` gave."""
 
     @property
@@ -57,7 +55,7 @@ def is_augmented(result: Any) -> bool:
     return isinstance(result, xr.Dataset) and {"tried", "agreed", "kept"} <= set(result)
 
 
-def repaired_html(repaired: Repaired, *, max_mb: float = 25.0) -> str:
+def repaired_html(repaired: HasRepair, *, max_mb: float = 25.0) -> str:
     """What `inversion_kit.repair` gave, as the text of a page without a script.
 
     Gaps and accuracy before and after with their intervals, and pictures of each cue with what
@@ -75,8 +73,8 @@ def repaired_html(repaired: Repaired, *, max_mb: float = 25.0) -> str:
             "cue": str(one["cue"].item()),
             "missed": str(one["direction"].item()) == "lack",
             "way": _DONE[str(way)],
-            "gaps": [_ends(one.sel(way=way, when=when), "gap") for when in ("before", "after")],
-            "change": _ends(one.sel(way=way), "gap_change"),
+            "gaps": [ends(one.sel(way=way, when=when), "gap") for when in ("before", "after")],
+            "change": ends(one.sel(way=way), "gap_change"),
             "closed": float(one["closed"].sel(way=way)),
             "pictures": int(one["pictures"].sel(way=way)),
         }
@@ -87,16 +85,18 @@ def repaired_html(repaired: Repaired, *, max_mb: float = 25.0) -> str:
         {
             "images": str(kind),
             "values": [
-                _ends(table.sel(images=kind, when=when), "accuracy") for when in ("before", "after")
+                ends(table.sel(images=kind, when=when), "accuracy") for when in ("before", "after")
             ],
-            "change": _ends(table.sel(images=kind), "accuracy_change"),
+            "change": ends(table.sel(images=kind), "accuracy_change"),
             "read": int(table["images_read"].sel(images=kind)),
         }
         for kind in table["images"].values
     ]
-    return _page(
+    return still_page(
         "repair.html.j2",
-        max_mb,
+        _MORE,
+        max_mb=max_mb,
+        shown=[],
         about=table.attrs,
         rows=rows,
         accuracy=accuracy,
@@ -133,34 +133,23 @@ def augmented_html(table: xr.Dataset, *, max_mb: float = 25.0) -> str:
     rows = [
         {
             "label": str(name),
-            "share": _ends(one, ""),
+            "share": ends(one, ""),
             **{n: int(one[n]) for n in ("tried", "agreed", "kept")},
             "full": bool(one["full"]),
         }
         for name, one in ((n, table.sel(label=n)) for n in table["label"].values)
     ]
-    return _page(
+    return still_page(
         "augment.html.j2",
-        max_mb,
+        _MORE,
+        max_mb=max_mb,
+        shown=[],
         about=table.attrs,
         rows=rows,
         sentences=augmented_says(table),
         judges=json.loads(table.attrs["judges"]),
         facts=[("seed", str(table.attrs["seed"]))],
     )
-
-
-def _page(template: str, max_mb: float, **given: Any) -> str:
-    space = environment("inversion_kit.reports")
-    style = Markup(source_of(space, "report.css") + _MORE)
-    hashes = [digest(style), digest(Markup(""))]
-    page = space.get_template(template).render(
-        style=style, pictures=Markup(""), hashes=hashes, shown=[], **given
-    )
-    size = len(page.encode())
-    if size > max_mb * 1e6:
-        raise InputError(f"max_mb={max_mb:g}: the report needs {size / 1e6:.1f}; give more")
-    return page
 
 
 def _drawn(pictures: xr.Dataset) -> list[Markup]:
@@ -173,12 +162,3 @@ def _drawn(pictures: xr.Dataset) -> list[Markup]:
             continue
         made.append(Markup(svg(spec, title=True)))
     return made
-
-
-def _ends(one: xr.Dataset, name: str) -> dict[str, float] | None:
-    """A value with its ends; None where there is none. That of no name is a share."""
-    names = [f"{name}{end}" for end in ("", "_low", "_high")] if name else ["share", "low", "high"]
-    values = [float(one[n]) for n in names]
-    if not np.isfinite(values[0]):
-        return None
-    return dict(zip(("value", "low", "high"), values, strict=True))

@@ -23,7 +23,8 @@ from inversion_kit.analysis.label_verdict import SERIOUS, VERDICT_SIGNS
 from inversion_kit.analysis.looks import CONTROL_MARGIN
 from inversion_kit.analysis.pictures import shown_noises
 from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, visible
-from inversion_kit.arms import arm_of, main_arm, name_arm
+from inversion_kit.arm_roles import main_arm, name_arm
+from inversion_kit.arms import arm_of
 from inversion_kit.errors import InputError
 from inversion_kit.figures.matrices import confusion_spec
 from inversion_kit.figures.static import svg

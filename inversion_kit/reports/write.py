@@ -15,14 +15,14 @@ from inversion_kit.errors import InputError, StoreError
 from inversion_kit.paths import file_to_write
 from inversion_kit.reports.compare import compared_html
 from inversion_kit.reports.evaluate import table_html
-from inversion_kit.reports.improve import Repaired, augmented_html, is_augmented, repaired_html
+from inversion_kit.reports.improve import HasRepair, augmented_html, is_augmented, repaired_html
 from inversion_kit.reports.page import to_html
 from inversion_kit.storage.comparison import is_comparison
 from inversion_kit.storage.store import open as open_result
 
 
 def report(
-    result: xr.DataTree | xr.Dataset | Repaired | str | os.PathLike[str],
+    result: xr.DataTree | xr.Dataset | HasRepair | str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
     max_mb: float = 25.0,
@@ -66,7 +66,7 @@ def report(
     if isinstance(result, xr.Dataset):
         html = augmented_html if is_augmented(result) else table_html
         return _written(file_to_write(path, ".html"), html(result, max_mb=max_mb))
-    if isinstance(result, Repaired):
+    if isinstance(result, HasRepair):
         return _written(file_to_write(path, ".html"), repaired_html(result, max_mb=max_mb))
     return write_report(result, path, max_mb=max_mb)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from inversion_kit import arms, pictures
+from inversion_kit import arm_roles, pictures
 from inversion_kit.analysis import reads
 from inversion_kit.analysis.pictures import largest
 from inversion_kit.analysis.words import arm_words, percent, visible
@@ -51,7 +51,7 @@ class Images:
         self.classes = [visible(str(c)) for c in self.read["class"].values]
         self.target = self.read["label_index"].values
         self.top = self.read["top"].values
-        self.arm = arms.main_arm(self.arms) if self.arms else ""
+        self.arm = arm_roles.main_arm(self.arms) if self.arms else ""
         scorers = zip(self.read["scorer"].values, self.read["role"].values, strict=True)
         self.scorers = [(i, visible(str(n)), str(r)) for i, (n, r) in enumerate(scorers)][1:]
         self._kept: OrderedDict[tuple[int, int, int], tuple[np.ndarray, np.ndarray]] = OrderedDict()

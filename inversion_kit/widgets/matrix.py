@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets
 
-from inversion_kit import arms
+from inversion_kit import arm_roles
 from inversion_kit.analysis.words import arm_words
 from inversion_kit.figures.matrices import confusion_spec
 from inversion_kit.widgets.elements import choice, heading, plotly_widget, tools
@@ -32,7 +32,7 @@ class Matrix:
     def __init__(self, images: Images, heard: Callable[[int, int, int], None]) -> None:
         self.images, self.heard = images, heard
         others = [a for a in images.arms if a != images.arm]
-        self.control = arms.name_arm(others) or arms.before_arm(others)
+        self.control = arm_roles.name_arm(others) or arm_roles.before_arm(others)
         kinds = [(arm_words(a), a) for a in images.arms]
         if self.control is not None:
             words = f"{arm_words(images.arm)} − {arm_words(self.control)}"

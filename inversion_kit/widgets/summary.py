@@ -16,7 +16,7 @@ import xarray as xr
 from jinja2 import Template
 from markupsafe import Markup
 
-from inversion_kit import analysis, arms, schema
+from inversion_kit import analysis, arm_roles, schema
 from inversion_kit.analysis.words import arm_words, count, percent, start_says
 from inversion_kit.figures.cells import cells, heads
 from inversion_kit.figures.templates import environment
@@ -143,7 +143,7 @@ def _label_parts(tree: xr.DataTree, labels: list[str], names: list[str]) -> list
     )
     if not tree["samples"].sizes["sample"]:  # stopped before the final images
         return [search]
-    arm = arms.main_arm(names)
+    arm = arm_roles.main_arm(names)
     final = analysis.grid(tree, arms=[arm], columns=_COLUMNS)
     note = "noise that nothing before has seen; the first ones, not chosen"
     images = _items(final, [""] * final.sizes["noise"])
@@ -152,7 +152,7 @@ def _label_parts(tree: xr.DataTree, labels: list[str], names: list[str]) -> list
 
 def _labels_parts(tree: xr.DataTree, labels: list[str], names: list[str]) -> list[dict[str, Any]]:
     """One test image of each label that has one."""
-    arm = arms.main_arm(names)
+    arm = arm_roles.main_arm(names)
     done = tree["status"]["status"].sel(arm=arm).values == "done"
     items: list[dict[str, Any]] = []
     for i in np.flatnonzero(done.any(1))[:_LABELS]:
