@@ -18,6 +18,7 @@ BESIDE = (
     "benchmarks/reach.md",
     "benchmarks/pictures/demo.png",
     "benchmarks/pictures/explore.png",
+    "benchmarks/pictures/words.png",
     "inversion_kit/pocket/weights/README.md",
 )
 """Files of the repository that pages link to; on the site they lie beside the pages."""
