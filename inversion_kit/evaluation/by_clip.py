@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from inversion_kit.bank.cues import PLAIN_CUE, Cue, check_cues, fitting
 from inversion_kit.errors import InputError
 from inversion_kit.finding.reach import Clip
 from inversion_kit.generators.sample import from_bytes
+from inversion_kit.schema import settings_of
 
 _BATCH = 64
 _ENDS = ("", "_low", "_high")
@@ -38,7 +38,7 @@ def cosines(clip: Clip, texts: Sequence[str], images: np.ndarray) -> np.ndarray:
 
 def names_of(tree: xr.DataTree) -> list[str]:
     """What prompts say for each label of a result."""
-    said = json.loads(tree.attrs["settings"]).get("wordings") or {}
+    said = settings_of(tree).get("wordings") or {}
     return [str(said.get(str(n), n)) for n in tree["samples"]["label"].values]
 
 

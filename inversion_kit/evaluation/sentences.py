@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +24,7 @@ from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.prompts import check_templates, fill
 from inversion_kit.generators.sample import sample, to_bytes
 from inversion_kit.generators.token_file import selected_token
+from inversion_kit.schema import settings_of
 from inversion_kit.seeds import FREE, noise_seeds
 from inversion_kit.settings import Settings
 
@@ -219,8 +219,8 @@ def sentence_tables(
     samples = tree["samples"].to_dataset(inherit=False)
     arms = [str(a) for a in samples["arm"].values]
     runs = [int(s) for s in samples["seed"].values]
-    settings = Settings.read(_settings(tree))
-    names = _settings(tree).get("wordings") or {}
+    settings = Settings.read(settings_of(tree))
+    names = settings_of(tree).get("wordings") or {}
     noise = noise_seeds(seed, FREE, 0, PICTURES)
     sizes = samples.sizes["label"], len(arms), len(runs)
     read = np.full((*sizes, len(readers), len(sentences), PICTURES), np.nan)
@@ -249,11 +249,6 @@ def sentence_tables(
                 seeds=noise,
             )
     return _variables(read, shown)
-
-
-def _settings(tree: xr.DataTree) -> dict[str, Any]:
-    kept: dict[str, Any] = json.loads(tree.attrs["settings"])
-    return kept
 
 
 def _variables(read: np.ndarray, shown: np.ndarray) -> dict[str, Any]:

@@ -167,8 +167,7 @@ def _of_result(
 ) -> tuple[list[Wanted], list[str]]:
     """Of each label of a result the token that its search in this arm kept."""
     tree = schema.validate(tree)
-    settings = json.loads(tree.attrs["settings"])
-    kept = settings.get("wordings")
+    kept = schema.settings_of(tree).get("wordings")
     said = kept if isinstance(kept, dict) else {}
     every = [str(label) for label in tree["samples"]["label"].values]
     index = dict(zip(every, tree["samples"]["label_index"].values.tolist(), strict=True))
