@@ -52,6 +52,11 @@ class Arm:
         Whether the classifier pushes every image while it is sampled, see
         `inversion_kit.search.guidance.guided`: a baseline.
 
+    Raises
+    ------
+    InputError
+        A name or value is none of these, or a template does not fit ``token``.
+
     Examples
     --------
     >>> ARMS["token"].searched, ARMS["shuffled"].control, ARMS["name"].token
@@ -87,7 +92,17 @@ class Arm:
                 raise InputError(f"arm templates: {template!r} {need} in arm {self.name!r}")
 
     def prompts(self, given: Sequence[str]) -> tuple[str, ...]:
-        """The arm's templates where ``given`` are the prompts of the settings.
+        """The arm's templates.
+
+        Parameters
+        ----------
+        given
+            The prompts of the settings.
+
+        Returns
+        -------
+        tuple of str
+            Those, or its own, as ``takes`` says; at least one, with ``{token}`` or ``{name}``.
 
         Raises
         ------
@@ -132,6 +147,16 @@ ARMS: dict[str, Arm] = {}
 
 def register(arm: Arm) -> Arm:
     """Add an arm of your own, so that ``arms=[...]`` takes its name.
+
+    Parameters
+    ----------
+    arm
+        The arm; the same one may come again.
+
+    Returns
+    -------
+    Arm
+        The arm.
 
     Raises
     ------
@@ -211,7 +236,17 @@ _READ: dict[str, Arm] = {}
 
 
 def arm_of(name: str) -> Arm | None:
-    """The registered arm of a name, else that of the result that was read last; None of neither.
+    """The registered arm of a name, else that of the result that was read last.
+
+    Parameters
+    ----------
+    name
+        As results have it along ``arm``.
+
+    Returns
+    -------
+    Arm or None
+        None where neither knows the name.
 
     Examples
     --------
@@ -223,6 +258,16 @@ def arm_of(name: str) -> Arm | None:
 
 def read_arm(stored: Mapping[str, Any]) -> Arm:
     """An arm as a plan or a result keeps it.
+
+    Parameters
+    ----------
+    stored
+        Parameters of `Arm` by name, its templates in a list.
+
+    Returns
+    -------
+    Arm
+        The arm, registered or not.
 
     Raises
     ------
@@ -269,7 +314,17 @@ def remember(stored: Any) -> None:
 
 
 def words(name: str) -> str:
-    """What readers are told an arm is; of an unknown one its name.
+    """What readers are told an arm is.
+
+    Parameters
+    ----------
+    name
+        As results have it along ``arm``.
+
+    Returns
+    -------
+    str
+        A few words; of an unknown arm its name.
 
     Examples
     --------
@@ -282,6 +337,16 @@ def words(name: str) -> str:
 
 def check_arms(arms: Sequence[str | Arm]) -> tuple[Arm, ...]:
     """Arms by their names or themselves, each once, in the registry's order.
+
+    Parameters
+    ----------
+    arms
+        Names of `ARMS`, or arms, which need not be registered.
+
+    Returns
+    -------
+    tuple of Arm
+        At least one; those that are not registered come last, in their order.
 
     Raises
     ------

@@ -83,6 +83,11 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     Tensor
         Loss ``(n,)``, at least 0: nats.
 
+    Raises
+    ------
+    InputError
+        They are no logits, or there is not one target for each of them.
+
     Examples
     --------
     >>> cross_entropy(torch.zeros(2, 4), torch.tensor([0, 3]))
@@ -106,6 +111,11 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     -------
     Tensor
         Loss ``(n,)``, at least 0: nats.
+
+    Raises
+    ------
+    InputError
+        They are no logits, or there is not one target for each of them.
 
     Examples
     --------
@@ -133,7 +143,7 @@ def margin(logits: Tensor, target: Tensor) -> Tensor:
     Raises
     ------
     InputError
-        There is only one class.
+        They are no logits, there is not one target for each of them, or there is only one class.
 
     Examples
     --------
@@ -162,6 +172,11 @@ def activation(logits: Tensor, target: Tensor) -> Tensor:
     Tensor
         Loss ``(n,)``, of any sign.
 
+    Raises
+    ------
+    InputError
+        They are no logits, or there is not one target for each of them.
+
     Examples
     --------
     >>> activation(torch.tensor([[1.0, 5.0]]), torch.tensor([1]))
@@ -171,7 +186,17 @@ def activation(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def default(classifier: Classifier) -> Plain:
-    """`cross_entropy`, or `binary_cross_entropy` for a multi-label head.
+    """The objective of a search that is told none.
+
+    Parameters
+    ----------
+    classifier
+        The classifier being trained against.
+
+    Returns
+    -------
+    callable
+        `cross_entropy`, or `binary_cross_entropy` for a multi-label head.
 
     Examples
     --------
@@ -253,6 +278,11 @@ def feature(classifier: Classifier, unit: int) -> OfImages:
     unit
         Index into the embedding, from 0.
 
+    Returns
+    -------
+    OfImages
+        Its loss is of any sign.
+
     Raises
     ------
     InputError
@@ -293,6 +323,11 @@ def neuron(classifier: Classifier, layer: str, unit: int) -> OfImages:
     unit
         Index of the channel, from 0.
 
+    Returns
+    -------
+    OfImages
+        Its loss is of any sign.
+
     Raises
     ------
     InputError
@@ -332,6 +367,11 @@ def weighted(*parts: tuple[float, Objective]) -> Objective:
     *parts
         Pairs of a weight and an objective, of any kind.
 
+    Returns
+    -------
+    callable or OfImages
+        A plain function where every part is one; its name says weights and parts.
+
     Raises
     ------
     InputError
@@ -367,6 +407,16 @@ def weighted(*parts: tuple[float, Objective]) -> Objective:
 def describe(objective: Objective) -> str:
     """What results call an objective.
 
+    Parameters
+    ----------
+    objective
+        One of this module's, or a function of your own.
+
+    Returns
+    -------
+    str
+        Its name, or that of its class where it has none.
+
     Examples
     --------
     >>> describe(weighted((1.0, cross_entropy), (0.1, margin)))
@@ -386,6 +436,11 @@ def bind(objective: Objective, images: Tensor) -> Plain:
         One of this module's, or a function of your own.
     images
         The images ``(n, 3, y, x)`` that the logits are of.
+
+    Returns
+    -------
+    callable
+        From logits ``(n, class)`` and target ``(n,)`` to the losses ``(n,)``, checked.
 
     Raises
     ------

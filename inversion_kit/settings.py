@@ -222,16 +222,24 @@ class Settings:
 
     @property
     def policy_name(self) -> str:
-        """The name of the gradient policy."""
+        """The name of the gradient policy, such as ``"last_step"``."""
         return str(getattr(self.gradient, "name", self.gradient))
 
     @property
     def goal(self) -> float:
-        """The value of a check that ends the search: infinite with an objective of the user's."""
+        """The value of a check that ends the search: ``stop_at``, in (0, 1].
+
+        Infinite with an objective of the user's.
+        """
         return self.stop_at if self.objective is None else math.inf
 
     def plain(self) -> dict[str, Any]:
         """The stored settings as JSON has them.
+
+        Returns
+        -------
+        dict
+            By name; tuples as lists, the gradient policy by its name. All but ``objective``.
 
         Examples
         --------
@@ -244,7 +252,17 @@ class Settings:
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> Settings:
-        """Settings of what `plain` gave; other keys are passed by.
+        """Settings of what `plain` gave.
+
+        Parameters
+        ----------
+        plain
+            Every stored setting by its name; other keys are passed by.
+
+        Returns
+        -------
+        Settings
+            With the default ``objective``, which is not stored.
 
         Raises
         ------
@@ -257,6 +275,11 @@ class Settings:
 
     def changed(self) -> dict[str, Any]:
         """The stored settings that are not the defaults, as JSON has them.
+
+        Returns
+        -------
+        dict
+            By name, as of `plain`; the ``method`` first where it is another.
 
         Examples
         --------

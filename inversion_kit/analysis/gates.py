@@ -35,7 +35,17 @@ _FORM = re.compile(
 
 @dataclass(frozen=True)
 class Gate:
-    """A metric of `METRICS`, a comparison and a number; a label for which it is true fails."""
+    """A condition; a label for which it is true fails.
+
+    Parameters
+    ----------
+    metric
+        A name of `METRICS`, or of the metrics that `parse_gate` was given.
+    compare
+        ``"<"``, ``"<="``, ``">"``, ``">="``, ``"=="`` or ``"!="``.
+    number
+        The bound, in the metric's own unit: a share in [0, 1], or a count.
+    """
 
     metric: str
     compare: str
@@ -47,14 +57,30 @@ class Gate:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a gate gave: labels that fail with their value, and labels without a value."""
+    """What a gate gave.
+
+    Parameters
+    ----------
+    gate
+        The gate.
+    failing
+        The value of each label for which its condition is true.
+    unknown
+        Labels without a value.
+    """
 
     gate: Gate
     failing: dict[str, float]
     unknown: list[str]
 
     def lines(self) -> list[str]:
-        """What to say of it: one line for the gate, one for each label that fails or is unknown."""
+        """What to say of it.
+
+        Returns
+        -------
+        list of str
+            A line for the gate, then one for each label that fails or is unknown.
+        """
         head = f"gate {self.gate}: {len(self.failing)} fail, {len(self.unknown)} have no value"
         fails = [f"  fails: {label} ({value:.3g})" for label, value in self.failing.items()]
         return [head, *fails, *(f"  no value: {label}" for label in self.unknown)]

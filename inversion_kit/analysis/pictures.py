@@ -58,6 +58,11 @@ def strip(
         ``target`` over all noises. Attributes ``arm``, ``seed``, ``of_columns`` and
         ``of_samples``, how many there are. No column where the run is not there.
 
+    Raises
+    ------
+    InputError
+        ``samples`` names a noise that is not there, or the label, arm or run is unknown.
+
     Examples
     --------
     >>> from inversion_kit.testing import synthetic

@@ -28,7 +28,17 @@ _ENDS = ("value", "low", "high")
 
 @dataclass(frozen=True)
 class Attention:
-    """A label that needs a look: which, one of `looks.KINDS`, and the reason in words."""
+    """A label that needs a look.
+
+    Parameters
+    ----------
+    label
+        Its name.
+    kind
+        One of `inversion_kit.analysis.looks.KINDS`.
+    reason
+        In words, with the numbers.
+    """
 
     label: str
     kind: str

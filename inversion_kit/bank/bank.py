@@ -49,6 +49,18 @@ class Bank:
     path
         Folder of banks; that of the user's cache by default. Each generator has its own in it.
 
+    Attributes
+    ----------
+    key
+        sha256 of what the images depend on: weights, sampler, steps, guidance and dtype.
+
+    Raises
+    ------
+    InputError
+        The path is no folder of this machine.
+    StoreError
+        Nothing can be written there.
+
     Examples
     --------
     >>> import tempfile
@@ -89,7 +101,18 @@ class Bank:
                 self.places.setdefault((prompt, seed), (name, row))
 
     def missing(self, keys: Iterable[Key]) -> list[Key]:
-        """Those that are still to be made, each once, in their order."""
+        """Those that are still to be made.
+
+        Parameters
+        ----------
+        keys
+            Prompts, each with its noise seed.
+
+        Returns
+        -------
+        list of tuple
+            Keys that are not there, each once, in their order.
+        """
         return [key for key in dict.fromkeys(keys) if key not in self.places]
 
     def make(
@@ -103,10 +126,17 @@ class Bank:
 
         Parameters
         ----------
+        keys
+            Prompts, each with its noise seed.
         heard
-            Called with how many were made.
+            Called after each shard with how many images were made, at most `SHARD`.
         enough
             Asked before each shard: True ends it early.
+
+        Raises
+        ------
+        StoreError
+            The folder cannot be written.
         """
         wanted = self.missing(keys)
         for first in range(0, len(wanted), SHARD):
@@ -125,7 +155,17 @@ class Bank:
             heard(len(part))
 
     def images(self, keys: Sequence[Key]) -> np.ndarray:
-        """Images uint8 ``(n, y, x, 3)`` of prompts and seeds; the missing ones are made first.
+        """Images of prompts and seeds; the missing ones are made first.
+
+        Parameters
+        ----------
+        keys
+            ``n`` prompts, at least 1, each with its noise seed.
+
+        Returns
+        -------
+        np.ndarray
+            RGB, uint8 ``(n, y, x, 3)``, in the order of the keys.
 
         Raises
         ------
@@ -145,7 +185,27 @@ class Bank:
         return np.stack(out)
 
     def parts(self, keys: Sequence[Key], size: int = 256) -> Iterator[tuple[slice, np.ndarray]]:
-        """`images` some at a time, so that memory does not grow with the bank."""
+        """`images` some at a time, so that memory does not grow with the bank.
+
+        Parameters
+        ----------
+        keys
+            Prompts, each with its noise seed.
+        size
+            Most images at a time, at least 1.
+
+        Yields
+        ------
+        slice
+            Which of the keys.
+        np.ndarray
+            Their images, RGB uint8 ``(n, y, x, 3)``.
+
+        Raises
+        ------
+        StoreError
+            As of `images`.
+        """
         for first in range(0, len(keys), size):
             part = slice(first, min(first + size, len(keys)))
             yield part, self.images(keys[part])

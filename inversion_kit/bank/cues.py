@@ -73,7 +73,20 @@ class Cue:
     colour: str = ""
 
     def of(self, source: str, turn: int = 0) -> str:
-        """Its prompt for a source, in the wording whose turn it is."""
+        """Its prompt for a source.
+
+        Parameters
+        ----------
+        source
+            What prompts say for the source's class.
+        turn
+            Which of its wordings, at least 0, counted round.
+
+        Returns
+        -------
+        str
+            The wording, the source in it.
+        """
         return self.prompts[turn % len(self.prompts)].replace("{source}", source)
 
 

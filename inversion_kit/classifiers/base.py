@@ -154,7 +154,17 @@ class Classifier:
         return out
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Probabilities ``(n, class)`` of logits: a softmax, or for multi-label a sigmoid each.
+        """Probabilities of logits: a softmax, or for multi-label a sigmoid each.
+
+        Parameters
+        ----------
+        logits
+            ``(n, class)``, what `logits` gave.
+
+        Returns
+        -------
+        Tensor
+            Float ``(n, class)`` in [0, 1], of the dtype and device of the logits.
 
         Raises
         ------
@@ -175,12 +185,22 @@ class Classifier:
         return self._features is not None
 
     def features(self, images: Tensor) -> Tensor | None:
-        """Float32 embeddings ``(n, feature)`` of images as in `logits`, or None without any.
+        """Embeddings of images: what stands before the last layer, or what the user gave.
+
+        Parameters
+        ----------
+        images
+            As of `logits`.
+
+        Returns
+        -------
+        Tensor or None
+            Float32 ``(n, feature)``, on the model's device; None where `has_features` is False.
 
         Raises
         ------
         InputError
-            The model does not give one embedding per image.
+            The model does not give one embedding per image, or the images are not as of `logits`.
         """
         if self._features is None:
             return None
@@ -193,9 +213,24 @@ class Classifier:
         return seen.float()
 
     def prepared(self, images: Tensor) -> Tensor:
-        """What the model sees of images ``(n, 3, y, x)`` in [0, 1], on its device.
+        """What the model sees of images.
 
-        It is contiguous, however the images lie in memory: models flatten it by ``view``.
+        Parameters
+        ----------
+        images
+            As of `logits`.
+
+        Returns
+        -------
+        Tensor
+            What `preprocess` gives for the images as 8-bit files hold them, ``(n, 3, *size)`` of a
+            `Preprocess`: on the model's device, in its dtype where its weights are floats, and
+            contiguous however the images lie in memory, as models flatten it by ``view``.
+
+        Raises
+        ------
+        InputError
+            The images are not float ``(n, 3, y, x)``.
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             kind = str(images.dtype).removeprefix("torch.")
@@ -215,7 +250,24 @@ class Classifier:
         return input_like(self.model)
 
     def raw(self, images: Tensor) -> Tensor:
-        """What the model gives for images ``(n, 3, y, x)`` in [0, 1], unchecked."""
+        """What the model gives for images, neither checked nor made logits.
+
+        Parameters
+        ----------
+        images
+            As of `logits`.
+
+        Returns
+        -------
+        Tensor
+            ``(n, class)`` of a model that fits its labels, on its device and in its dtype: logits
+            or probabilities as its ``head`` says; of a binary head ``(n,)`` or ``(n, 1)``.
+
+        Raises
+        ------
+        InputError
+            The images are not float ``(n, 3, y, x)``.
+        """
         return self.model(self.prepared(images))
 
     def _checked(self, out: Any, n: int) -> Tensor:
@@ -254,6 +306,13 @@ class Classifier:
         A `Preprocess` is given by its settings, any other callable by its name and by some values
         of a fixed image, to two decimals: the rounding of another machine is no difference. Two
         classifiers of one `hash` and the same facts give the same scores.
+
+        Returns
+        -------
+        dict
+            ``"head"``, and the settings of the `Preprocess`; or ``"function"``, its name, and
+            ``"gives"``, shape and at most 64 values of what it gives, or the kind of what is no
+            tensor.
         """
         if isinstance(self.preprocess, Preprocess):
             return {"head": self.head, **plain(dataclasses.asdict(self.preprocess))}
@@ -272,14 +331,21 @@ class Classifier:
 
     @functools.cached_property
     def parity(self) -> float | None:
-        """Largest difference from the library's own path on files, in levels of 255.
+        """Largest difference from the library's own path on files, at least 0, in levels of 255.
 
         None where the classifier comes with no path of its own.
         """
         return None if self._official is None else parity(self.preprocess, self._official)
 
     def parity_facts(self) -> dict[str, Any]:
-        """`parity` as results keep it: levels and what they were compared with, or why not."""
+        """`parity` as results keep it.
+
+        Returns
+        -------
+        dict
+            ``"levels of 255"``, to one decimal, and ``"compared with"``, the library; where there
+            is nothing to compare with, ``"levels of 255"`` is None and ``"why"`` says why.
+        """
         if self.parity is not None:
             return {"levels of 255": round(self.parity, 1), "compared with": self._compared_with()}
         if self.preprocess is unchanged:
@@ -303,10 +369,20 @@ class Classifier:
 
         A text such as ``"10"`` is a name where a class is called so, and the index 10 else.
 
+        Parameters
+        ----------
+        label
+            Index in [0, class), name in any case, or a part that only one name has.
+
+        Returns
+        -------
+        int
+            In [0, class): the place in ``labels``, and along the logits.
+
         Raises
         ------
         LabelError
-            No such label, or several.
+            No such label, or several; the message names the nearest.
 
         Examples
         --------
@@ -327,7 +403,9 @@ class Classifier:
 
     @functools.cached_property
     def answers(self) -> Tensor:
-        """Logits ``(n, class)`` of `IDENTITY` fixed images, by which two models can be compared.
+        """Logits of `IDENTITY` fixed images, float32 ``(16, class)`` on the CPU.
+
+        By them two models without weights of their own can be told apart.
 
         Raises
         ------
@@ -348,10 +426,15 @@ class Classifier:
 
     @functools.cached_property
     def hash(self) -> str:
-        """sha256 over the model's weights and buffers.
+        """sha256 over the model's weights and buffers, 64 hexadecimal digits.
 
         For a function, or a model without any, over its name, its labels, its `answers` to three
         decimals, and the weights of the networks that it calls.
+
+        Raises
+        ------
+        InputError
+            It is asked for `answers`, and cannot score their images.
         """
         if self._told_by_weights():
             return hash_module(self.model)
@@ -365,7 +448,12 @@ class Classifier:
         return digest.hexdigest()
 
     def copied(self) -> Classifier:
-        """A copy with weights of its own and without features, which are those of the original.
+        """A copy with weights of its own.
+
+        Returns
+        -------
+        Classifier
+            The same preprocessing, labels and name; no features, which are those of the original.
 
         Raises
         ------

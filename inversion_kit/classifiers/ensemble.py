@@ -33,6 +33,12 @@ class Ensemble(Classifier):
     -----
     It gives a gradient where every member does. Its `hash` is that of all weights together.
 
+    Raises
+    ------
+    InputError
+        There is no member, or the members do not name the same classes in the same order, or their
+        heads do not mix.
+
     Examples
     --------
     >>> from inversion_kit import as_classifier
@@ -73,7 +79,13 @@ class Ensemble(Classifier):
 
     @functools.cached_property
     def hash(self) -> str:
-        """sha256 over all weights together, and the hashes of members that have none."""
+        """sha256 over all weights, or over the members' hashes where one has no weights.
+
+        Raises
+        ------
+        InputError
+            A member without weights cannot score the images that its hash is made of.
+        """
         if self._told_by_weights():
             return hash_module(self.model)
         hashes = "\n".join(member.hash for member in self.members)
@@ -83,19 +95,34 @@ class Ensemble(Classifier):
         return all(member._told_by_weights() for member in self.members)
 
     def preprocess_facts(self) -> dict[str, Any]:
-        """Its head and the facts of each member, as plain JSON."""
+        """Its head and the facts of each member, as plain JSON.
+
+        Returns
+        -------
+        dict
+            ``"head"``, and ``"members"``: those of each, as of `Classifier.preprocess_facts`.
+        """
         facts = [member.preprocess_facts() for member in self.members]
         return {"head": self.head, "members": facts}
 
     @functools.cached_property
     def parity(self) -> float | None:
-        """That of the member which is farthest off; None where one comes with no own path."""
+        """That of the member which is farthest off, at least 0, in levels of 255.
+
+        None where a member comes with no path of its own.
+        """
         levels = [member.parity for member in self.members]
         known = [one for one in levels if one is not None]
         return max(known) if len(known) == len(levels) else None
 
     def parity_facts(self) -> dict[str, Any]:
-        """`parity` as results keep it."""
+        """`parity` as results keep it.
+
+        Returns
+        -------
+        dict
+            As of `Classifier.parity_facts`.
+        """
         why = "not every member comes with a library's own path"
         none = {"levels of 255": None, "why": why}
         return none if self.parity is None else super().parity_facts()
@@ -104,7 +131,18 @@ class Ensemble(Classifier):
         return ", ".join(sorted({member._compared_with() for member in self.members}))
 
     def copied(self) -> Ensemble:
-        """An ensemble of copies, each with weights of its own."""
+        """An ensemble of copies, each with weights of its own.
+
+        Returns
+        -------
+        Ensemble
+            Of the same name, without features.
+
+        Raises
+        ------
+        InputError
+            A member cannot be copied.
+        """
         return Ensemble([member.copied() for member in self.members], name=self.name)
 
 

@@ -108,7 +108,18 @@ class Preprocess:
             raise InputError(f"crop_pct={self.crop_pct!r}: expected a part in (0, 1]")
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width in pixels of an image after the resize, before the crop."""
+        """Height and width of an image after the resize, before the crop.
+
+        Parameters
+        ----------
+        height, width
+            Of the image that comes, in pixels, at least 1.
+
+        Returns
+        -------
+        tuple of int
+            Height and width in pixels; those that came where ``size`` is None.
+        """
         if self.size is None:
             return height, width
         given = self.resize or [math.floor(edge / self.crop_pct) for edge in self.size]

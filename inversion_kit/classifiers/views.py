@@ -67,6 +67,13 @@ VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
 class View(Classifier):
     """A classifier behind one of `VIEWS`: the same weights, other pixels; it is not changed.
 
+    Parameters
+    ----------
+    classifier
+        The one to ask.
+    view
+        A name of `VIEWS`.
+
     Examples
     --------
     >>> from inversion_kit.classifiers.convert import as_classifier
@@ -81,7 +88,23 @@ class View(Classifier):
         self.name = f"{view} of {classifier.name}"
 
     def prepared(self, images: Tensor) -> Tensor:
-        """What the model sees of the view of the images."""
+        """What the model sees of the view of the images.
+
+        Parameters
+        ----------
+        images
+            RGB float ``(n, 3, y, x)`` in [0, 1], on any device.
+
+        Returns
+        -------
+        Tensor
+            As of `Classifier.prepared`.
+
+        Raises
+        ------
+        InputError
+            The images are not float ``(n, 3, y, x)``.
+        """
         return self.viewed.prepared(self.view(images))
 
 

@@ -72,14 +72,33 @@ class Learned:
 
 
 class Painted(Bank):
-    """A bank in which prompts that hold a learned word are painted with it, each time anew."""
+    """A bank in which prompts that hold a learned word are painted with it, each time anew.
+
+    Parameters
+    ----------
+    bank
+        Whose other pictures it shows.
+    vector
+        The word, float ``(embed,)``.
+    """
 
     def __init__(self, bank: Bank, vector: Tensor) -> None:
         vars(self).update(vars(bank))  # the same pictures
         self.token = ClassToken(vector)
 
     def images(self, keys: Sequence[Key]) -> np.ndarray:
-        """As of `Bank.images`."""
+        """As of `Bank.images`; those that hold the word are not kept.
+
+        Parameters
+        ----------
+        keys
+            ``n`` prompts, at least 1, each with its noise seed; `PLACEHOLDER` stands for the word.
+
+        Returns
+        -------
+        np.ndarray
+            RGB, uint8 ``(n, y, x, 3)``, in the order of the keys.
+        """
         mine = [i for i, (prompt, _) in enumerate(keys) if PLACEHOLDER in prompt]
         if not mine:
             return super().images(keys)

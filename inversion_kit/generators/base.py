@@ -131,7 +131,7 @@ class Generator:
 
     @property
     def denoiser(self) -> nn.Module:
-        """The U-Net or transformer."""
+        """The network that removes noise: the pipeline's U-Net or transformer."""
         return denoiser_of(self.pipeline)
 
     @property
@@ -144,12 +144,12 @@ class Generator:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """The device of the U-Net's or transformer's weights."""
         return next(self.denoiser.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the U-Net or transformer."""
+        """The dtype of the U-Net's or transformer's weights."""
         return next(self.denoiser.parameters()).dtype
 
     @property
@@ -178,7 +178,10 @@ class Generator:
     def sampler_facts(self) -> dict[str, Any]:
         """What images depend on beside the weights, in JSON's own types.
 
-        ``"pipeline"`` (its class), ``"scheduler"`` (class and settings) and ``"call"``.
+        Returns
+        -------
+        dict
+            ``"pipeline"``, the name of its class; ``"scheduler"``, class and settings; ``"call"``.
         """
         scheduler = self.pipeline.scheduler
         settings = {k: v for k, v in dict(scheduler.config).items() if not str(k).startswith("_")}
@@ -207,11 +210,17 @@ class Generator:
 
     @functools.cached_property
     def hash(self) -> str:
-        """sha256 over the weights of all networks."""
+        """sha256 over the weights of all networks, 64 hexadecimal digits."""
         return self.fresh_hash()
 
     def fresh_hash(self) -> str:
-        """`hash`, computed anew: equal to it as long as nothing has touched the weights."""
+        """`hash`, computed anew: equal to it as long as nothing has touched the weights.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
+        """
         return hash_module(*self.modules)
 
     @functools.cached_property
@@ -221,13 +230,44 @@ class Generator:
         return words if len(self.encoders) == 1 else {word: i for i, word in enumerate(words)}
 
     def vector_of(self, word: str) -> Tensor:
-        """The embedding ``(embed,)`` of a word; the mean over its tokens where it has several."""
+        """The embedding of a word; the mean over its tokens where it has several.
+
+        Parameters
+        ----------
+        word
+            Any text that the tokenizers find a token in.
+
+        Returns
+        -------
+        Tensor
+            Float32 ``(embed,)``, in the space of a class token.
+
+        Raises
+        ------
+        InputError
+            A tokenizer finds no token in it.
+        """
         pairs = zip(self.encoders, self.layout, strict=True)
         with self._alone():
             return torch.cat([encoder.vector_of(word) / part.scale for encoder, part in pairs])
 
     def nearest_words(self, vector: Tensor, n: int) -> tuple[list[str], Tensor]:
-        """The ``n`` words nearest to a vector ``(embed,)``, nearest first, and their cosines."""
+        """The words of `vocabulary` nearest to a vector, by the cosine.
+
+        Parameters
+        ----------
+        vector
+            Float ``(embed,)``, as of a class token.
+        n
+            How many, at least 1.
+
+        Returns
+        -------
+        list of str
+            The words, nearest first; all where there are fewer than ``n``.
+        Tensor
+            Their cosines, float32 ``(n,)`` in [-1, 1].
+        """
         cosine = F.cosine_similarity(self._words(), vector.to(self.embedding.weight.device)[None])
         names = list(self.vocabulary)
         top = cosine.topk(min(n, len(names)))
@@ -238,15 +278,26 @@ class Generator:
         return self.embedding.weight[list(self.vocabulary.values())].detach().float()
 
     def neutral_vector(self) -> Tensor:
-        """The mean embedding of all whole words, ``(embed,)``: a start that names no class."""
+        """The mean embedding of all whole words, float32 ``(embed,)``: it names no class."""
         return self._words().mean(0)
 
     def vocabulary_norm(self) -> float:
-        """Mean length of a word's embedding, the unit of a search's learning rate."""
+        """Mean Euclidean length of a word's embedding, above 0: the unit of a learning rate."""
         return float(self._words().norm(dim=1).mean())
 
     def check_prompt(self, prompt: str) -> None:
-        """Raise `InputError` where the prompt is longer than a text encoder reads."""
+        """Refuse a prompt that is longer than a text encoder reads.
+
+        Parameters
+        ----------
+        prompt
+            With `PLACEHOLDER` or without.
+
+        Raises
+        ------
+        InputError
+            It is longer; the message says by how many tokens.
+        """
         with self._alone():
             for encoder in self.encoders:
                 encoder.check(prompt.replace(PLACEHOLDER, self.spelling))
@@ -256,7 +307,18 @@ class Generator:
         return alone_with(*(encoder.model for encoder in self.encoders), self.denoiser)
 
     def check_gradient(self, gradient: GradientPolicy) -> None:
-        """Raise `InputError` where the pipeline cannot give such a gradient."""
+        """Refuse a gradient that the pipeline cannot give.
+
+        Parameters
+        ----------
+        gradient
+            Through which denoising steps it would go.
+
+        Raises
+        ------
+        InputError
+            The pipeline encodes its prompts without a gradient, and one is wanted.
+        """
         encode = getattr(type(self.pipeline), "encode_prompt", None)
         if gradient.last != 0 and hasattr(encode, "__wrapped__"):
             raise self._no_gradient(gradient)
@@ -327,8 +389,23 @@ class Generator:
     ) -> Tensor:
         """What is there of `images` after the first denoising step: a rehearsal of all else.
 
-        Noise ``(n, 3, y, x)``, neither clamped nor always finite. Arguments as of `images`; the
-        gradient is that of the one step.
+        Parameters
+        ----------
+        prompts, seeds, token
+            As of `images`.
+        gradient
+            Its own number of steps does not matter: the gradient, if there is one, is that of the
+            one step.
+
+        Returns
+        -------
+        Tensor
+            Float32 ``(n, 3, y, x)``, nearly noise: neither clamped nor always finite.
+
+        Raises
+        ------
+        InputError
+            As of `images`.
         """
         return self._called(prompts, seeds, token, gradient, 0, None, only_first=True)
 

@@ -20,9 +20,16 @@ PLACEHOLDER = "<ik-class>"
 class Part:
     """What one text encoder sees of a class token: ``width`` of its numbers, times ``scale``.
 
-    The key is the encoder's name in token files: ``"emb_params"`` where it is the only one, else
-    ``"clip_l"``, ``"clip_g"``, ``"t5xxl"`` and the like. The scale is the size of its embeddings
-    next to those of the first encoder: so one learning rate fits all encoders.
+    Parameters
+    ----------
+    key
+        The encoder's name in token files: ``"emb_params"`` where it is the only one, else
+        ``"clip_l"``, ``"clip_g"``, ``"t5xxl"`` and the like.
+    width
+        Numbers of an embedding of the encoder, at least 1.
+    scale
+        The size of its embeddings next to those of the first encoder, above 0: so one learning
+        rate fits all encoders.
     """
 
     key: str
@@ -98,9 +105,19 @@ class ClassToken(nn.Module):
         """While open, ``embedding`` gives this vector wherever the ids hold ``token_id``.
 
         The embedding table is neither resized nor written: the id, which may lie outside it, is
-        replaced before the lookup, and the vector is put in its place after it. An embedding that
-        does not see the whole token is given its own ``vector`` ``(embed,)``, see `split`;
-        ``rows`` grows by one number per lookup, the rows that the token stood in.
+        replaced before the lookup, and the vector is put in its place after it.
+
+        Parameters
+        ----------
+        embedding
+            From ids, integers ``(n, position)``, to embeddings ``(n, position, embed)``.
+        token_id
+            The placeholder's id, at least 0.
+        vector
+            Float ``(embed,)``, for an embedding that does not see the whole token, see `split`;
+            that of the token where it is not given. Gradients pass to it.
+        rows
+            Grows by one number a lookup: how many of its ``n`` rows the token stood in.
 
         Examples
         --------

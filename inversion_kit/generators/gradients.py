@@ -10,10 +10,18 @@ from inversion_kit.errors import InputError
 
 @dataclass(frozen=True)
 class GradientPolicy:
-    """Which denoising steps are differentiated: the ``last`` so many, or all for None.
+    """Which denoising steps are differentiated.
 
-    With ``estimate`` sampling stops at a random step of the later half, and the one-step estimate
-    of the finished latents is decoded there, with the gradient of that step alone.
+    Parameters
+    ----------
+    name
+        What settings and results call it.
+    last
+        How many of the last denoising steps, at least 0; None for all.
+    estimate
+        Whether sampling stops at a random step of the later half, where the one-step estimate of
+        the finished latents is decoded, with the gradient of that step alone: Song et al. 2021,
+        equation 12.
     """
 
     name: str

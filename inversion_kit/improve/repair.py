@@ -61,15 +61,25 @@ class Repaired:
 
     @property
     def sentences(self) -> list[str]:
-        """The table in words."""
+        """The table in words, a sentence or two a finding."""
         return repaired_says(self.table)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the new layer as `LAYER` and the table as `TABLE` into the folder ``path``.
+        """Write the new layer as `LAYER` and the table as `TABLE` into a folder.
 
-        The layer's names are those of the module: ``module.load_state_dict(load_file(path),
+        The layer's names are those of the module: ``module.load_state_dict(load_file(file),
         strict=False)`` with ``safetensors.torch.load_file`` puts them into the network that was
         repaired.
+
+        Parameters
+        ----------
+        path
+            The folder, there or to be made.
+
+        Returns
+        -------
+        Path
+            The folder.
 
         Raises
         ------

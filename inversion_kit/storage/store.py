@@ -124,6 +124,8 @@ def open(path: str | os.PathLike[str]) -> xr.DataTree:
         here or when it is first used.
     SchemaError
         What is there is not a valid result, or one of another version.
+    InputError
+        The path is none of this machine, or h5netcdf is missing, which reads ``.nc`` files.
     """
     source = local_path(path)
     if os.path.isfile(source / PLAN):

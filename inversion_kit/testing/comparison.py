@@ -40,6 +40,11 @@ def synthetic_comparison(
     names
         Class names, as of `synthetic`.
 
+    Returns
+    -------
+    xr.DataTree
+        As of `inversion_kit.compare`: three labels, with 24 images each.
+
     Examples
     --------
     >>> sorted(synthetic_comparison().children)

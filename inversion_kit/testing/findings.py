@@ -40,6 +40,12 @@ def synthetic_findings(
         Whether there are made-up real images too: half of the first label's carry each confirmed
         cue, and by no other one images could be ranked.
 
+    Returns
+    -------
+    xr.DataTree
+        The result with ``/effects`` and ``/findings``; with ``/proof`` where any is confirmed, and
+        with ``/carriers`` where there are real images too.
+
     Examples
     --------
     >>> from inversion_kit.testing import synthetic

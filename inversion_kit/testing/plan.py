@@ -30,7 +30,23 @@ def synthetic_plan(
     samples: int = 4,
     method: str = "gradient",
 ) -> dict[str, Any]:
-    """The plan of a made-up result, for `synthetic_unit`'s units; all classes are its labels.
+    """The plan of a made-up result, for `synthetic_unit`'s units.
+
+    Parameters
+    ----------
+    labels
+        Class indices; all classes where not given.
+    classes, arms, seeds
+        Names of classes and arms, and which seeds.
+    judges
+        Name and kind of each, ``"classifier"`` or ``"view"``.
+    steps, samples, method
+        As of `inversion_kit.settings.Settings`; a check has as many images as ``samples``.
+
+    Returns
+    -------
+    dict
+        As an audit's folder keeps it, see `inversion_kit.storage.audit_plan`.
 
     Examples
     --------

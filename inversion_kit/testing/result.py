@@ -77,6 +77,11 @@ def synthetic(
     seed
         Of all that is random here.
 
+    Returns
+    -------
+    xr.DataTree
+        A valid result, see `inversion_kit.schema`.
+
     Raises
     ------
     InputError

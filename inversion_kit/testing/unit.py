@@ -53,6 +53,13 @@ def synthetic_unit(
     variant
         Units of different variants differ in all that is random.
 
+    Returns
+    -------
+    dict of xr.Dataset
+        Groups by name, as `inversion_kit.storage.audit_store.AuditStore.commit` takes them.
+    dict
+        Attributes: ``"seconds"``, ``"arm"`` and ``"seed"``.
+
     Examples
     --------
     >>> groups, attributes = synthetic_unit(2, "name")

@@ -29,9 +29,18 @@ _WHY = {
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name ("label order"), what was seen, why it matters, what to type.
+    """One check: what was seen, why it matters, what to type.
 
-    The status is "ok", "warn", "fail", or "skip" where nothing can be said.
+    Parameters
+    ----------
+    name
+        Such as ``"label order"``.
+    status
+        ``"ok"``, ``"warn"``, ``"fail"``, or ``"skip"`` where nothing can be said.
+    seen
+        What was seen, in words.
+    type_this
+        What mends it; empty where nothing needs to be mended.
     """
 
     name: str
@@ -47,9 +56,18 @@ class Check:
 
 @dataclass(frozen=True)
 class Trial:
-    """The accuracy in [0, 1] on the labelled images with one thing changed, and what to type.
+    """The accuracy on the labelled images with one thing changed.
 
-    ``check`` is the name of the check that it belongs to.
+    Parameters
+    ----------
+    check
+        Name of the check that it belongs to.
+    change
+        What was changed, in words.
+    accuracy
+        Share of the images that are right, in [0, 1].
+    type_this
+        What to type for it.
     """
 
     check: str
@@ -101,7 +119,7 @@ class Diagnosis:
 
     @property
     def best(self) -> Trial | None:
-        """The alternative with the highest accuracy."""
+        """The alternative with the highest accuracy; None where none was tried."""
         return self.trials[0] if self.trials else None
 
     def __getitem__(self, name: str) -> Check:
@@ -112,7 +130,7 @@ class Diagnosis:
         return named[name]
 
     def verdict(self) -> str:
-        """One sentence."""
+        """One sentence: that nothing is wrong, or which checks to look at."""
         if self.healthy:
             return f"{self.model}: nothing found."
         return f"{self.model}: look at {', '.join(check.name for check in self.alarms)}."
