@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from inversion_kit.testing import synthetic, synthetic_comparison, synthetic_fin
 pytest.importorskip("plotly", reason="comes with the extra notebook")
 from inversion_kit import figures
 from inversion_kit.figures import style
+from inversion_kit.figures.intervals import interval_svg
 
 ALL = ("meaning", "trick", "failure", "mixed")
 ARMS = ("name", "token+name", "token", "shuffled")
@@ -328,6 +330,24 @@ def test_semantic_bars_are_the_analysis(audit: xr.DataTree) -> None:
     assert len(figures.semantic(synthetic(labels=2)).data) == 1
     empty = figures.semantic(synthetic(labels=2, judges=()))
     assert np.isnan(np.array(empty.data[0].x, float)).all()
+
+
+def test_an_interval_lies_on_its_axis_and_never_beyond() -> None:
+    def ends(d: str) -> list[float]:
+        return [float(n) for n in re.findall(r"[\d.]+", d.split("M")[1].replace(" 6H", " "))]
+
+    def places(drawn: str) -> list[float]:
+        _, reach, at = ElementTree.fromstring(drawn)
+        return [float(at.attrib["cx"]), *ends(reach.attrib["d"])]
+
+    whole = interval_svg(0.5, 0, 1)
+    left, right = ends(ElementTree.fromstring(whole)[0].attrib["d"])
+    assert places(whole) == [(left + right) / 2, left, right]
+    middle = (left + right) / 2
+    assert places(interval_svg(0, -1, 1, least=-1)) == [middle, left, right]
+    assert places(interval_svg(0.25, 0.25, 0.5)) == [(left + middle) / 2] * 2 + [middle]
+    assert places(interval_svg(1.5, -0.5, 1.5)) == [right, left, right]
+    assert interval_svg(0.3, float("nan"), float("nan")).count("<path") == 1  # the axis alone
 
 
 def test_neighbours_are_stored_words(audit: xr.DataTree) -> None:

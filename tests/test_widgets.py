@@ -111,10 +111,11 @@ def test_frames_are_the_chosen_runs_and_noises():
         one = validation.isel(seed=seed, sample=sample)
         there = np.isfinite(one["probability"].values).all(-1)
         frames = search.frames.frames
-        assert [f["p"] for f in frames] == pytest.approx(one["probability"].values[there, target])
+        of_label = [f["bars"][0] for f in frames]
+        assert of_label == pytest.approx(one["probability"].values[there, target])
+        assert [f["said"][0] for f in frames] == [percent(p) for p in of_label]
         assert frames[-1]["src"] == thumbnail(one["image"].values[there][-1], 224)[0]
         assert search.frames.classes[0] == "sky"
-        assert [f["bars"][0] for f in frames] == [f["p"] for f in frames]
     assert len(frames) == search.slider.max + 1 == 3  # the second run stopped one check early
 
 
@@ -157,10 +158,19 @@ def test_the_table_holds_the_numbers_of_every_view(tree: xr.DataTree):
     table = explore(tree).table
     for row, known in zip(table.rows, numbers(tree)["labels"], strict=True):
         assert (row["label"], row["verdict"]) == (known["label"], known["verdict"])
-        assert (row["success"], row["index"]) == (known["success"], known["semantic_index"])
+        for key, share in (("success", known["success"]), ("index", known["semantic_index"])):
+            assert (row[key] and row[key]["value"]) == (share and share["value"])
         assert row["findings"]["n"] == len(known["attention"])
     known = {key: (said, sign) for key, said, sign in table.verdicts}
     assert known == {key: (said, SIGNS[key]) for key, said in VERDICTS.items()}
+
+
+def test_the_table_says_and_draws_shares_as_the_report_does(tree: xr.DataTree):
+    cells = [row[key] for row in explore(tree).table.rows for key in ("success", "index")]
+    shares, page = [cell for cell in cells if cell], report_html(tree)
+    assert len({cell["bar"] for cell in shares}) > 1
+    for cell in shares:
+        assert f"{cell['bar']}{cell['says']} <small>{cell['bracket']}</small>" in page
 
 
 def test_what_nobody_sees_is_written_out():
@@ -417,8 +427,9 @@ def test_two_results_are_joined_by_label_with_paired_differences():
     row = view.table.rows[0]
     assert (row["success0"]["value"], row["success1"]["value"]) == (1, 0)
     change = row["difference"]
-    assert change["value"] == -1
-    assert change["low"] == -1 < change["high"] < -0.35  # two runs each
+    assert (change["value"], change["says"]) == (-1, "−100")
+    low, high = change["bracket"].strip("[]").replace("−", "-").split(",")
+    assert int(low) == -100 < int(high) < -35  # two runs each
     assert row["verdict"] == "differ"
     view.table.selected = "yellow"
     assert [p.gallery.widget.title for p in view.panels] == ["yellow", "yellow"]
@@ -437,7 +448,9 @@ def test_one_label_and_many_stand_side_by_side():
 
 def test_other_noise_gives_a_difference_without_an_interval():
     view = explore(many(), many(seeds=[2, 3]))
-    assert set(view.table.rows[0]["difference"]) == {"value"}
+    change = view.table.rows[0]["difference"]
+    assert change["bracket"] == ""
+    assert "reach" not in change["bar"]
 
 
 # Arguments

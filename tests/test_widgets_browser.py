@@ -365,8 +365,8 @@ def drawn(page: Any, key: str) -> list[float]:
 
 MARKS = """all => all.map(td => [td.querySelector("b").textContent,
     td.querySelector("small").textContent,
-    ...[["circle", "cx"], [".reach", "x1"], [".reach", "x2"]].map(
-        ([one, name]) => Number(td.querySelector(one).getAttribute(name)))])"""
+    Number(td.querySelector(".at").getAttribute("cx")),
+    ...td.querySelector(".reach").getAttribute("d").match(/[0-9.]+(?= |$)/g).map(Number)])"""
 
 
 def test_the_table_with_findings_shows_its_last_column_whole(notebook: Any) -> None:
@@ -401,12 +401,12 @@ def test_labels_are_sorted_searched_and_chosen(notebook: Any) -> None:
             assert len(set(there)) > 1
             assert all(map(math.isnan, found[len(there) :]))  # no value: last either way
             assert key != "success" or len(there) < len(found)
-    for says, reach, at, low, high in page.locator(".ik-table td.share:has(svg)").evaluate_all(
-        MARKS
-    ):
-        assert abs(at - 2 - 0.76 * share(says)) < 0.8
-        ends = [2 + 0.76 * float(n) for n in reach.strip("[]").split(",")]
-        assert [low, high] == pytest.approx(ends, abs=0.8)
+    for says, reach, at, *drawn_ends in page.locator(
+        ".ik-table td.share:has(svg.interval)"
+    ).evaluate_all(MARKS):
+        assert abs(at - 5 - 1.1 * share(says)) < 1.2
+        ends = [5 + 1.1 * float(n) for n in reach.strip("[]").split(",")]
+        assert drawn_ends == pytest.approx(ends, abs=1.2)
     page.locator(".ik-table input").fill("GREEN")
     assert names(page) == ["green"]
     assert page.locator(".ik-table output").inner_text() == "1 of 6 labels"

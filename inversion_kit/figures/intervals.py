@@ -1,7 +1,8 @@
-"""Shares and differences with their intervals: of what `evaluate` and `coverage` gave."""
+"""Shares and differences with their intervals: one beside its number, and charts of many."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,41 @@ import xarray as xr
 from inversion_kit.analysis.words import arm_words, bracket, points
 from inversion_kit.figures import style
 from inversion_kit.figures.style import Spec, hover, layout, marks, text
+
+
+def interval_svg(value: float, low: float, high: float, least: float = 0.0) -> str:
+    """A share or a difference with its interval as a small drawing, to stand beside its number.
+
+    Parameters
+    ----------
+    value, low, high
+        In [least, 1], clipped to it; ends that are NaN are not drawn.
+    least
+        Left end of the axis: 0 of shares, -1 of differences; ticks stand at its ends and middle.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` without text for a page in HTML, whose style gives its parts ``axis``,
+        ``reach`` and ``at`` their colours.
+
+    Examples
+    --------
+    >>> drawn = interval_svg(0.5, 0.25, 1.0)
+    >>> drawn.split("<path ")[2]
+    'class="reach" d="M32.5 6H115"/><circle class="at" cx="60" cy="6" r="5"/></svg>'
+    """
+
+    def at(share: float) -> str:
+        along = (min(max(share, least), 1) - least) / (1 - least)
+        return f"{round(5 + 110 * along, 1):g}"
+
+    reach = "" if math.isnan(low) else f'<path class="reach" d="M{at(low)} 6H{at(high)}"/>'
+    return (
+        '<svg class="interval" viewBox="0 0 120 12" aria-hidden="true">'
+        '<path class="axis" d="M5 6H115M5 2v8M60 2v8M115 2v8"/>'
+        f'{reach}<circle class="at" cx="{at(value)}" cy="6" r="5"/></svg>'
+    )
 
 
 def gains_spec(table: xr.Dataset) -> Spec:

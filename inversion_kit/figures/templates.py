@@ -10,12 +10,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from inversion_kit.analysis import words
+from inversion_kit.figures.intervals import interval_svg
 
 
 def environment(package: str, folder: str = "templates") -> Environment:
     r"""Jinja over a package's templates; everything is escaped, a missing name is an error.
 
-    Characters that nobody sees are written out. Filters: ``percent``, ``bracket``, ``points``.
+    Characters that nobody sees are written out. Filters: ``percent``, ``bracket``, ``points``,
+    and ``interval``, the drawing of `interval_svg`.
 
     Parameters
     ----------
@@ -39,6 +41,7 @@ def environment(package: str, folder: str = "templates") -> Environment:
     made.filters["percent"] = words.percent
     made.filters["bracket"] = words.bracket
     made.filters["points"] = words.points
+    made.filters["interval"] = lambda *ends: Markup(interval_svg(*ends))
     return made
 
 

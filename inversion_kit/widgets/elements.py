@@ -47,8 +47,9 @@ class Frames(anywidget.AnyWidget):
 
     Examples
     --------
-    >>> frames = Frames(frames=[{"src": "", "small": True, "p": 0.5, "hit": True, "updates": 0,
-    ...     "kept": False, "title": "start", "under": "", "bars": [0.5]}], classes=["stop"])
+    >>> frame = {"src": "", "small": True, "hit": True, "updates": 0, "kept": False}
+    >>> frame |= {"title": "start", "under": "", "bars": [0.5], "said": ["50 %"]}
+    >>> frames = Frames(frames=[frame], classes=["stop"])
     >>> frames.position
     0
     """
@@ -63,9 +64,10 @@ class Frames(anywidget.AnyWidget):
 class LabelTable(anywidget.AnyWidget):
     """Labels with their numbers: sorted, searched and filtered in the browser.
 
-    ``columns`` are dicts of ``key``, ``title`` and ``kind`` ("share", "points" or "text"); a row
-    is a dict of ``label``, its ``name`` as it is shown, ``verdict`` and a value a key; ``verdicts``
-    are key, words and sign. ``selected`` is the chosen label.
+    ``columns`` are dicts of ``key``, ``title`` and ``kind`` ("share" or "text"); a row is a dict of
+    ``label``, its ``name`` as it is shown, ``verdict`` and a value a key: its words, ``says``, and
+    by what it is sorted, of a share with its ``bracket`` and its drawing, ``bar``. ``verdicts`` are
+    key, words and sign. ``selected`` is the chosen label.
     """
 
     _esm = source("dom.js", "table.js")

@@ -164,5 +164,5 @@ def _images(seen: Seen) -> list[dict[str, Any]]:
     made = []
     for image, p, hit in list(zip(seen.images, seen.probability, seen.hit, strict=True))[:8]:
         src, small = thumbnail(image, 160)
-        made.append({"src": src, "small": small, "p": float(p), "hit": bool(hit)})
+        made.append({"src": src, "small": small, "says": percent(float(p)), "hit": bool(hit)})
     return made

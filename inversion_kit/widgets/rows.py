@@ -8,7 +8,16 @@ from typing import Any
 
 from inversion_kit.analysis import compare, numbers
 from inversion_kit.analysis.label_verdict import VERDICT_SIGNS
-from inversion_kit.analysis.words import SIGNS, VERDICTS, arm_words, visible
+from inversion_kit.analysis.words import (
+    SIGNS,
+    VERDICTS,
+    arm_words,
+    bracket,
+    percent,
+    points,
+    visible,
+)
+from inversion_kit.figures.intervals import interval_svg
 from inversion_kit.widgets.images import Images
 
 DIFFER = ["differ", "Verdicts differ", "≠"]
@@ -48,9 +57,9 @@ def _one(data: dict[str, Any]) -> Table:
         hint = "what cues, and the images of its token, come to"
         columns.insert(0, _column("finding", "Finding", hint, "text"))
     rows = [
-        {key: row[key] for key in ("label", "verdict", "success")}
-        | {"name": visible(row["label"]), "index": row["semantic_index"]}
-        | {"findings": _findings(row)}
+        {key: row[key] for key in ("label", "verdict")}
+        | {"name": visible(row["label"]), "findings": _findings(row)}
+        | {"success": _share(row["success"]), "index": _share(row["semantic_index"])}
         | ({"finding": _finding(row)} if looked else {})
         for row in data["labels"]
     ]
@@ -62,16 +71,16 @@ def _two(panels: Sequence[Images], data: list[dict[str, Any]]) -> Table:
     paired = "percentage points; with a paired 95 % interval where both had the same noise"
     columns = [
         *(_column(f"success{i}", f"Success {'AB'[i]}", about[i]) for i in range(2)),
-        _column("difference", "B − A", paired, "points"),
+        _column("difference", "B − A", paired),
         *(_column(f"index{i}", f"Semantic {'AB'[i]}", _CONFIRMED) for i in range(2)),
         _column("verdicts", "Verdicts A | B", kind="text"),
     ]
     by = [{row["label"]: row for row in d["labels"]} for d in data]
     change = compare(panels[0].read, panels[1].read)
-    ends = {}
-    for i, label in enumerate(change["label"].values):
-        known = {key: float(change[name].values[i]) for key, name in _ENDS.items()}
-        ends[str(label)] = {key: value for key, value in known.items() if not math.isnan(value)}
+    ends = {
+        str(label): {key: float(change[name].values[i]) for key, name in _ENDS.items()}
+        for i, label in enumerate(change["label"].values)
+    }
     rows = []
     for label in dict.fromkeys([*by[0], *by[1]]):
         pair = [one.get(label) for one in by]
@@ -81,14 +90,27 @@ def _two(panels: Sequence[Images], data: list[dict[str, Any]]) -> Table:
             "label": label,
             "name": visible(label),
             "verdict": verdicts[0] if verdicts[0] == verdicts[1] else DIFFER[0],
-            "difference": ends.get(label) or None,
+            "difference": _share(ends.get(label), signed=True),
             "verdicts": {"n": len(set(verdicts)), "says": " | ".join(words)},
         }
         for i, one in enumerate(pair):
-            row[f"success{i}"] = one["success"] if one else None
-            row[f"index{i}"] = one["semantic_index"] if one else None
+            row[f"success{i}"] = _share(one["success"] if one else None)
+            row[f"index{i}"] = _share(one["semantic_index"] if one else None)
         rows.append(row)
     return columns, rows, [*_KNOWN, DIFFER]
+
+
+def _share(share: dict[str, float] | None, *, signed: bool = False) -> dict[str, Any] | None:
+    """A share or, ``signed``, a difference: by what it is sorted, its words and its drawing."""
+    if share is None or math.isnan(share["value"]):
+        return None
+    value, low, high = (share[key] for key in _ENDS)
+    return {
+        "value": value,
+        "says": points(value) if signed else percent(value),
+        "bracket": "" if math.isnan(low) else bracket(low, high),
+        "bar": interval_svg(value, low, high, -1.0 if signed else 0.0),
+    }
 
 
 def _finding(row: dict[str, Any]) -> dict[str, Any]:

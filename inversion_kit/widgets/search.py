@@ -10,7 +10,7 @@ import xarray as xr
 
 from inversion_kit import analysis, pictures
 from inversion_kit.analysis.pictures import largest
-from inversion_kit.analysis.words import count, visible
+from inversion_kit.analysis.words import count, percent, visible
 from inversion_kit.figures.cells import cells, heads
 from inversion_kit.figures.paths import trajectory_spec
 from inversion_kit.widgets.elements import Frames, choice, heading, plotly_widget, row, tools
@@ -162,9 +162,10 @@ def _frames(strip: xr.Dataset, checks: bool) -> tuple[list[str], list[dict[str, 
             title += f", restart at {head.start}"
         if head.kept:
             title += f",{head.star} this token was kept"
-        about = {"updates": head.updates, "hit": cell.hit, "kept": head.kept, "p": cell.p}
+        about = {"updates": head.updates, "hit": cell.hit, "kept": head.kept}
         src, small = pictures.thumbnail(images[i], _WIDE)
         frame: dict[str, Any] = {**about, "src": src, "small": small, "title": visible(title)}
         frame["under"] = f"noise {under[i]}" if checks else visible(str(under[i]))
-        frames.append({**frame, "bars": [float(p[c]) for c in picked]})
+        bars = [float(p[c]) for c in picked]
+        frames.append({**frame, "bars": bars, "said": [percent(share) for share in bars]})
     return [visible(str(strip["class"].values[c])) for c in picked], frames

@@ -88,10 +88,7 @@ def facts_html(title: str, about: str, rows: Sequence[tuple[str, str]]) -> str:
 
 def live_html(panel: Any) -> str:
     """The last state of a live view."""
-    items = [
-        {**one, "says": percent(one["p"]), "head": "", "alt": "generated image"}
-        for one in panel.images
-    ]
+    items = [{**one, "head": "", "alt": "generated image"} for one in panel.images]
     checks = [f"{percent(p)} after {n} updates, from {start_says(s)}" for n, p, s in panel.checks]
     rows = [("state", panel.message), ("held-out checks", "; ".join(checks))]
     return _render(

@@ -16,14 +16,6 @@ const h = (tag, properties, ...children) => fill(document.createElement(tag), pr
 const s = (tag, properties, ...children) => fill(document.createElementNS(SVG, tag), properties, children);
 const picture = (one, alt) => h("img", { src: one.src, className: one.small ? "small" : "", alt, loading: "lazy" });
 
-const percent = (share) => {
-  if (share === null || share === undefined || Number.isNaN(share)) return "–";
-  const whole = Math.round(share * 100);
-  if (whole === 100 && share < 1) return ">99\u00a0%";
-  if (whole === 0 && share > 0) return "<1\u00a0%";
-  return `${whole}\u00a0%`;
-};
-
 // Show what a trait holds now and whenever it changes; gives a function that ends all of it.
 function follow(model, table) {
   const ends = Object.entries(table).map(([names, draw]) => {

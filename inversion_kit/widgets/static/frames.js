@@ -25,7 +25,7 @@ function render({ model, el }) {
       strip.replaceChildren(...frames().map((frame, i) => h("button", {
         className: "frame", role: "option", title: frame.title, onclick: () => put(model, { position: i }) },
         picture(frame, ""),
-        h("span", { className: frame.hit ? "hit" : "" }, `${frame.hit ? "✓ " : ""}${percent(frame.p)}`),
+        h("span", { className: frame.hit ? "hit" : "" }, `${frame.hit ? "✓ " : ""}${frame.said[0]}`),
         h("span", { className: "when" }, `${frame.updates}${frame.kept ? " ★" : ""}`))));
     },
     "frames position classes": () => {
@@ -36,7 +36,7 @@ function render({ model, el }) {
       says.textContent = frame.title;
       now.src = frame.src;
       now.className = frame.small ? "now small" : "now";
-      now.alt = `${frame.title}: ${percent(frame.p)}`;
+      now.alt = `${frame.title}: ${frame.said[0]}`;
       under.textContent = frame.under;
       const best = Math.max(...frame.bars);
       bars.replaceChildren(h("h4", {}, "Classes in this image"),
@@ -44,7 +44,7 @@ function render({ model, el }) {
         ...model.get("classes").map((name, c) => h("div", { className: `row${c ? "" : " target"}` },
           h("span", { className: "name", title: name }, `${frame.bars[c] === best ? "✓ " : ""}${name}`),
           h("span", { className: "track" }, h("span", { className: "bar", style: { width: `${100 * frame.bars[c]}%` } })),
-          h("span", { className: "value" }, percent(frame.bars[c])))));
+          h("span", { className: "value" }, frame.said[c]))));
     },
   });
   return () => { watch.disconnect(); end(); };

@@ -37,7 +37,7 @@ function render({ model, el }) {
     },
     "title note": () => { title.textContent = model.get("title"); note.textContent = model.get("note"); },
     images: () => pictures.replaceChildren(...model.get("images").map((one) => h("figure", {}, picture(one, "generated image"),
-      h("figcaption", { className: one.hit ? "hit" : "" }, `${one.hit ? "✓ " : ""}${percent(one.p)}`)))),
+      h("figcaption", { className: one.hit ? "hit" : "" }, `${one.hit ? "✓ " : ""}${one.says}`)))),
     chart: () => { plot.innerHTML = model.get("chart"); }, // figures.static.svg: every text in it is escaped
   });
 }

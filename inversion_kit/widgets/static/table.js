@@ -1,22 +1,16 @@
 // The table of labels: sorting, search and filter happen here; only the choice goes to Python.
-function interval(share, from) {
-  const x = (v) => 2 + (76 * (Math.max(from, Math.min(1, v)) - from)) / (1 - from);
-  return s("svg", { viewBox: "0 0 80 12", class: "interval", "aria-hidden": "true" },
-    s("line", { x1: 2, x2: 78, y1: 6, y2: 6, class: "axis" }),
-    from < 0 ? s("line", { x1: x(0), x2: x(0), y1: 1, y2: 11, class: "axis" }) : null,
-    s("line", { x1: x(share.low ?? share.value), x2: x(share.high ?? share.value), y1: 6, y2: 6, class: "reach" }),
-    s("circle", { cx: x(share.value), cy: 6, r: 3.5, class: "at" }));
+// Bars come drawn from Python (figures.intervals.interval_svg: numbers alone); many labels share one.
+const bars = new Map();
+function drawn(bar) {
+  if (!bars.has(bar)) bars.set(bar, new DOMParser().parseFromString(bar, "text/html").body.firstChild);
+  return bars.get(bar).cloneNode(true);
 }
-const signed = (n) => String(n).replace("-", "\u2212");
-const bracket = (v) => ((v.low ?? null) === null ? "" :
-  `[${signed(Math.floor(v.low * 100 + 1e-9))},\u00a0${signed(Math.ceil(v.high * 100 - 1e-9))}]`);
 
 function cell(column, row) {
-  const value = row[column.key], points = column.kind === "points";
+  const value = row[column.key];
   if (column.kind === "text") return h("td", { className: "text", title: value.why ?? value.says }, value.says || "–");
   if (!value) return h("td", { className: "share none", title: "no image to count" }, "–");
-  const says = points ? `${value.value > 0 ? "+" : ""}${signed(Math.round(value.value * 100))}` : percent(value.value);
-  return h("td", { className: "share" }, h("span", {}, h("b", {}, says), " ", h("small", {}, bracket(value))), interval(value, points ? -1 : 0));
+  return h("td", { className: "share" }, h("span", {}, h("b", {}, value.says), " ", h("small", {}, value.bracket)), drawn(value.bar));
 }
 
 function render({ model, el }) {
@@ -92,9 +86,9 @@ function render({ model, el }) {
       body.replaceChildren(...lines.map(({ line }) => line));
       verdict.replaceChildren(h("option", { value: "" }, "every verdict"), ...known.filter(([key]) => lines.some(({ row }) => row.verdict === key))
         .map(([key, says]) => h("option", { value: key }, says)));
-      const found = lines.map(({ row }) => row.finding).filter(Boolean).sort((a, b) => b.n - a.n);
-      finding.hidden = !found.length; // nobody looked for any
-      finding.replaceChildren(h("option", { value: "" }, "every finding"), ...[...new Set(found.map((one) => one.says))].map((says) => h("option", {}, says)));
+      const kinds = lines.map(({ row }) => row.finding).filter(Boolean).sort((a, b) => b.n - a.n);
+      finding.hidden = !kinds.length; // nobody looked for any
+      finding.replaceChildren(h("option", { value: "" }, "every finding"), ...[...new Set(kinds.map((one) => one.says))].map((says) => h("option", {}, says)));
       filter();
       sort();
       mark();
