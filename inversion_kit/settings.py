@@ -22,6 +22,8 @@ METHODS = ("gradient", "cma")
 """How a token is searched for: by the classifier's gradient, or by its scores alone."""
 ITSELF = "itself"
 """In place of a quicker generator's name: the search asks the one that makes the evidence."""
+TINY = "tiny"
+"""In place of a decoder's name: the one that the generator's latents are made for."""
 QUERIES = 4000
 """Images that a search without a gradient may ask the classifier about, unless told otherwise."""
 
@@ -86,6 +88,12 @@ def _optional(check: Check) -> Check:
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InputError(f"{name}={value!r}: expected a text")
+    return value
+
+
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{name}={value!r:.80}: expected True or False")
     return value
 
 
@@ -172,7 +180,13 @@ class Settings:
         Guidance scale of the search, at least 0; None for that of the generator that it asks.
     search_decoder
         Folder or hub id of a `diffusers.AutoencoderTiny` that decodes while searching, such as
-        ``"madebyollin/taesd"``.
+        ``"madebyollin/taesd"``; ``"tiny"`` for the one that is known for the generator's latents,
+        those of Stable Diffusion 1 to 3, XL and Flux.
+    fast
+        Several things at once, of which what you set yourself comes first: ``search_decoder`` is
+        ``"tiny"`` where one is known, a generator that is given by name is loaded in bfloat16 on an
+        accelerator that runs it, and for the pocket the quick one makes the evidence too. The
+        result says all three.
 
     Raises
     ------
@@ -205,6 +219,7 @@ class Settings:
     search_steps: int | None = _setting(None, _optional(_whole(1)))
     search_guidance: float | None = _setting(None, _optional(_NOT_NEGATIVE))
     search_decoder: str | None = _setting(None, _optional(_text))
+    fast: bool = _setting(False, _switch)
 
     def __post_init__(self) -> None:
         for field in fields(self):

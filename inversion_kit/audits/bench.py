@@ -28,7 +28,7 @@ from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.gradients import NONE, as_policy
 from inversion_kit.generators.memory import is_full
 from inversion_kit.generators.prompts import fill
-from inversion_kit.generators.quick import search_generator
+from inversion_kit.generators.quick import search_generator, settled
 from inversion_kit.generators.rehearsal import rehearse_call
 from inversion_kit.plain import in_utf8
 from inversion_kit.search.checks import check_judges, check_method, check_queries
@@ -104,7 +104,8 @@ class Bench:
         panel = check_judges(judges, classifier)
         for network in chain.from_iterable(map(networks_of, [classifier, *panel])):
             freeze(network.model)  # it may have been trained on since it was made a classifier
-        pipeline = as_generator(generator)
+        pipeline = as_generator(generator, fast=settings.fast)
+        settings = settled(settings, pipeline)
         for source, one in zip([model, *judges], [classifier, *panel], strict=True):
             parts = source if isinstance(source, (list, tuple)) else [source]
             if all(isinstance(part, (str, os.PathLike)) for part in parts):

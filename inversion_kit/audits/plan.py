@@ -255,6 +255,8 @@ def sources(task: Task) -> dict[str, Any] | None:
     if not task.models_named:
         return None
     generator = None if task.generator is None else str(task.generator)
+    if generator is not None and task.settings.fast:
+        generator = task.load().generator.name  # the pocket's quick one, where the pocket was given
     named = isinstance(task.images, (str, os.PathLike))
     classifier = task.load().classifier
     usual = wordings_of(classifier.labels)

@@ -84,7 +84,7 @@ def audit(
             result = inversion_kit.audit(
                 model,
                 label,
-                generator=generator_of(generator, device, dtype),
+                generator=generator_of(generator, device, dtype, fast=settings.get("fast", False)),
                 judges=judge or [],
                 arms=arm or AUDITED,
                 images=images,
@@ -168,7 +168,7 @@ def status(
 
 
 def _say_status(path: Path, *, end: bool = True) -> None:
-    from inversion_kit.audits.schedule import clock
+    from inversion_kit.audits.estimate import clock
     from inversion_kit.storage.audit_folder import AuditFolder
     from inversion_kit.storage.audit_plan import is_named
 

@@ -84,7 +84,7 @@ def compare(
             model_a,
             model_b,
             label,
-            generator=generator_of(generator, device, dtype),
+            generator=generator_of(generator, device, dtype, fast=settings.get("fast", False)),
             judges=judge or [],
             arms=arm or ARMS,
             seeds=seed or seeds,

@@ -67,7 +67,7 @@ def invert(
 ) -> None:
     """Invert one class of a classifier."""
     try:
-        made = generator_of(generator, device, dtype)
+        made = generator_of(generator, device, dtype, fast=settings.get("fast", False))
     except InversionError as error:
         fail(error)
     _run(

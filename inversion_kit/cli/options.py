@@ -132,8 +132,13 @@ def _unmarked(doc: str) -> str:
     return doc.replace("`", "").replace('"', "")
 
 
-def generator_of(name: str | None, device: str | None, dtype: str | None) -> Any:
-    """The generator by its name, loaded here where more is asked of it than its name says."""
+def generator_of(
+    name: str | None, device: str | None, dtype: str | None, *, fast: bool = False
+) -> Any:
+    """The generator by its name, loaded here where more is asked of it than its name says.
+
+    With ``fast`` it is loaded as that setting has it.
+    """
     asked = {"device": device, "dtype": dtype}
     settings = {key: value for key, value in asked.items() if value is not None}
-    return inversion_kit.as_generator(name, **settings) if settings else name
+    return inversion_kit.as_generator(name, fast=fast, **settings) if settings else name

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +144,8 @@ def compare(
     if name_arm([arm.name for arm in check_arms(arms)]) is None:
         raise InputError(f"arms={list(arms)}: 'name' must be among them")
     sides = sides_of(model_a, model_b, generator, judges)
-    finder = _Finder(sides, sources, cues, seed, bank, progress)  # it refuses before any image
+    asked = sources, cues, seed, bank, progress
+    finder = _Finder(sides, *asked, fast=settings.fast)  # it refuses before any image
     finder.works[0].bench.labels(labels)
     trees = sides.results or _audits(sides, labels, arms, seeds, place, progress, settings)
     pair = shared_reads(*trees)
@@ -227,11 +227,19 @@ class _Finder:
     """Findings of both models on one bank of pictures."""
 
     def __init__(
-        self, sides: Sides, sources: Any, cues: Any, seed: int, bank: Any, progress: bool
+        self,
+        sides: Sides,
+        sources: Any,
+        cues: Any,
+        seed: int,
+        bank: Any,
+        progress: bool,
+        *,
+        fast: bool,
     ) -> None:
         self.seed, self.progress = seed, progress
         arms = check_arms(["name"])
-        settings = check_settings(replace(Settings(), samples=words.PLAIN, views=()), 1)
+        settings = check_settings(Settings(samples=words.PLAIN, views=(), fast=fast), 1)
         first = Task(sides.given[0], sides.generator, sides.judges, arms, settings).load()
         second = Bench.load(sides.given[1], first.generator, first.judges, arms, settings)
         self.pair = measuring.Pair((first.classifier, second.classifier), first.judges)

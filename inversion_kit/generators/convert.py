@@ -10,7 +10,7 @@ import torch
 
 from inversion_kit.errors import InputError, nearest
 from inversion_kit.generators.base import Generator
-from inversion_kit.generators.loading import load_pipeline
+from inversion_kit.generators.loading import fast_dtype, load_pipeline
 from inversion_kit.paths import name_or_path
 
 _WEIGHTS = Path(__file__).parents[1] / "pocket" / "weights"
@@ -22,7 +22,7 @@ DEFAULT_HUB_ID = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 """The default generator: Stable Diffusion 1.5, the family of the paper's experiments, under the
 CreativeML OpenRAIL-M licence (use allowed, commercial too, with use restrictions)."""
 
-_LATER = {"quick"}
+_LATER = {"quick", "fast"}
 _SAMPLING = {"num_inference_steps", "guidance_scale", "height", "width", "call"}
 _LOADING = {"revision", "variant", "dtype", "device"}
 
@@ -42,7 +42,9 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
         ``num_inference_steps``, ``guidance_scale``, ``height``, ``width`` and ``call`` of
         `Generator`; for a folder or hub id ``revision``, ``variant``, ``dtype`` and ``device`` of
         `inversion_kit.generators.loading.load_pipeline` too. ``quick``: a quicker `Generator` with
-        the same text encoders, or its name, which searches ask in its place.
+        the same text encoders, or its name, which searches ask in its place. ``fast=True`` loads
+        a folder or hub id in bfloat16 on an accelerator that runs it, unless ``dtype`` is given,
+        and ``"pocket:quick"`` for ``"pocket"``; an object stays what it is.
 
     Returns
     -------
@@ -67,9 +69,10 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
             f"{unknown[0]}: no such setting; nearest {nearest(unknown[0], allowed, 1)}; allowed "
             f"are {', '.join(allowed)}"
         )
+    fast = bool(settings.pop("fast", False))
     quick = settings.pop("quick", None)
     if quick is not None:
-        made = as_generator(generator, **settings)
+        made = as_generator(generator, fast=fast, **settings)
         made.quick = quick if isinstance(quick, Generator) else name_or_path(quick, "quick")
         return made
     sampling = {key: value for key, value in settings.items() if key in _SAMPLING}
@@ -85,6 +88,8 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
         if sampling:
             raise InputError(f"{', '.join(sampling)}: this Generator has its own; make another one")
         return generator
+    if fast and isinstance(generator, str) and generator == "pocket":
+        generator = QUICK
     source = DEFAULT_HUB_ID if generator is None else name_or_path(generator, "generator")
     place: str | os.PathLike[str] = source
     parts: dict[str, Path] = {}
@@ -96,6 +101,8 @@ def as_generator(generator: Any = None, **settings: Any) -> Generator:
             parts = {part: _WEIGHTS / "quick" / part for part in ("unet", "scheduler")}
         sampling = {**usual, **sampling}
         loading["device"] = loading.get("device") or "cpu"  # it is small
+    elif fast and loading.get("dtype") is None:
+        loading["dtype"] = fast_dtype(loading.get("device"))
     made = Generator(load_pipeline(place, parts=parts, **loading), name=source, **sampling)
     made.quick = QUICK if place == POCKET and not parts else None
     made.loaded_with = {key: loading.get(key) for key in ("revision", "variant")}

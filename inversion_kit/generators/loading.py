@@ -80,9 +80,7 @@ def load_pipeline(
     kind = _DTYPES.get(dtype) if isinstance(dtype, str) else dtype
     if kind is None or not isinstance(kind, torch.dtype) or not kind.is_floating_point:
         raise InputError(f"dtype={dtype!r}: expected one of {', '.join(_DTYPES)}")
-    if device is None:
-        device = torch.accelerator.current_accelerator(check_available=True) or "cpu"
-    place = check_device(device)
+    place = place_for(device)
     check_dtype(kind, place)
     from diffusers import DiffusionPipeline
     from huggingface_hub import hf_hub_download
@@ -154,6 +152,31 @@ def without_bars() -> Iterator[None]:
     finally:
         for library in with_bars:
             library.enable_progress_bar()
+
+
+def place_for(device: torch.device | str | None) -> torch.device:
+    """The device; by default the accelerator that torch finds, else the CPU."""
+    if device is None:
+        device = torch.accelerator.current_accelerator(check_available=True) or "cpu"
+    return check_device(device)
+
+
+def fast_dtype(device: torch.device | str | None) -> torch.dtype:
+    """bfloat16 on an accelerator that runs it, else float32.
+
+    Examples
+    --------
+    >>> fast_dtype("cpu")
+    torch.float32
+    """
+    place = place_for(device)
+    if place.type == "cpu":
+        return torch.float32
+    try:
+        check_dtype(torch.bfloat16, place)
+    except InputError:
+        return torch.float32
+    return torch.bfloat16
 
 
 def check_device(device: torch.device | str) -> torch.device:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import re
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,8 +13,41 @@ import torch
 from inversion_kit.errors import GeneratorUnavailableError, InputError
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.convert import as_generator
+from inversion_kit.generators.families import decoder_of
 from inversion_kit.paths import name_or_path
-from inversion_kit.settings import ITSELF, Settings
+from inversion_kit.settings import ITSELF, TINY, Settings
+
+
+def settled(settings: Settings, generator: Generator) -> Settings:
+    """Settings with the tiny decoder named that ``fast`` or ``"tiny"`` stands for.
+
+    Parameters
+    ----------
+    settings
+        Where they are ``fast`` and name no decoder, they get one if one fits.
+    generator
+        Its latents say which.
+
+    Raises
+    ------
+    InputError
+        ``search_decoder="tiny"``, and none is known for these latents.
+
+    Examples
+    --------
+    >>> settled(Settings(fast=True), as_generator("pocket")).search_decoder
+    """
+    if settings.search_decoder != TINY and (settings.search_decoder or not settings.fast):
+        return settings
+    named = decoder_of(generator.pipeline)
+    if named is None and settings.search_decoder == TINY:
+        vae = type(getattr(generator.pipeline, "vae", None)).__name__
+        raise InputError(
+            f"search_decoder={TINY!r}: none is known for the latents of {generator.name!r} "
+            f"({vae}); give the folder or hub id of an AutoencoderTiny that decodes them, or leave "
+            "it out to search with the generator's own decoder"
+        )
+    return replace(settings, search_decoder=named)
 
 
 def search_generator(generator: Generator, settings: Settings) -> Generator:
@@ -40,6 +75,7 @@ def search_generator(generator: Generator, settings: Settings) -> Generator:
     >>> search_generator(pocket, Settings(search_generator="itself", search_steps=3))
     Generator('pocket', 3 steps)
     """
+    settings = settled(settings, generator)
     named: Any = settings.search_generator or generator.quick or ITSELF
     other = generator
     if isinstance(named, Generator):
@@ -93,8 +129,9 @@ def load_decoder(source: str | os.PathLike[str], generator: Generator) -> Any:
         said = str(error).splitlines()[0]
         raise GeneratorUnavailableError(
             f"search_decoder={named!r} could not be loaded ({type(error).__name__}: {said}). Give "
-            "a folder that AutoencoderTiny.save_pretrained(...) wrote, or a hub id such as "
-            "'madebyollin/taesd'; leave it out to search with the generator's own decoder"
+            "a folder that AutoencoderTiny.save_pretrained(...) wrote, or a hub id: where there is "
+            f"a network type `hf download {_hub_id(named)}`, and give the folder that it prints; "
+            "leave it out, and fast=True too, to search with the generator's own decoder"
         ) from error
     channels = generator.pipeline.vae.config.latent_channels
     if decoder.config.latent_channels != channels:
@@ -103,6 +140,11 @@ def load_decoder(source: str | os.PathLike[str], generator: Generator) -> Any:
             f"channels; the latents of {generator.name!r} have {channels}"
         )
     return decoder.to(generator.device).eval().requires_grad_(False)
+
+
+def _hub_id(named: str) -> str:
+    """The name where it is one of a hub, else an example."""
+    return named if re.fullmatch(r"[\w.-]+/[\w.-]+", named) else "madebyollin/taesd"
 
 
 def _check_same(other: Generator, generator: Generator) -> None:
