@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+import typer
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPModel, CLIPTokenizer
+from typer.testing import CliRunner
 
 from inversion_kit import as_classifier, as_generator
 from inversion_kit.generators.convert import POCKET
@@ -18,7 +21,7 @@ from inversion_kit.pocket import captions, distil, photos
 from inversion_kit.pocket.classify import VICTIM, stamp
 from inversion_kit.pocket.fit import fit
 from inversion_kit.pocket.signs import COARSE, NAMES, WORDINGS
-from inversion_kit.pocket.train import load_parts
+from inversion_kit.pocket.train import load_parts, main
 from inversion_kit.pocket.unet import SCHEDULE
 
 WEIGHTS = POCKET.parent
@@ -48,6 +51,12 @@ def test_everything_shipped_fits_in_fifty_megabytes_and_holds_no_pickle():
     files = [p for p in WEIGHTS.rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files) <= 50e6
     assert {p.suffix for p in files} <= {".safetensors", ".json", ".txt", ".md"}
+
+
+def test_the_quick_pocket_is_shipped_under_twelve_megabytes():
+    files = [p for p in (WEIGHTS / "quick").rglob("*") if p.is_file()]
+    assert {p.parent.name for p in files} == {"unet", "scheduler"}
+    assert sum(p.stat().st_size for p in files) < 12e6
 
 
 def test_the_judge_reads_what_was_asked_for(painted):
@@ -195,6 +204,26 @@ def test_a_lesson_ends_where_the_pocket_ends_and_a_student_begins_as_its_teacher
     before = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
     distil.teach(*given, folder=tmp_path, lessons=6, seed=0)
     assert before == [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+
+
+def test_the_quick_pocket_is_distilled_without_photographs_and_no_other_stage_is(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(distil, "SHARD", 6)
+    for part in ("generator", "clip"):
+        shutil.copytree(WEIGHTS / part, tmp_path / "out" / part)
+    cli = typer.Typer()
+    cli.command()(main)
+    given = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    small = ["--stage", "quick", "--lessons", "6", "--quick-steps", "1"]
+    said = CliRunner().invoke(cli, [*given, *small])
+    assert said.exit_code == 0, said.output
+    made = UNet2DConditionModel.from_pretrained(tmp_path / "out" / "quick" / "unet")
+    ours = UNet2DConditionModel.from_pretrained(WEIGHTS / "quick" / "unet")
+    assert made.state_dict().keys() == ours.state_dict().keys()
+    said = CliRunner().invoke(cli, [*given, *small, "--stage", "vae"])
+    assert said.exit_code == 2
+    assert "vae learn from photographs" in said.output
 
 
 def test_one_quick_step_gives_what_the_pocket_gives_of_the_same_noise(painted):

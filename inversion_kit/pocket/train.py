@@ -1,7 +1,9 @@
 """Train the pocket from the data folder: ``python -m inversion_kit.pocket.train --data FOLDER``.
 
-Every stage keeps a checkpoint in the work folder and continues from it; asking for more steps
-continues a finished one. The finished parts go to the output folder as safetensors.
+The quick one is distilled of the generator in the output folder and needs no data:
+``python -m inversion_kit.pocket.train --stage quick``. Every stage keeps a checkpoint in the work
+folder and continues from it; asking for more steps continues a finished one. The finished parts go
+to the output folder as safetensors.
 """
 
 from __future__ import annotations
@@ -112,7 +114,10 @@ def load_parts(
 
 
 def main(
-    data: Annotated[Path, typer.Option(help="Folder with train.npz and test.npz")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with train.npz and test.npz; --stage quick alone needs none"),
+    ] = None,
     work: Annotated[Path, typer.Option(help="Folder for checkpoints")] = Path(".training"),
     out: Annotated[Path, typer.Option(help="Folder for the finished parts")] = WEIGHTS,
     stage: Annotated[list[str] | None, typer.Option(help=f"Some of {', '.join(STAGES)}")] = None,
@@ -138,36 +143,83 @@ def main(
     wanted = stage or list(STAGES)
     if unknown := set(wanted) - set(STAGES):
         raise typer.BadParameter(f"{sorted(unknown)} given, allowed {list(STAGES)}")
+    photographed = set(wanted) - {"quick"}
+    if photographed and data is None:
+        raise typer.BadParameter(
+            f"--data FOLDER: {', '.join(sorted(photographed))} learn from photographs; give it, or "
+            "--stage quick alone"
+        )
     work, out = folder_to_write(work, argument="work"), folder_to_write(out, argument="out")
     work.mkdir(parents=True, exist_ok=True)
-    given: dict[str, Any] = {"folder": work, "seed": seed, "device": device}
-    train = photos.load(data, "train")
-    images = photos.as_float(train["image"])
-    label = torch.from_numpy(train["label"]).long()
-    parts = None if start is None else load_parts(local_path(start, "start"))
-    if parts is not None:
-        autoencoder, both, tokenizer, denoiser = parts
-    elif {"vae", "unet", "save"} & set(wanted):
-        autoencoder = vae.train(images, steps=vae_steps, **given)
-        autoencoder = vae.polish(autoencoder, images, steps=decoder_steps, **given)
-    if parts is None and {"clip", "unet", "save"} & set(wanted):
-        tokenizer = clip.build_tokenizer(work / "tokenizer", seed=seed)
-        both = clip.train(images, label, tokenizer, steps=clip_steps, **given)
-    seen = ~torch.from_numpy(photos.holdout_by_track(train["label"], train["track"]))
-    for name in (name for name in classify.RECIPES if name in wanted):
-        train_classifier(name, images, label, seen, work=work, out=out, device=device)
-    if {"unet", "save"} & set(wanted):
-        latents = unet.encode(images, label, autoencoder, **given)
-        kept = None if parts is None or anew else denoiser
-        shared = (latents, both.text_model, tokenizer)
-        denoiser = unet.train(*shared, steps=unet_steps, unet=kept, **given)
-        if "save" in wanted:
-            save_generator((autoencoder, both, tokenizer, denoiser), out)
+    if photographed and data is not None:
+        given: dict[str, Any] = {"folder": work, "seed": seed, "device": device}
+        parts = None if start is None else load_parts(local_path(start, "start"))
+        steps = {"vae": vae_steps, "decoder": decoder_steps, "clip": clip_steps, "unet": unet_steps}
+        learn(data, photographed, parts, anew=anew, steps=steps, out=out, **given)
     if "quick" in wanted:  # of the generator that lies in the output folder
         made = distil.quick(
             load_parts(out), folder=work, lessons=lessons, steps=quick_steps, seed=seed
         )
         save_quick(made, out)
+
+
+def learn(
+    data: Path,
+    wanted: set[str],
+    parts: tuple[AutoencoderKL, CLIPModel, CLIPTokenizer, UNet2DConditionModel] | None,
+    *,
+    anew: bool,
+    steps: dict[str, int],
+    out: Path,
+    folder: Path,
+    seed: int,
+    device: str,
+) -> None:
+    """The stages that learn from photographs.
+
+    Parameters
+    ----------
+    data
+        Folder with train.npz.
+    wanted
+        Some of `STAGES`.
+    parts
+        Finished ones to go on from.
+    anew
+        With ``parts``: a U-Net of random weights all the same.
+    steps
+        Of ``"vae"``, ``"decoder"``, ``"clip"`` and ``"unet"``, at least 1.
+    out
+        Folder of the finished parts.
+    folder
+        Of the checkpoints.
+    seed
+        Of all draws.
+    device
+        Where the networks are trained.
+    """
+    given: dict[str, Any] = {"folder": folder, "seed": seed, "device": device}
+    train = photos.load(data, "train")
+    images = photos.as_float(train["image"])
+    label = torch.from_numpy(train["label"]).long()
+    if parts is not None:
+        autoencoder, both, tokenizer, denoiser = parts
+    elif {"vae", "unet", "save"} & wanted:
+        autoencoder = vae.train(images, steps=steps["vae"], **given)
+        autoencoder = vae.polish(autoencoder, images, steps=steps["decoder"], **given)
+    if parts is None and {"clip", "unet", "save"} & wanted:
+        tokenizer = clip.build_tokenizer(folder / "tokenizer", seed=seed)
+        both = clip.train(images, label, tokenizer, steps=steps["clip"], **given)
+    seen = ~torch.from_numpy(photos.holdout_by_track(train["label"], train["track"]))
+    for name in (name for name in classify.RECIPES if name in wanted):
+        train_classifier(name, images, label, seen, work=folder, out=out, device=device)
+    if {"unet", "save"} & wanted:
+        latents = unet.encode(images, label, autoencoder, **given)
+        kept = None if parts is None or anew else denoiser
+        shared = (latents, both.text_model, tokenizer)
+        denoiser = unet.train(*shared, steps=steps["unet"], unet=kept, **given)
+        if "save" in wanted:
+            save_generator((autoencoder, both, tokenizer, denoiser), out)
 
 
 if __name__ == "__main__":
