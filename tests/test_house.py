@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import jinja2
+import pytest
 
 ROOT = Path(__file__).parents[1]
 LONGEST = 60
@@ -70,10 +74,51 @@ def names_in(tree: ast.AST) -> Iterator[str]:
                 yield name
 
 
+def names_in_template(source: str) -> Iterator[str]:
+    """Every identifier of a Jinja template, and what its HTML names so."""
+    yield from (word for _, kind, word in jinja2.Environment().lex(source) if kind == "name")
+    for said in re.findall(r'\s(?:id|for|class|name|data-[\w-]+)="([^"{]*)', source):
+        yield from said.split()
+
+
+def names_in_script(source: str) -> Iterator[str]:
+    """Every word of a script outside its comments and strings, and what its selectors name."""
+    comment, string = r"//[^\n]*|/\*.*?\*/", r'"(?:\\.|[^"\\\n])*"'
+    for found in re.finditer(f"{comment}|({string})|([A-Za-z_$][\\w$]*)", source, re.DOTALL):
+        text, name = found.groups()
+        yield from [name] if name else re.findall(r"[#.]([\w-]+)", text or "")
+
+
+def unwanted(name: str) -> bool:
+    """Whether a name is one of `FIELD_WORDS`, or made with one: ``foundSigns``, ``found_signs``.
+
+    ``FileNotFoundError`` and its like are Python's own.
+    """
+    parts = "_".join(re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)).lower()
+    words = "|".join(FIELD_WORDS)
+    return bool(re.search(rf"(^|_)({words})s?(_|$)", parts.removesuffix("not_found_error")))
+
+
 def test_names_are_words_of_the_field() -> None:
     for path, tree in modules():
-        named = {name for name in names_in(tree) if name.strip("_").lower() in FIELD_WORDS}
+        named = {name for name in names_in(tree) if unwanted(name)}
         assert not named, f"{path}: {named}"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "names_of", "known"),
+    [("j2", names_in_template, "finding_sign"), ("js", names_in_script, "finding_kinds")],
+)
+def test_names_in_pages_are_words_of_the_field(
+    suffix: str, names_of: Callable[[str], Iterator[str]], known: str
+) -> None:
+    every: set[str] = set()
+    for path in sorted((ROOT / "inversion_kit").rglob(f"*.{suffix}")):
+        names = set(names_of(path.read_text("utf-8")))
+        assert not (named := {name for name in names if unwanted(name)}), f"{path}: {named}"
+        every |= names
+    assert known in every
+    assert "finding" in every  # of a selector, or an id
 
 
 STATE = {

@@ -180,9 +180,9 @@ def test_labels_with_findings_are_picked_out(watched: Any, tmp_path: Path) -> No
     tree = synthetic_findings(many(labels=4, seeds=1), confirmed=2, unsure=1)
     page.goto(report(tree, tmp_path / "audit.html").as_uri())
     every = labels(page)
-    page.select_option("#found", "shortcut")
+    page.select_option("#finding", "shortcut")
     assert labels(page) == every[:2]
-    page.select_option("#found", "uncertain")
+    page.select_option("#finding", "uncertain")
     assert every[2] in labels(page)
     assert not set(labels(page)) & set(every[:2])
     page.locator("#clear").click()

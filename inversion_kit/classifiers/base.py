@@ -395,9 +395,9 @@ class Classifier:
     @property
     def asks_for_hash(self) -> bool:
         """Whether `hash` is still to be made, and of `answers` that are still to be asked for."""
-        return not {"hash", "answers"} & {*self.__dict__} and not self._told_by_weights()
+        return not {"hash", "answers"} & {*self.__dict__} and not self._known_by_weights()
 
-    def _told_by_weights(self) -> bool:
+    def _known_by_weights(self) -> bool:
         """Whether the weights alone say which model it is."""
         return not isinstance(self.model, Function) and bool(state_of(self.model))
 
@@ -436,7 +436,7 @@ class Classifier:
         InputError
             It is asked for `answers`, and cannot score their images.
         """
-        if self._told_by_weights():
+        if self._known_by_weights():
             return hash_module(self.model)
         what = self.model.function if isinstance(self.model, Function) else self.model
         called = getattr(what, "__qualname__", type(what).__qualname__)

@@ -86,13 +86,13 @@ class Ensemble(Classifier):
         InputError
             A member without weights cannot score the images that its hash is made of.
         """
-        if self._told_by_weights():
+        if self._known_by_weights():
             return hash_module(self.model)
         hashes = "\n".join(member.hash for member in self.members)
         return hashlib.sha256(hashes.encode()).hexdigest()
 
-    def _told_by_weights(self) -> bool:
-        return all(member._told_by_weights() for member in self.members)
+    def _known_by_weights(self) -> bool:
+        return all(member._known_by_weights() for member in self.members)
 
     def preprocess_facts(self) -> dict[str, Any]:
         """Its head and the facts of each member, as plain JSON.

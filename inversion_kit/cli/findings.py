@@ -6,7 +6,7 @@ import typer
 
 import inversion_kit
 from inversion_kit.cli.app import app, end, fail
-from inversion_kit.cli.keep import found_lines, keep, place_of
+from inversion_kit.cli.keep import finding_lines, keep, place_of
 from inversion_kit.cli.options import (
     Bank,
     Budget,
@@ -74,7 +74,7 @@ def findings(
             real=real,
             clip=clip,
         )
-        said, read = found_lines(tree, json), reads(tree)
+        said, read = finding_lines(tree, json), reads(tree)
         data = numbers(tree, read=read)
         if place is not None:
             stored, page = keep(tree, place, data, read)

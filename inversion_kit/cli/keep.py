@@ -68,10 +68,10 @@ def add_findings(path: Path, *, real: Any, cue: Any, lens: Any, bank: Any) -> li
                 folder.write_whole(group, tree[group].to_dataset(inherit=False))
             else:
                 drop_whole(folder.path, group)
-    return found_lines(tree, json=False)
+    return finding_lines(tree, json=False)
 
 
-def found_lines(tree: Any, json: bool) -> list[str]:
+def finding_lines(tree: Any, json: bool) -> list[str]:
     """What findings come to: sentences, or one text of JSON."""
     from inversion_kit.analysis import findings_data, looked_for
     from inversion_kit.analysis.carried import real_words

@@ -121,7 +121,7 @@ def to_html(
     space.globals.update(
         signs=SIGNS,
         verdicts=VERDICTS,
-        found_signs=VERDICT_SIGNS,
+        finding_signs=VERDICT_SIGNS,
         serious=SERIOUS,
         meanings=MEANINGS,
         control_margin=CONTROL_MARGIN,
@@ -249,7 +249,7 @@ def _shown(
         **data,
         "labels": [_short(row) for row in rows] if len(rows) > 1 else rows,
         "verdicts": list(VERDICTS),
-        "founds": list(VERDICT_SIGNS),
+        "finding_kinds": list(VERDICT_SIGNS),
         "columns": [c["says"] for c in columns],
         "there": there,
         "words": [visible(_title(arm)) for arm in data["arms"]],

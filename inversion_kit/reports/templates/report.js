@@ -84,7 +84,7 @@
   const lists = all("[data-list]");
   one(".tools").hidden = false;
   const value = (row, key) => {
-    const ranked = { verdict: data.verdicts, finding: data.founds }[key];
+    const ranked = { verdict: data.verdicts, finding: data.finding_kinds }[key];
     const shown = ranked ? ranked.indexOf(row[key]) : row[key];
     return shown !== null && typeof shown === "object" ? shown.value : shown;
   };
@@ -115,11 +115,11 @@
   }
 
   let redraw = () => {}; // the maps, once they are there
-  const search = one("#search"), verdict = one("#verdict"), kind = one("#kind"), found = one("#found"); // the last only where findings were looked for
+  const search = one("#search"), verdict = one("#verdict"), kind = one("#kind"), finding = one("#finding"); // the last only where findings were looked for
   const fits = (row) =>
     row.label.toLocaleLowerCase().includes(search.value.trim().toLocaleLowerCase()) &&
     (!verdict.value || row.verdict === verdict.value) &&
-    (!found?.value || row.finding === found.value) &&
+    (!finding?.value || row.finding === finding.value) &&
     (!kind.value || row.attention.some((reason) => kind.value === "any" || reason.kind === kind.value));
   const filter = () => {
     const kept = rows.map(fits), n = kept.filter(Boolean).length;
@@ -128,8 +128,8 @@
     one("#nothing").hidden = n > 0;
     redraw();
   };
-  for (const control of [search, verdict, kind, found]) control?.addEventListener("input", filter);
-  const clear = () => { search.value = verdict.value = kind.value = ""; if (found) found.value = ""; filter(); };
+  for (const control of [search, verdict, kind, finding]) control?.addEventListener("input", filter);
+  const clear = () => { search.value = verdict.value = kind.value = ""; if (finding) finding.value = ""; filter(); };
   one("#clear").addEventListener("click", clear);
   for (const link of all("[data-verdict]")) link.addEventListener("click", () => { clear(); verdict.value = link.dataset.verdict; filter(); });
 
@@ -190,7 +190,7 @@
   // The maps: the nearest mark under the pointer, or the next one by the keyboard, shows its picture.
   const points = data.map;
   if (points) {
-    const card = one("#map-card"), shown = one("#map-shown"), says = one("#map-says"), ofArm = one("#map-arm"), colour = one("#map-colour"); // the last as of "found"
+    const card = one("#map-card"), shown = one("#map-shown"), says = one("#map-says"), ofArm = one("#map-arm"), colour = one("#map-colour"); // the last as of "finding"
     card.hidden = one(".tools", card).hidden = false;
     const visible = (n) => (ofArm.value === "" || points.arm[n] === Number(ofArm.value)) && fits(rows[points.label[n]]);
     const holders = all(".maps [data-space]");
@@ -252,7 +252,7 @@
     ofArm.addEventListener("input", redraw);
     for (const map of maps) {
       const { svg, spots, order } = map;
-      for (const [name, value] of Object.entries({ tabindex: "0", role: "application", "aria-describedby": "map-how" })) svg.setAttribute(name, value);
+      for (const [name, value] of Object.entries({ tabindex: "0", role: "application", "aria-describedby": "map-keys" })) svg.setAttribute(name, value);
       const nearest = (event) => {
         const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
         let best = -1, least = 28 * 28;
