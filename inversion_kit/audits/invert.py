@@ -16,6 +16,7 @@ from inversion_kit.arms import Arm, check_arms
 from inversion_kit.audits.bench import Bench
 from inversion_kit.audits.plan import Task, plan_of
 from inversion_kit.audits.units import Groups, sampled, search, searched
+from inversion_kit.generators.checkpointing import checkpointed
 from inversion_kit.generators.sample import to_bytes
 from inversion_kit.progress import Bars, Seen, StopAsked, view_of
 from inversion_kit.search.checks import check_settings
@@ -80,7 +81,9 @@ def invert(
     -------
     xarray.DataTree
         See `inversion_kit.schema` for its groups: those of `inversion_kit.audit`, with one label.
-        Where the user stopped it, the attribute ``stopped`` says after what.
+        Where the user stopped it, the attribute ``stopped`` says after what; where memory was
+        short for the gradient of one image, ``gradient_checkpointing`` names the networks that
+        computed it in less.
 
     Raises
     ------
@@ -140,6 +143,8 @@ def invert(
         view.finish(f"Stopped by you {stopped}. The result is kept." if stopped else "Done.")
     more: dict[str, Any] = {"stopped": f"by the user {stopped}"} if stopped else {}
     more |= {"device": bench.generator.device.type, "seconds": round(time.monotonic() - began, 2)}
+    twice = checkpointed(bench.searcher) if any(arm.searched for arm in chosen) else ()
+    more |= {"gradient_checkpointing": ", ".join(twice)} if twice else {}
     return assemble(plan, work.groups, work.states, attributes=more)
 
 

@@ -28,7 +28,9 @@ class MicroBatch:
     """The largest number of images at once that has fitted so far, beginning with ``size``.
 
     Where memory ran out the model ``of`` keeps what fitted of its work ``doing``, in its attribute
-    ``fitted``, and the next `MicroBatch` of both begins with that.
+    ``fitted``, and the next `MicroBatch` of both begins with that. Where a single image does not
+    fit, ``spare`` is asked to make room and says whether it did, as
+    `inversion_kit.generators.checkpointing.checkpoint_next` does for a gradient.
 
     Examples
     --------
@@ -36,15 +38,23 @@ class MicroBatch:
     [[0, 1, 2], [3, 4, 5], [6, 7]]
     """
 
-    def __init__(self, size: int, *, of: Any = None, doing: str = "") -> None:
-        self._of, self._doing = of, doing
+    def __init__(
+        self,
+        size: int,
+        *,
+        of: Any = None,
+        doing: str = "",
+        spare: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._of, self._doing, self._spare = of, doing, spare
         self.size = min(size, getattr(of, "fitted", {}).get(doing, size))
 
     def parts(self, n: int, work: Callable[[slice], _T]) -> list[_T]:
         """Do ``work`` on slices of ``n`` things, in order, and return what each gave.
 
         Where memory runs out the size is halved, for later calls too, and the slice is done again;
-        where a single thing does not fit, and at any other error, the library's own is raised.
+        where a single thing does not fit and no room can be made, and at any other error, the
+        library's own is raised.
         """
         done: list[_T] = []
         at = 0
@@ -55,12 +65,14 @@ class MicroBatch:
             except NumericalError:
                 raise
             except RuntimeError as error:
-                if not is_full(error) or part.stop - part.start == 1:
+                alone = part.stop - part.start == 1
+                if not is_full(error) or (alone and not self._spare()):
                     raise
             else:
                 at = part.stop
                 continue
-            self.size = (part.stop - part.start) // 2  # the error, which holds tensors, is gone
+            # the error, which holds tensors, is gone
+            self.size = max(1, (part.stop - part.start) // 2)
             if self._of is not None:
                 self._of.fitted = getattr(self._of, "fitted", {}) | {self._doing: self.size}
             clear_device_cache(garbage_collection=True)

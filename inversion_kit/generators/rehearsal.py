@@ -11,6 +11,7 @@ from torch import Tensor
 
 from inversion_kit.errors import InputError, InversionError
 from inversion_kit.generators.base import Generator
+from inversion_kit.generators.checkpointing import checkpoint_next
 from inversion_kit.generators.class_token import ClassToken
 from inversion_kit.generators.gradients import NONE, GradientPolicy
 from inversion_kit.generators.memory import MicroBatch, is_full
@@ -104,12 +105,19 @@ def rehearse_call(
 
         work = functools.partial(_paint, generator, asked, token, policy)
         with blaming(f"generator {generator.name!r}: its call fails for {size} images", do):
-            made.append(torch.cat(MicroBatch(size).parts(size, work)))
+            made.append(torch.cat(_fitting(generator, size, policy).parts(size, work)))
     if made[0].ndim != 4 or made[0].shape[1] != 3:
         raise InputError(
             f"generator: {called} gave {tuple(made[0].shape)}; expected RGB images (n, 3, y, x)"
         )
     return made[0]
+
+
+def _fitting(generator: Generator, size: int, gradient: GradientPolicy) -> MicroBatch:
+    """All images at once, or one by one; of one with a gradient the networks checkpoint."""
+    if gradient.last == 0:
+        return MicroBatch(size)
+    return MicroBatch(size, spare=functools.partial(checkpoint_next, generator))
 
 
 def _paint(
