@@ -295,8 +295,8 @@ ATTRIBUTES: dict[str, type] = {
 ``judge_hashes``, ``settings`` and ``versions`` are JSON. Settings are those of
 `inversion_kit.settings.Settings`, and what else makes the result what it is: sources of the models,
 sampler, token layout, preprocessing and its measured parity, the objective. Where the user stopped
-it, ``stopped`` says after what; where a gradient did not fit into memory, ``gradient_checkpointing``
-names the networks that computed their activations twice for it."""
+it, ``stopped`` says after what; where a gradient did not fit into memory,
+``gradient_checkpointing`` names the networks that computed their activations twice for it."""
 
 
 def build(groups: dict[str, xr.Dataset], attributes: dict[str, Any]) -> xr.DataTree:
