@@ -1,7 +1,12 @@
-"""Updates and whole inversions at the size of Stable Diffusion: ``speed.py --size sd15``."""
+"""Updates and whole inversions at the size of Stable Diffusion: ``speed.py --size sd15``.
+
+On the CPU one update of one image alone, but for the toys. The seconds that a row needs, on an
+H100, are estimates that say what `--within` skips.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import gc
@@ -9,8 +14,8 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +26,17 @@ import typer
 
 import inversion_kit as ik
 from benchmarks.networks import SCHEDULE, built
+from benchmarks.peak import Peak
 from benchmarks.updates import finished, from_here, overhead, peak_gib
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
+from inversion_kit.generators.checkpointing import checkpoint_next, checkpointed
+from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.generators.counting import counted
+from inversion_kit.generators.gradients import LAST_STEP
+from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.quick import search_generator
+from inversion_kit.search.optimise import optimise
 from inversion_kit.settings import Settings
 
 LABELS = tuple(f"kind {i}" for i in range(10))
@@ -36,6 +47,9 @@ QUICK = {"search_steps": 4, "search_guidance": 1.0}
 PNDM = ("PNDMScheduler", {"skip_prk_steps": True, "steps_offset": 1})
 LCM = ("LCMScheduler", {})
 TURBO = ("EulerDiscreteScheduler", {"timestep_spacing": "trailing"})
+EULER = ("EulerDiscreteScheduler", {"steps_offset": 1})
+LIMIT = 12.0
+"""GiB of a GPU that a token with its evidence shall do with."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +66,9 @@ class Sampling:
 class Row:
     """Something to measure, and the seconds that it takes on an H100.
 
-    With ``settings`` a whole `invert` whose evidence is sampled so, with a quick search where
-    ``search`` says one; else updates.
+    With ``settings`` a whole `invert` whose evidence is sampled so; the search has a tiny decoder
+    and these settings where ``search`` is given. Else updates, or a single one, ``once``. ``limit``
+    is what it gets of a GPU's memory, in GiB.
     """
 
     setting: str
@@ -63,30 +78,47 @@ class Row:
     repeats: int = 5
     syncs: bool = False
     settings: dict[str, Any] | None = None
-    search: dict[str, Any] = field(default_factory=dict)
+    search: dict[str, Any] | None = None
     sliced: bool = False
+    once: bool = False
+    limit: float | None = None
     note: str = ""
 
 
 GUIDED = Sampling(PNDM, 30, 7.0)
 FOUR, FOUR_TINY = Sampling(LCM, 4, 1.0), Sampling(LCM, 4, 1.0, tiny=True)
 ONE, ONE_TINY = Sampling(TURBO, 1, 0.0), Sampling(TURBO, 1, 0.0, tiny=True)
+XL_OWN = Sampling(EULER, 50, 5.0)
 PAPER = "the paper's: 30 PNDM steps, guidance 7, one image; an update is five of them"
 
+FEWER = {"steps": 5, "validation": 8, "samples": 8, **NO_STOP}
+OF_FEWER = f"5 updates of {UPDATES}, checks of 8 images of 16, 8 final images of 32"
+SHORT = Row(
+    "invert: 4 steps without guidance; the search with a tiny decoder",
+    FOUR,
+    14,
+    settings={"steps": UPDATES, **NO_STOP},
+    search=QUICK,
+    sliced=True,
+)
+DEFAULT = Row(
+    "invert: defaults, with the probe; 4 steps without guidance, the search with a tiny decoder",
+    FOUR,
+    70,
+    settings={},
+    search={},
+    sliced=True,
+    note="on random weights no start gets anywhere: all checks, probes and restarts are made",
+)
+ONCE = Row("one update of one image: 4 steps, no guidance", FOUR, 300, batch=1, once=True)
 ROWS = (
     Row("4 steps, no guidance", FOUR, 6),
     Row("4 steps, no guidance, tiny decoder", FOUR_TINY, 4, syncs=True),
     Row("1 step, no guidance, tiny decoder", ONE_TINY, 3, syncs=True),
     Row(PAPER, GUIDED, 7, batch=1, repeats=2),
     Row("30 PNDM steps, guidance 7", GUIDED, 13, repeats=2),
-    Row(
-        "invert: 4 steps without guidance; the search with a tiny decoder",
-        FOUR,
-        14,
-        settings={"steps": UPDATES, **NO_STOP},
-        search=QUICK,
-        sliced=True,
-    ),
+    SHORT,
+    replace(SHORT, setting=f"{SHORT.setting}; {LIMIT:g} GiB at most", needs=16, limit=LIMIT),
     Row(
         "invert: 1 step without guidance; the search with a tiny decoder",
         ONE,
@@ -107,15 +139,33 @@ ROWS = (
         "invert: 30 PNDM steps, guidance 7, in the search too",
         GUIDED,
         26,
-        settings={"steps": 5, "validation": 8, "samples": 8, **NO_STOP},
-        note=f"5 updates of {UPDATES}, checks of 8 images of 16, 8 final images of 32",
+        settings=FEWER,
+        note=OF_FEWER,
     ),
+    DEFAULT,
 )
 XL_ROWS = (
     Row("4 steps, no guidance", FOUR, 6, batch=1, repeats=3),
     Row("4 steps, no guidance, tiny decoder", FOUR_TINY, 9, batch=4, repeats=3),
     Row("1 step, no guidance, tiny decoder", ONE_TINY, 5, batch=4, repeats=3, syncs=True),
+    Row(PAPER, GUIDED, 12, batch=1, repeats=1),
+    Row(
+        "50 Euler steps, guidance 5: its pipeline's own",
+        XL_OWN,
+        20,
+        batch=1,
+        repeats=1,
+        note="one image; an update by default is eight of them",
+    ),
+    replace(SHORT, needs=40, settings=FEWER, note=OF_FEWER),
 )
+
+
+def rows_of(size: str, device: torch.device) -> tuple[Row, ...]:
+    """The rows of a size on a device."""
+    if device.type == "cpu" and not size.startswith("tiny"):
+        return (ONCE,)
+    return XL_ROWS if size.endswith("xl") else ROWS
 
 
 def classifiers(device: str, *, toy: bool) -> list[Classifier]:
@@ -142,11 +192,10 @@ def inverted(
     row: Row, generator: Generator, models: Sequence[Classifier], decoder: Path
 ) -> dict[str, Any]:
     """Seconds, counts and memory of a whole `invert` with its evidence."""
-    generator.pipeline.vae.use_slicing = row.sliced
     from_here(generator.device)
     began = time.perf_counter()
     inside = [generator]
-    if row.search:
+    if row.search is not None:
         quick = search_generator(generator, Settings(**row.search, search_decoder=str(decoder)))
         generator.quick = quick
         inside.append(quick)
@@ -171,6 +220,8 @@ def inverted(
         "settings": row.settings,
         "search": row.search,
         "decoder": "an image at a time" if row.sliced else "all at once",
+        "at_once": {**vars(models[0]).get("fitted", {}), **vars(generator).get("fitted", {})},
+        "gradient_checkpointing": tree.attrs.get("gradient_checkpointing", ""),
         **asdict(counts),
         "arms": tree["samples"]["arm"].values.tolist(),
     }
@@ -186,21 +237,82 @@ def attempted(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error!s:.500}"}
 
 
+def single(row: Row, generator: Generator, classifier: Classifier) -> dict[str, Any]:
+    """Seconds, counts and memory of one update, cold: nothing is done before."""
+    spare = functools.partial(checkpoint_next, generator)
+    updates = optimise(
+        classifier,
+        generator,
+        0,
+        [f"a photo of a {PLACEHOLDER}"],
+        start=generator.neutral_vector(),
+        start_name="",
+        seed=0,
+        steps=1,
+        batch=row.batch,
+        lr=0.3,
+        gradient=LAST_STEP,
+        micro_batch=MicroBatch(row.batch, spare=spare),
+    )
+    peak = Peak(generator.device)
+    with counted(generator) as counts:
+        began = time.perf_counter()
+        next(updates)
+        finished()
+        seconds = time.perf_counter() - began
+    return {
+        "batch": row.batch,
+        "update": seconds,
+        "peak_gib": round(peak.mb() * 1e6 / 2**30, 1),
+        "gradient_checkpointing": ", ".join(checkpointed(generator)),
+        **asdict(counts),
+    }
+
+
+@contextlib.contextmanager
+def limited(device: torch.device, gib: float | None) -> Iterator[None]:
+    """While open, no more of a GPU's memory than that; a CPU's is not limited."""
+    if device.type != "cuda" or gib is None:
+        yield
+        return
+    torch.cuda.empty_cache()
+    whole = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / whole), device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
+
+
 def measured(
     row: Row, generator: Generator, models: Sequence[Classifier], decoder: Path
 ) -> dict[str, Any]:
-    """What one row says."""
-    if row.settings is not None:
-        return inverted(row, generator, models, decoder)
+    """What one row says; what an earlier one noticed of memory is forgotten."""
+    for model in models:
+        vars(model).pop("fitted", None)
+    for name in checkpointed(generator):
+        getattr(generator.pipeline, name).disable_gradient_checkpointing()
     generator.pipeline.vae.use_slicing = row.sliced
-    took = overhead(generator, models[0], row.batch, row.repeats, syncs=row.syncs)
-    return {"batch": row.batch, **took}
+    with limited(generator.device, row.limit):
+        if row.settings is not None:
+            return inverted(row, generator, models, decoder)
+        if row.once:
+            return single(row, generator, models[0])
+        took = overhead(generator, models[0], row.batch, row.repeats, syncs=row.syncs)
+        return {"batch": row.batch, **took}
 
 
 def rows_at(
-    size: str, device: str, dtype: torch.dtype, left: Callable[[], float]
+    size: str,
+    device: str,
+    dtype: torch.dtype,
+    left: Callable[[], float],
+    known: Container[str] = (),
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each row of a size, after what building its networks took."""
+    """Each row of a size that is not known, after what building its networks took."""
+    rows = [row for row in rows_of(size, torch.device(device)) if row.setting not in known]
+    if not rows:
+        return
     began = time.perf_counter()
     models = classifiers(device, toy=size.startswith("tiny"))
     pipeline, tiny = built(size, device, dtype)
@@ -208,7 +320,7 @@ def rows_at(
     yield "building the networks", {"seconds": time.perf_counter() - began}
     with tempfile.TemporaryDirectory() as folder:
         tiny.save_pretrained(folder)
-        for row in XL_ROWS if size.endswith("xl") else ROWS:
+        for row in rows:
             if left() < row.needs:
                 yield row.setting, {"error": f"skipped: {left():.0f} s left"}
                 continue
@@ -222,6 +334,7 @@ def measure(
     device: str,
     *,
     within: float | None = None,
+    done: Sequence[dict[str, Any]] = (),
     keep: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
 ) -> list[dict[str, Any]]:
     """All rows of all sizes, each printed and given to ``keep`` with those before it at once.
@@ -234,20 +347,25 @@ def measure(
         On the CPU in float32, elsewhere in bfloat16.
     within
         Seconds: a row that needs more than is left of them is skipped, and said to be.
+    done
+        Rows of an earlier call: those of the same card and dtype without an error are not made
+        again, and stand first.
     """
     began = time.perf_counter()
     place = torch.device(device)
     dtype = torch.float32 if place.type == "cpu" else torch.bfloat16
     card = torch.cuda.get_device_name() if place.type == "cuda" else "cpu"
-    found: list[dict[str, Any]] = []
+    about = {"card": card, "dtype": str(dtype).removeprefix("torch.")}
+    found = [row for row in done if "error" not in row]
 
     def left() -> float:
         return (math.inf if within is None else within) - (time.perf_counter() - began)
 
     for size in sizes:
-        for setting, row in rows_at(size, device, dtype, left):
+        here = {"size": size, **about}
+        known = {row["setting"] for row in found if row.items() >= here.items()}
+        for setting, row in rows_at(size, device, dtype, left, known):
             exact = {k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()}
-            about = {"card": card, "dtype": str(dtype).removeprefix("torch.")}
             at = round(time.perf_counter() - began, 1)
             found.append({"size": size, "setting": setting, **exact, **about, "at": at})
             typer.echo(json.dumps(found[-1]))
