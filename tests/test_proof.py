@@ -15,9 +15,11 @@ from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError
 from inversion_kit.finding import pixels
+from inversion_kit.finding.colours import far_colours
+from inversion_kit.finding.cue_operators import operators_for
 from inversion_kit.finding.datasets import proof_table
 from inversion_kit.finding.effects import Effect
-from inversion_kit.finding.operators import Pairs, far_colours, operators_for, patch
+from inversion_kit.finding.operators import Pairs, patch
 from inversion_kit.finding.proof import Proof, prove
 from inversion_kit.finding.verdicts import Finding
 from inversion_kit.generators.convert import as_generator

@@ -23,7 +23,8 @@ from torch import Tensor
 from benchmarks.planted.definitions import Definition
 from inversion_kit.bank.cues import COLOURS
 from inversion_kit.finding import pixels
-from inversion_kit.finding.operators import PLACES, far_colours
+from inversion_kit.finding.colours import far_colours
+from inversion_kit.finding.operators import PLACES
 from inversion_kit.pocket import photos
 
 SIZE = photos.SIZE

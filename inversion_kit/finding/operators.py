@@ -1,8 +1,7 @@
-"""What a cue asks of the generator, done to the pixels of any picture, each beside placebos."""
+"""Operators: what a cue looks like, done to the pixels of any picture, each beside placebos."""
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inversion_kit.bank.cues import ARTEFACTS, COLOURS, Cue
 from inversion_kit.finding import pixels
+from inversion_kit.finding.colours import as_colour, far_colours
 from inversion_kit.finding.pixels import Colour
 
 Apply = Callable[[Tensor, float, Tensor], Tensor]
@@ -25,12 +24,6 @@ SIDES = (1 / 8, 3 / 16, 1 / 4)
 WIDTHS = (1 / 16, 3 / 32, 1 / 8)
 STRENGTHS = (0.3, 0.45, 0.6)
 BLENDS = (0.5, 0.75, 1.0)
-GAINS = (1.5, 2.0, 3.0)
-WAYS = (0.5, 1.0, 1.5)
-SIGMAS = (1 / 32, 1 / 20, 1 / 12)
-AMOUNTS = (1.0, 2.0, 4.0)
-FACTORS = (1.4, 1.8, 2.4)
-DEGREES = (10.0, 20.0, 30.0)
 SHARES = (1 / 32, 1 / 16, 1 / 8)
 TIMES = (0.5, 1.0, 2.0)
 PLACES: dict[str, tuple[float, float]] = {
@@ -39,14 +32,6 @@ PLACES: dict[str, tuple[float, float]] = {
     for column, wide in ((0.0, "left"), (0.5, "middle"), (1.0, "right"))
 }
 """Where a patch is pasted: how far down and to the right, as shares of how far it can be."""
-FAR = 0.6
-"""Least distance in RGB of a placebo's colour from the cue's."""
-TURNED = 75 / 360
-"""Least distance of their hues, where both have one, as a share of the circle."""
-GREY = 0.2
-"""Saturation times value below which a colour has no hue."""
-_SAME = 0.15
-"""Colours that are no farther apart are tried as one."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +56,8 @@ class Operator:
 
     Examples
     --------
-    >>> brighter = operators_for(Cue("bright", "light", ("a bright {source}",)))[0]
+    >>> darken = lambda images, dose: pixels.exposed(images, 1 / dose)
+    >>> brighter = opposed("brighter", (1.5, 2.0), pixels.exposed, darken)
     >>> images = torch.full((1, 3, 4, 4), 0.2)
     >>> [round(brighter.apply(images, dose, torch.zeros(1)).max().item(), 2) for dose in (1, 2)]
     [0.2, 0.4]
@@ -106,13 +92,13 @@ class Pairs:
     def colour_of(self, where: Tensor) -> Colour:
         """Median colour of the painted pictures where ``where`` ``(n, 1, y, x)`` is True."""
         inside = self.painted.permute(0, 2, 3, 1)[where.expand_as(self.change[:, None])[:, 0]]
-        return _colour(inside.median(0).values)
+        return as_colour(inside.median(0).values)
 
     def cast(self) -> Colour:
         """The colour whose tint of one half makes the plain pictures' mean the painted ones'."""
         before, after = (images.mean((0, 2, 3)) for images in (self.plain, self.painted))
         wash = 0.2 + 0.8 * pixels.grey(self.plain).mean()
-        return _colour(((after - before / 2) / (wash / 2)).clamp(0, 1))
+        return as_colour(((after - before / 2) / (wash / 2)).clamp(0, 1))
 
     def places(self, side: float = SIDES[1]) -> Tensor:
         """Where the square of that side lies that differs most, ``(n, 2)`` as in `PLACES`."""
@@ -121,36 +107,6 @@ class Pairs:
         high, wide = inside.shape[-2:]
         at = inside.flatten(1).argmax(1)
         return torch.stack([at // wide / max(high - 1, 1), at % wide / max(wide - 1, 1)], 1)
-
-
-def operators_for(cue: Cue, pairs: Pairs | None = None) -> tuple[Operator, ...]:
-    """The operators that do what a cue says, any of which may be what a classifier reacts to.
-
-    Parameters
-    ----------
-    pairs
-        Donors: colours, places and pixels are taken from them. Without any, only the cue's words
-        are used.
-
-    Examples
-    --------
-    >>> [o.name for o in operators_for(Cue("white frame", "frame", ("{source}",), "white"))]
-    ['white frame']
-    """
-    own = _KINDS.get(cue.kind)
-    made = list(own(cue, pairs)) if own else []
-    if pairs is None:
-        return tuple(made)
-    if own is None or cue.kind in ARTEFACTS | {"background"}:
-        made += [transplant(pairs), difference(pairs)]
-    if own is None:
-        cast = pairs.cast()
-        made += [
-            *_light(cue, pairs),
-            *_blur(cue, pairs),
-            tint(f"{_nearest(cast)} as painted", cast),
-        ]
-    return tuple(made)
 
 
 def patch(name: str, colour: Colour, corners: Tensor) -> Operator:
@@ -270,47 +226,36 @@ def difference(pairs: Pairs) -> Operator:
     return Operator("its mean difference, added", TIMES, add(mean), (add(mixed), add(-mean)), undo)
 
 
-def far_colours(colour: Colour, n: int = 4, *, hues: bool = False) -> list[Colour]:
-    """Colours of `COLOURS` that are far from one, and from each other.
+def opposed(name: str, doses: tuple[float, ...], change: Change, back: Change) -> Operator:
+    """A change whose placebo, and whose undoing, is the same the other way."""
 
-    Parameters
-    ----------
-    n
-        How many at most.
-    hues
-        Whether to leave out those without a hue, black and white.
+    def apply(images: Tensor, dose: float, turns: Tensor) -> Tensor:
+        return change(images, dose)
 
-    Examples
-    --------
-    >>> yellow = COLOURS["yellow"]
-    >>> [name for name, colour in COLOURS.items() if colour in far_colours(yellow)]
-    ['green', 'blue', 'black', 'white']
-    """
-    known = [c for c in COLOURS.values() if _hue(c) is not None or not hues]
-    away = torch.tensor(known)
-    nearest = (away - torch.tensor(colour)).norm(dim=1)
-    allowed = (nearest >= FAR) & torch.tensor([_turned(colour, c) >= TURNED for c in known])
-    chosen: list[Colour] = []
-    for _ in range(min(n, int(allowed.sum()))):
-        at = int(torch.where(allowed, nearest, -1.0).argmax())
-        chosen.append(known[at])
-        nearest = torch.minimum(nearest, (away - away[at]).norm(dim=1))
-    return chosen
+    def placebo(images: Tensor, dose: float, turns: Tensor) -> Tensor:
+        return back(images, dose)
+
+    def undo(painted: Tensor, plain: Tensor, dose: float) -> Tensor:
+        return back(painted, dose)
+
+    return Operator(name, doses, apply, (placebo,), undo)
 
 
-def _hue(colour: Colour) -> float | None:
-    """In [0, 1), or None for a grey."""
-    hue, saturation, value = colorsys.rgb_to_hsv(*colour)
-    return hue if saturation * value >= GREY else None
+def noisy(
+    name: str, doses: tuple[float, ...], change: Change, back: Change, least: float
+) -> Operator:
+    """A change whose placebo is noise of the same size, undone by a dose of another."""
 
+    def apply(images: Tensor, dose: float, turns: Tensor) -> Tensor:
+        return change(images, dose)
 
-def _turned(one: Colour, other: Colour) -> float:
-    """How far apart two hues are, as a share of the circle; 1 where there is none."""
-    hues = _hue(one), _hue(other)
-    if hues[0] is None or hues[1] is None:
-        return 1.0
-    apart = abs(hues[0] - hues[1])
-    return min(apart, 1 - apart)
+    def placebo(images: Tensor, dose: float, turns: Tensor) -> Tensor:
+        return pixels.noise_like(images, change(images, dose), turns)
+
+    def undo(painted: Tensor, plain: Tensor, dose: float) -> Tensor:
+        return back(painted, least)
+
+    return Operator(name, doses, apply, (placebo,), undo)
 
 
 def _painted(
@@ -330,170 +275,3 @@ def _painted(
 
     placebos = (*map(fill, far_colours(colour)), mixed)
     return Operator(name, doses, fill(colour), placebos, undo)
-
-
-def _opposed(name: str, doses: tuple[float, ...], change: Change, back: Change) -> Operator:
-    """A change whose placebo, and whose undoing, is the same the other way."""
-
-    def apply(images: Tensor, dose: float, turns: Tensor) -> Tensor:
-        return change(images, dose)
-
-    def placebo(images: Tensor, dose: float, turns: Tensor) -> Tensor:
-        return back(images, dose)
-
-    def undo(painted: Tensor, plain: Tensor, dose: float) -> Tensor:
-        return back(painted, dose)
-
-    return Operator(name, doses, apply, (placebo,), undo)
-
-
-def _noisy(
-    name: str, doses: tuple[float, ...], change: Change, back: Change, least: float
-) -> Operator:
-    """A change whose placebo is noise of the same size, undone by a dose of another."""
-
-    def apply(images: Tensor, dose: float, turns: Tensor) -> Tensor:
-        return change(images, dose)
-
-    def placebo(images: Tensor, dose: float, turns: Tensor) -> Tensor:
-        return pixels.noise_like(images, change(images, dose), turns)
-
-    def undo(painted: Tensor, plain: Tensor, dose: float) -> Tensor:
-        return back(painted, least)
-
-    return Operator(name, doses, apply, (placebo,), undo)
-
-
-def _patches(cue: Cue, pairs: Pairs | None) -> list[Operator]:
-    measured = pairs.colour_of(pixels.most(pairs.change, SHARES[0])) if pairs else None
-    colours = _colours(cue, measured)
-    made = []
-    if pairs is not None:
-        there = pairs.places()
-        made = [patch(f"{name} patch, where it was painted", c, there) for name, c in colours]
-    name, colour = colours[-1]  # the measured one, where it is another
-    for place, corner in PLACES.items():
-        made.append(patch(f"{name} patch, {place}", colour, torch.tensor([corner])))
-    return made
-
-
-def _frames(cue: Cue, pairs: Pairs | None) -> list[Operator]:
-    measured = pairs.colour_of(pixels.border(pairs.plain, WIDTHS[0])[None, None]) if pairs else None
-    return [frame(f"{name} frame", colour) for name, colour in _colours(cue, measured)]
-
-
-def _backgrounds(cue: Cue, pairs: Pairs | None) -> list[Operator]:
-    measured = pairs.colour_of(pixels.outside(pairs.plain)[None, None]) if pairs else None
-    return [background(f"{name} corners", colour) for name, colour in _colours(cue, measured)]
-
-
-def _tints(cue: Cue, pairs: Pairs | None) -> list[Operator]:
-    if not cue.colour:
-        return [_opposed("black and white", BLENDS, pixels.fade, lambda i, d: pixels.fade(i, -d))]
-    measured = pairs.cast() if pairs else None
-    return [tint(f"{name} tint", colour) for name, colour in _colours(cue, measured)]
-
-
-def _light(cue: Cue, pairs: Pairs | None) -> list[Operator]:
-    dark = _named(cue, "dark", "dim", "night", "shade", "dusk")
-    if pairs is not None:
-        dark = bool(pixels.grey(pairs.painted).mean() < pixels.grey(pairs.plain).mean())
-    name = "darker" if dark else "brighter"
-    ways = (_darker, pixels.exposed) if dark else (pixels.exposed, _darker)
-    made = [_opposed(name, GAINS, *ways)]
-    return made if pairs is None else [*made, _as_light(f"{name}, as painted", pairs)]
-
-
-def _as_light(name: str, pairs: Pairs) -> Operator:
-    """Every picture exposed so that it is as light as those painted; doses: how far on the way."""
-    light = pixels.grey(pairs.painted).mean().clamp_min(1e-3)
-
-    def way(images: Tensor, dose: float) -> Tensor:
-        now = pixels.grey(images).flatten(1).mean(1).clamp_min(1e-3)[:, None, None, None]
-        return (images * (light / now) ** dose).clamp(0, 1)
-
-    def undo(painted: Tensor, plain: Tensor, dose: float) -> Tensor:
-        before, now = (pixels.grey(i).mean((1, 2, 3), keepdim=True) for i in (plain, painted))
-        return (painted * before / now.clamp_min(1e-3)).clamp(0, 1)
-
-    made = _opposed(name, WAYS, way, lambda images, dose: way(images, -dose))
-    return replace(made, undo=undo)
-
-
-def _blur(cue: Cue, pairs: Pairs | None) -> list[Operator]:
-    sharp = _named(cue, "sharp", "crisp", "detail")
-    if pairs is not None:
-        sharp = bool(pixels.edges(pairs.painted).mean() > pixels.edges(pairs.plain).mean())
-    if sharp:
-        return [_noisy("sharper", AMOUNTS, pixels.sharpened, pixels.blurred, SIGMAS[0])]
-    return [_noisy("blurrier", SIGMAS, pixels.blurred, pixels.sharpened, AMOUNTS[1])]
-
-
-def _size(cue: Cue, pairs: Pairs | None) -> list[Operator]:
-    def smaller(images: Tensor, dose: float) -> Tensor:
-        return pixels.moved(images, 1 / dose)
-
-    if _named(cue, "close", "large", "big", "near", "zoom"):
-        return [_opposed("closer", FACTORS, pixels.moved, smaller)]
-    return [_opposed("smaller", FACTORS, smaller, pixels.moved)]
-
-
-def _tilt(cue: Cue, pairs: Pairs | None) -> list[Operator]:
-    def left(images: Tensor, dose: float) -> Tensor:
-        return pixels.moved(images, 1, -dose)
-
-    def right(images: Tensor, dose: float) -> Tensor:
-        return pixels.moved(images, 1, dose)
-
-    both = {
-        "left": _opposed("tilted to the left", DEGREES, left, right),
-        "right": _opposed("tilted to the right", DEGREES, right, left),
-    }
-    return [made for side, made in both.items() if side in cue.name] or list(both.values())
-
-
-_KINDS: dict[str, Callable[[Cue, Pairs | None], list[Operator]]] = {
-    "sticker": _patches,
-    "frame": _frames,
-    "tint": _tints,
-    "background": _backgrounds,
-    "light": _light,
-    "blur": _blur,
-    "size": _size,
-    "tilt": _tilt,
-}
-"""Kinds that have operators of their own."""
-
-
-def _darker(images: Tensor, dose: float) -> Tensor:
-    return pixels.exposed(images, 1 / dose)
-
-
-def _named(cue: Cue, *words: str) -> bool:
-    return any(word in cue.name for word in words)
-
-
-def _colours(cue: Cue, measured: Colour | None) -> list[tuple[str, Colour]]:
-    """Names and colours to try: the word's, and the measured one where that is another."""
-    word = COLOURS.get(cue.colour)
-    made = [] if word is None else [(cue.colour, word)]
-    if measured is not None:
-        apart = 1.0 if word is None else float((torch.tensor(word) - torch.tensor(measured)).norm())
-        if apart > _SAME:
-            made.append((f"{cue.colour or cue.name} as painted", measured))
-    return made
-
-
-def _nearest(colour: Colour) -> str:
-    """A cast in words, by the nearest hue that has a name."""
-    hue = {name: turn for name, c in COLOURS.items() if (turn := _hue(c)) is not None}
-    mine = _hue(colour)
-    if mine is None:
-        return "tint"
-    away = {name: min(abs(mine - turn), 1 - abs(mine - turn)) for name, turn in hue.items()}
-    return f"{min(away, key=lambda name: away[name])} tint"
-
-
-def _colour(values: Tensor) -> Colour:
-    red, green, blue = (float(v) for v in values)
-    return red, green, blue

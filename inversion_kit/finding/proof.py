@@ -16,7 +16,8 @@ from inversion_kit.analysis.intervals import newcombe, share
 from inversion_kit.bank.cues import Cue
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
-from inversion_kit.finding.operators import Apply, Operator, Pairs, operators_for
+from inversion_kit.finding.cue_operators import operators_for
+from inversion_kit.finding.operators import Apply, Operator, Pairs
 from inversion_kit.finding.panel import first_class
 from inversion_kit.generators.sample import from_bytes, to_bytes
 from inversion_kit.wilson import wilson

@@ -12,8 +12,9 @@ from torch import Tensor
 from inversion_kit.bank.bank import Bank, Key
 from inversion_kit.bank.cues import PLAIN_CUE, Cue
 from inversion_kit.classifiers.base import Classifier
+from inversion_kit.finding.cue_operators import operators_for
 from inversion_kit.finding.effects import keys_of
-from inversion_kit.finding.operators import Operator, Pairs, operators_for
+from inversion_kit.finding.operators import Operator, Pairs
 from inversion_kit.finding.panel import Panel
 from inversion_kit.finding.proof import DONORS, FEWEST, prove
 from inversion_kit.generators.sample import from_bytes
