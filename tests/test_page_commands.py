@@ -230,7 +230,7 @@ def here(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def check(line: str, run: Run) -> None:
+def assert_runs(line: str, run: Run) -> None:
     """Run a line in the working folder, and see that it ends and leaves what it should."""
     for given, ours in STANDS_IN.items():
         line = line.replace(f" {given}", f" {ours}")
@@ -244,7 +244,7 @@ def check(line: str, run: Run) -> None:
 
 @pytest.mark.parametrize("line", QUICK)
 def test_a_quick_line_runs(here: Path, line: str) -> None:
-    check(line, QUICK[line])
+    assert_runs(line, QUICK[line])
 
 
 @pytest.mark.slow
@@ -254,5 +254,5 @@ def test_a_slow_line_runs(here: Path, line: str) -> None:
     if line.startswith("inversion-kit audit "):
         shutil.rmtree("runs/audit")  # the line makes one
     if run.after:
-        check(run.after, (QUICK | SLOW)[run.after])
-    check(line, run)
+        assert_runs(run.after, (QUICK | SLOW)[run.after])
+    assert_runs(line, run)
