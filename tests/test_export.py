@@ -13,8 +13,7 @@ from PIL import Image
 
 import inversion_kit
 from inversion_kit.errors import InputError, StoreError
-from inversion_kit.storage import assemble
-from inversion_kit.storage import store as stores
+from inversion_kit.storage import assemble, zarr_write
 from inversion_kit.storage.audit_store import AuditStore
 from inversion_kit.storage.units import Unit
 from inversion_kit.testing import synthetic, synthetic_plan, synthetic_unit
@@ -80,8 +79,8 @@ def test_a_saved_result_becomes_netcdf_too_with_its_other_groups(tmp_path):
 
 
 def test_large_arrays_are_cut_into_pieces_that_are_equal(audit, tmp_path, monkeypatch):
-    monkeypatch.setattr(stores, "_BLOCK", 1000)
-    monkeypatch.setattr(stores, "_PIECE", 300)
+    monkeypatch.setattr(zarr_write, "_BLOCK", 1000)
+    monkeypatch.setattr(zarr_write, "_PIECE", 300)
     path = inversion_kit.consolidate(audit.path, tmp_path / "audit.zarr")
     assert_equal(inversion_kit.open(path), inversion_kit.open(audit.path))
     import zarr
@@ -135,7 +134,7 @@ def test_no_more_than_a_block_is_read_at_once(audit, tmp_path, monkeypatch, expo
     monkeypatch.setattr(assemble._Array, "_part", read)
     image = inversion_kit.open(audit.path)["trajectory"]["image"]
     unit = image.nbytes // np.prod(image.shape[:3])
-    monkeypatch.setattr(stores, "_BLOCK", unit - 1)
+    monkeypatch.setattr(zarr_write, "_BLOCK", unit - 1)
     export(audit.path, tmp_path / "out")
     assert max(asked) == unit
 

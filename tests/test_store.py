@@ -15,7 +15,7 @@ import zarr
 
 import inversion_kit
 from inversion_kit.errors import InputError, SchemaError, StoreError
-from inversion_kit.storage import store as stores
+from inversion_kit.storage import zarr_write
 from inversion_kit.storage.audit_store import AuditStore
 from inversion_kit.storage.sealed import seal, sealed
 from inversion_kit.testing import OUTCOMES, synthetic, synthetic_plan, synthetic_unit
@@ -158,8 +158,8 @@ def consolidated(tmp_path_factory):
         made = synthetic_unit(unit.label_index, unit.arm, unit.seed)
         store.commit(unit, *made)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stores, "_BLOCK", 1000)
-        patch.setattr(stores, "_PIECE", 150)
+        patch.setattr(zarr_write, "_BLOCK", 1000)
+        patch.setattr(zarr_write, "_PIECE", 150)
         return inversion_kit.consolidate(store.path, store.path.parent / "audit.zarr")
 
 

@@ -16,8 +16,10 @@ from inversion_kit import schema
 from inversion_kit.errors import InputError
 from inversion_kit.storage import store
 from inversion_kit.storage.assemble import open_audit
+from inversion_kit.storage.lazy import JSON_TEXT
 from inversion_kit.storage.sealed import end_with_digest
 from inversion_kit.storage.storable import storable
+from inversion_kit.storage.zarr_write import blocks
 
 
 def consolidate(result: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
@@ -164,13 +166,13 @@ def _write_netcdf(tree: xr.DataTree, path: Path) -> None:
 
 def _write_variable(group: Any, name: Any, variable: xr.Variable, h5py: Any) -> None:
     text = variable.dtype.kind in "OUT"
-    escaped = text and any(_has_nul(variable[key].values) for key in store.blocks(variable))
+    escaped = text and any(_has_nul(variable[key].values) for key in blocks(variable))
     dtype = h5py.string_dtype() if text else variable.dtype
     made = group.create_variable(name, variable.dims, dtype)
     made.attrs.update(variable.attrs)
     if escaped:
-        made.attrs[store.JSON_TEXT] = 1
-    for key in store.blocks(variable):
+        made.attrs[JSON_TEXT] = 1
+    for key in blocks(variable):
         values = variable[key].values
         if values.size:
             made[key] = _escaped(values) if escaped else values
@@ -179,7 +181,7 @@ def _write_variable(group: Any, name: Any, variable: xr.Variable, h5py: Any) -> 
 def _netcdf_text(data: xr.Dataset) -> xr.Dataset:
     """Texts as JSON where HDF5 could not hold one of them."""
     changed = {
-        name: xr.Variable(v.dims, _escaped(v.values), {**v.attrs, store.JSON_TEXT: 1})
+        name: xr.Variable(v.dims, _escaped(v.values), {**v.attrs, JSON_TEXT: 1})
         for name, v in data.variables.items()
         if v.dtype.kind in "OUT" and _has_nul(v.values)
     }
