@@ -14,6 +14,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
@@ -21,6 +23,41 @@ from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.generators.gradients import LAST_STEP
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.search.optimise import optimise
+
+
+class HostWork(TorchDispatchMode):
+    """While open, count what costs a host time beside the arithmetic, the same on every machine.
+
+    Attributes
+    ----------
+    syncs
+        How often a tensor's value was read, as by ``float``, ``bool`` or ``nonzero``: a host that
+        reads one of a GPU waits for it. Those on the CPU, as a scheduler's, are counted too.
+    storages, nbytes
+        Pieces of memory that operations asked for, and their size together; no view is one.
+    """
+
+    READS = (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.equal)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.syncs = self.storages = self.nbytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Do the operation and count it."""
+        out = func(*args, **(kwargs or {}))
+        self.syncs += func.overloadpacket in self.READS
+        before, after = storages_of((args, kwargs)), storages_of(out)
+        new = [size for at, size in after.items() if at not in before]
+        self.storages += len(new)
+        self.nbytes += sum(new)
+        return out
+
+
+def storages_of(values: Any) -> dict[int, int]:
+    """Address and bytes of the memory of all tensors in nested values."""
+    tensors = [one for one in tree_leaves(values) if isinstance(one, Tensor)]
+    return {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
 
 
 def finished() -> None:

@@ -70,7 +70,7 @@ def test_two_tokens_are_seen_in_their_own_places_in_the_tables_dtype(table):
 def test_each_embedding_sees_its_part_in_its_own_size(table):
     token = ClassToken(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]))
     wide = nn.Embedding(5, 2).requires_grad_(False)
-    rows: list[int] = []
+    rows: list[torch.Tensor] = []
     ids = torch.tensor([[PLACE, 0], [1, 2], [PLACE, PLACE]])
     with (
         token.placed_in(table, PLACE, vector=token.vector[0, :3], rows=rows),

@@ -167,6 +167,7 @@ class _Work:
         self.groups: dict[Unit, Groups] = {}
         self.states: dict[Unit, State] = {}
         self.seconds: dict[Unit, float] = {}
+        self.training: dict[Unit, list[float]] = {}
         self.stopped: list[str] = []
 
     def search(self) -> None:
@@ -243,18 +244,23 @@ class _Work:
 
     def _watch(self, unit: Unit, history: History) -> None:
         self.histories[unit] = history
-        self.view.show(seen(history, unit.label_index))
+        means = self.training.setdefault(unit, [])
+        for step in history.steps[len(means) :]:
+            means.append(float(step.probability[:, unit.label_index].mean()))
+        self.view.show(seen(history, unit.label_index, means))
         if self.view.stop:
             raise StopAsked
 
 
-def seen(history: History, target: int) -> Seen:
+def seen(history: History, target: int, training: Sequence[float]) -> Seen:
     """The newest step or check as plain data, for a view.
 
     Parameters
     ----------
     target
         Class index.
+    training
+        Mean probability of the target on each step's images, in [0, 1].
     """
     steps, checks = history.steps, history.checks
     checked = bool(checks) and checks[-1].step == len(steps)
@@ -266,7 +272,7 @@ def seen(history: History, target: int) -> Seen:
         done=history.spent if history.ledger else len(steps),
         checked=checked,
         checks=[(check.step, check.score, check.start) for check in checks],
-        training=[(i + 1, float(s.probability[:, target].mean())) for i, s in enumerate(steps)],
+        training=[(i + 1, mean) for i, mean in enumerate(training)],
         images=to_bytes(newest.images),
         probability=probability[:, target],
         hit=probability.argmax(1) == target,

@@ -433,7 +433,7 @@ class Generator:
             "guidance_scale": self.guidance_scale,
             "generator": [torch.Generator().manual_seed(int(s)) for s in seeds],
         }
-        rows: list[list[int]] = []
+        rows: list[list[Tensor]] = []
 
         def encoded() -> None:
             self._check_seen(rows, holding)
@@ -468,20 +468,21 @@ class Generator:
             raise self._no_gradient(gradient)
         return image.to(torch.promote_types(image.dtype, torch.float32)) / 2 + 0.5
 
-    def _check_seen(self, rows: list[list[int]], holding: int) -> None:
+    def _check_seen(self, rows: list[list[Tensor]], holding: int) -> None:
         """Raise `InputError` where an encoder sees the token in fewer prompts than hold it."""
-        for encoder, seen in zip(self.encoders, rows, strict=False):
-            if sum(seen) < holding:
+        for encoder, lookups in zip(self.encoders, rows, strict=False):
+            seen = int(sum(lookups))  # read once: the host waits for the device here
+            if seen < holding:
                 also = ", or drop clean_caption from call"
                 raise InputError(
                     f"prompts: {type(self.pipeline).__name__} cuts or rewrites them, so that "
-                    f"text_encoder{encoder.slot} sees the class token in {sum(seen)} of "
+                    f"text_encoder{encoder.slot} sees the class token in {seen} of "
                     f"{holding}; shorten them{also if self.call.get('clean_caption') else ''}"
                 )
 
-    def _place(self, token: ClassToken, stack: contextlib.ExitStack) -> list[list[int]]:
+    def _place(self, token: ClassToken, stack: contextlib.ExitStack) -> list[list[Tensor]]:
         """Place its part of the token in each text encoder; the rows that each sees it in."""
-        rows: list[list[int]] = []
+        rows: list[list[Tensor]] = []
         pieces = split(token.vector[0], self.layout).values()
         for encoder, piece in zip(self.encoders, pieces, strict=True):
             rows.append([])

@@ -100,7 +100,7 @@ class ClassToken(nn.Module):
         token_id: int,
         *,
         vector: Tensor | None = None,
-        rows: list[int] | None = None,
+        rows: list[Tensor] | None = None,
     ) -> Iterator[None]:
         """While open, ``embedding`` gives this vector wherever the ids hold ``token_id``.
 
@@ -117,7 +117,8 @@ class ClassToken(nn.Module):
             Float ``(embed,)``, for an embedding that does not see the whole token, see `split`;
             that of the token where it is not given. Gradients pass to it.
         rows
-            Grows by one number a lookup: how many of its ``n`` rows the token stood in.
+            Grows by one number a lookup, int64 ``()`` on its device: how many of its ``n`` rows the
+            token stood in.
 
         Examples
         --------
@@ -132,7 +133,7 @@ class ClassToken(nn.Module):
             ids = inputs[0]
             where.append(ids == token_id)
             if rows is not None:
-                rows.append(int(where[-1].any(-1).sum()))
+                rows.append(where[-1].any(-1).sum())
             return (ids.masked_fill(where[-1], 0), *inputs[1:])
 
         def put(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> Tensor:

@@ -152,15 +152,15 @@ def _differentiate(
 
 def _clipped(token: ClassToken, most: float, step: int) -> float:
     """The norm of a token's gradient, which is clipped to ``most``."""
-    norm = torch.nn.utils.clip_grad_norm_([token.vector], most)
-    if not torch.isfinite(norm):
+    norm = float(torch.nn.utils.clip_grad_norm_([token.vector], most))  # the device is read once
+    if not math.isfinite(norm):
         raise NumericalError(f"step {step}: the gradient of the class token is not finite")
     if norm == 0:
         raise NumericalError(
             f"step {step}: the gradient of the class token is exactly zero; the classifier or "
             "its preprocessing is not differentiable"
         )
-    return norm.item()
+    return norm
 
 
 @torch.no_grad()
