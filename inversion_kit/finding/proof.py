@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from inversion_kit.analysis.intervals import newcombe, share
@@ -18,7 +17,7 @@ from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
 from inversion_kit.finding.cue_operators import operators_for
 from inversion_kit.finding.operators import Apply, Operator, Pairs
-from inversion_kit.finding.panel import first_class
+from inversion_kit.finding.trial import Trial, as_they_are
 from inversion_kit.generators.sample import from_bytes, to_bytes
 from inversion_kit.wilson import wilson
 
@@ -36,7 +35,6 @@ NEAR = 0.1
 """Operators whose gains over placebos differ by no more are equals."""
 SHOWN = 8
 """Most pictures that are kept of each kind."""
-_BATCH = 32
 Do = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -158,7 +156,7 @@ def prove(
     """
     plain, painted = np.asarray(plain), np.asarray(painted)
     _check(direction, plain, painted, sources)
-    trial = _Trial(classifier, judges, direction, target, plain, np.asarray(sources))
+    trial = Trial(classifier, judges, direction, target, plain, np.asarray(sources))
     donors = _donors(trial, painted)
     pairs = Pairs(*(from_bytes(images[tuple(donors.T)]) for images in (plain, painted)))
     turns = _turns(plain.shape[:2], donors, seed)
@@ -194,7 +192,7 @@ def prove(
             [
                 to_bytes(make(shown))
                 for make in (
-                    _as_they_are(plain),
+                    as_they_are(plain),
                     trial.done(chosen.apply, dose, turns),
                     trial.done(placebo_of, dose, turns),
                 )
@@ -205,87 +203,10 @@ def prove(
     )
 
 
-Make = Callable[[np.ndarray], Tensor]
-"""From source and noise ``(n, 2)`` to images."""
-
-
-def _as_they_are(images: np.ndarray) -> Make:
-    """Pictures of uint8 ``(source, noise, y, x, 3)``."""
-    return lambda rows: from_bytes(images[tuple(rows.T)])
-
-
-class _Trial:
-    """Plain pictures, and what the classifier and its judges are asked about them.
-
-    Tables are ``(source, noise)``, rows ``(n, 2)`` are places in them.
-    """
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        judges: Sequence[Classifier],
-        direction: str,
-        target: int,
-        plain: np.ndarray,
-        sources: np.ndarray,
-    ) -> None:
-        self.classifier, self.judges = classifier, list(judges)
-        self.push, self.target = direction == "push", target
-        self.plain, self.sources = plain, sources
-        self.own = self.push and bool((sources == target).all())
-        asked = (sources != target) if self.push and not self.own else (sources == target)
-        rows = np.argwhere(np.repeat(asked[:, None], plain.shape[1], 1))
-        self.there = rows[self._are(rows, _as_they_are(plain), self._as_plain)]
-
-    def rows(self, odd: bool) -> np.ndarray:
-        """The pictures that count, of noises of even or odd number, noise by noise."""
-        rows = self.there[self.there[:, 1] % 2 == int(odd)]
-        return rows[np.lexsort((rows[:, 0], rows[:, 1]))]
-
-    def done(self, way: Apply, dose: float, turns: np.ndarray) -> Make:
-        """Plain pictures to which something is done."""
-        return lambda rows: way(
-            _as_they_are(self.plain)(rows), dose, torch.from_numpy(turns[tuple(rows.T)])
-        )
-
-    def hits(self, rows: np.ndarray, make: Make) -> np.ndarray:
-        """Whether pictures are read as the target or lost, bool ``(n,)``, and judges see them."""
-        if self.push:
-            return self._are(rows, make, lambda read, source: read == self.target)
-        return self._are(rows, make, lambda read, source: read != source)
-
-    def returned(self, rows: np.ndarray, make: Make) -> np.ndarray:
-        """Whether the classifier reads pictures as it does plain ones, bool ``(n,)``."""
-        return self._are(rows, make, self._as_plain, judged=False)
-
-    def _as_plain(self, read: np.ndarray, source: np.ndarray) -> np.ndarray:
-        """Read as the source; missed, where that is what the cue mends."""
-        return (read != source) if self.own else (read == source)
-
-    def _are(
-        self,
-        rows: np.ndarray,
-        make: Make,
-        wanted: Callable[[np.ndarray, np.ndarray], np.ndarray],
-        judged: bool = True,
-    ) -> np.ndarray:
-        """Whether reading and source are as wanted, and most of the judges see the source."""
-        marked = np.zeros(len(rows), bool)
-        for first in range(0, len(rows), _BATCH):
-            part = slice(first, first + _BATCH)
-            images, source = make(rows[part]), self.sources[rows[part, 0]]
-            marked[part] = wanted(first_class(self.classifier, images), source)
-            if judged and self.judges and marked[part].any():  # others need no judge
-                at = marked[part].nonzero()[0]
-                seen = [first_class(judge, images[at]) == source[at] for judge in self.judges]
-                marked[first + at] = 2 * np.sum(seen, 0) > len(seen)
-        return marked
-
-
-def _donors(trial: _Trial, painted: np.ndarray) -> np.ndarray:
+def _donors(trial: Trial, painted: np.ndarray) -> np.ndarray:
     """Rows from which pixels are taken: of even noises, those on which the cue works if it does."""
     rows = trial.rows(odd=False)
-    worked = rows[trial.hits(rows, _as_they_are(painted))]
+    worked = rows[trial.hits(rows, as_they_are(painted))]
     if len(worked) >= FEWEST:
         rows = worked
     if not len(rows):
@@ -305,9 +226,7 @@ def _turns(shape: tuple[int, ...], donors: np.ndarray, seed: int) -> np.ndarray:
     return turns
 
 
-def _choose(
-    trial: _Trial, operators: Sequence[Operator], turns: np.ndarray
-) -> tuple[Operator, int]:
+def _choose(trial: Trial, operators: Sequence[Operator], turns: np.ndarray) -> tuple[Operator, int]:
     """The operator and the place of its dose that hit most beyond their placebos."""
     rows = trial.rows(odd=False)[:TRIED]
     middle = [len(one.doses) // 2 for one in operators]
@@ -337,7 +256,7 @@ def _choose(
 
 
 def _table(
-    trial: _Trial, ways: Sequence[Apply], doses: Sequence[float], turns: np.ndarray
+    trial: Trial, ways: Sequence[Apply], doses: Sequence[float], turns: np.ndarray
 ) -> np.ndarray:
     """Hits of the pictures of odd noises, ``(way, dose, source, noise)``; others are NaN."""
     rows = trial.rows(odd=True)
@@ -365,7 +284,7 @@ def _against(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int, bool]:
 
 
 def _varied(
-    trial: _Trial, chosen: Operator, dose: float, turns: np.ndarray
+    trial: Trial, chosen: Operator, dose: float, turns: np.ndarray
 ) -> dict[str, tuple[float, float, float]]:
     """What the operator's other ways do at a dose: rate, low and high of each."""
     made = {}
@@ -376,22 +295,22 @@ def _varied(
 
 
 def _undone(
-    trial: _Trial, chosen: Operator, best: int, painted: np.ndarray
+    trial: Trial, chosen: Operator, best: int, painted: np.ndarray
 ) -> tuple[float | None, int]:
     """Share of the pictures with the cue that hit and return when it is undone; of how many."""
     rows = trial.rows(odd=True)
-    rows = rows[trial.hits(rows, _as_they_are(painted))]
+    rows = rows[trial.hits(rows, as_they_are(painted))]
     undo = chosen.undo
     if undo is None or not len(rows):
         return None, 0
     dose = chosen.doses[best]
     back = trial.returned(
-        rows, lambda r: undo(_as_they_are(painted)(r), _as_they_are(trial.plain)(r), dose)
+        rows, lambda r: undo(as_they_are(painted)(r), as_they_are(trial.plain)(r), dose)
     )
     return float(back.mean()), len(rows)
 
 
-def _shown(trial: _Trial, hits: np.ndarray) -> np.ndarray:
+def _shown(trial: Trial, hits: np.ndarray) -> np.ndarray:
     """Rows of the pictures to show: those that hit first."""
     rows = trial.rows(odd=True)
     return rows[np.argsort(-hits[tuple(rows.T)], kind="stable")][:SHOWN]
