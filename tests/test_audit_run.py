@@ -16,7 +16,7 @@ from diffusers import DDIMScheduler
 
 from inversion_kit import Preprocess, as_classifier, audit, resume
 from inversion_kit.audits import run as audit_run
-from inversion_kit.audits.schedule import Estimate
+from inversion_kit.audits.estimate import Estimate
 from inversion_kit.errors import InputError, LabelError, StoreLockedError
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.convert import as_generator

@@ -8,15 +8,17 @@ import random
 import signal
 import socket
 import threading
+import weakref
 
 import pytest
 
 from inversion_kit import audit
 from inversion_kit.arms import check_arms
 from inversion_kit.audits import executors, plan, run
+from inversion_kit.audits.bench import Bench
 from inversion_kit.audits.executors import InProcess
 from inversion_kit.audits.plan import Task, task_of
-from inversion_kit.audits.schedule import in_order
+from inversion_kit.audits.schedule import in_order, seconds_of
 from inversion_kit.audits.units import Outcome
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.generators.base import Generator
@@ -166,6 +168,47 @@ def test_what_workers_have_begun_is_finished_before_the_folder_is_free(tmp_path,
             made.close()
         assert [unit.seed for unit in store.done()] == [0, 1]
     assert [unit.seed for unit in store.done()] == [0, 1]
+
+
+loaded: list[weakref.ref] = []
+alive: list[list[bool]] = []
+
+
+def looking(handed, path, unit, stop):
+    """In the place of `_on_worker`: which of the models loaded so far are still in memory."""
+    alive.append([model() is not None for model in loaded])
+    AuditStore(path).commit(unit, *synthetic_unit(unit.label_index, unit.arm, unit.seed))
+    return Outcome(unit, "done", 1.0)
+
+
+@pytest.mark.parametrize("budget", [None, "1h"])
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore:unclosed")
+def test_the_client_lets_go_of_models_that_workers_load_by_name(tmp_path, monkeypatch, budget):
+    distributed = pytest.importorskip("distributed")
+    load = Bench.load
+
+    def watched(*given):
+        bench = load(*given)
+        loaded.extend(weakref.ref(one) for one in (bench, bench.classifier, bench.generator))
+        loaded.append(weakref.ref(bench.generator.denoiser))
+        return bench
+
+    monkeypatch.setattr(Bench, "load", watched)
+    monkeypatch.setattr(executors, "_on_worker", looking)
+    loaded.clear()
+    alive.clear()
+    store = AuditStore.create(tmp_path / "audit", synthetic_plan([1], arms=["name"], seeds=[0]))
+    task = task_for()
+    task.load()
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        limit = None if budget is None else seconds_of(budget)
+        run._run(task, store, client, limit, False)
+    assert alive == [[False] * 4]  # loaded once, and gone while a worker is at work
 
 
 @pytest.mark.slow

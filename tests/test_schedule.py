@@ -1,21 +1,30 @@
-"""The order of units, what fits into a budget, and what an estimate says."""
+"""The order of units, and what fits into a budget."""
 
 from __future__ import annotations
 
-import dataclasses
+import random
 
+import numpy as np
 import pytest
 
-from inversion_kit import objectives
+from inversion_kit.arms import arm_of
 from inversion_kit.audits import schedule
-from inversion_kit.audits.schedule import Estimate, clock, estimate, in_order, seconds_of, within
+from inversion_kit.audits.estimate import Estimate
+from inversion_kit.audits.schedule import in_order, seconds_of, within
 from inversion_kit.audits.units import Outcome
 from inversion_kit.errors import InputError
 from inversion_kit.storage.units import Unit
-from tests.test_units import bench  # noqa: F401 - a fixture
+from inversion_kit.wilson import wilson
 
 ARMS = ("name", "token+name", "token", "shuffled")
-GUESS = Estimate({"name": 6, "token": 6}, {"name": 1.0, "token": 10.0}, {"name": 1.0, "token": 30})
+
+
+def costing(seconds, units=1):
+    """An estimate in which a unit of an arm takes so long, as it is likely."""
+    return Estimate(dict.fromkeys(seconds, units), seconds, seconds, seconds)
+
+
+GUESS = costing({"name": 1.0, "token": 17.0}, 6)
 
 
 def units(labels=3, arms=("name", "token"), seeds=2):
@@ -89,7 +98,6 @@ def planned(budget, *, workers=1, known=(), guess=COSTS, cost=None, labels=6, ar
     """
     now, cost, done, free = [0.0], cost or guess, list(known), [0.0] * workers
     going = []  # (end, unit)
-    made = Estimate(dict.fromkeys(arms, 1), guess, guess)
     waiting = within(
         units(labels, arms, seeds),
         arms,
@@ -97,7 +105,7 @@ def planned(budget, *, workers=1, known=(), guess=COSTS, cost=None, labels=6, ar
         samples=16,
         budget=budget,
         results=lambda: done,
-        guess=made,
+        guess=costing({arm: guess[arm] for arm in arms}),
         workers=lambda: workers,
         clock=lambda: now[0],
     )
@@ -136,9 +144,9 @@ def test_an_arm_that_no_longer_fits_leaves_its_time_to_those_that_do():
     assert max(unit.seed for unit in made if unit.arm == "token") > 0
 
 
-def test_the_first_of_an_arm_is_priced_between_least_and_most():
+def test_the_first_of_an_arm_is_priced_as_is_likely():
     def first(budget):
-        guess = Estimate({"token": 3}, {"token": 4.0}, {"token": 100.0})
+        guess = Estimate({"token": 3}, {"token": 4.0}, {"token": 20.0}, {"token": 100.0})
         return next(
             within(
                 units(1, ["token"], 3),
@@ -180,13 +188,6 @@ def test_units_that_end_sooner_than_expected_make_room_for_more():
     assert ended == 50.0
 
 
-def test_no_units_take_no_time(bench):  # noqa: F811 - the fixture
-    guess = estimate(bench, [], budget=60)
-    assert guess.seconds == (0, 0)
-    assert guess.fits == (0, 0)
-    assert "0 units" in str(guess)
-
-
 def test_it_stops_in_time_and_fills_up_with_what_is_cheap():
     made, ended = play(25, [0.5] * 3)
     assert ended <= 25
@@ -205,58 +206,140 @@ def test_no_time_makes_nothing():
     assert play(-1.0, [0.5] * 3) == ([], 0.0)
 
 
-def test_an_estimate_counts_every_unit_of_every_arm(bench):  # noqa: F811 - the fixture
-    guess = estimate(bench, units(2, ("name", "token"), 3), budget=60)
-    assert guess.units == {"name": 6, "token": 6}
-    assert 0 < guess.least["name"] < guess.least["token"] <= guess.most["token"]
-    low, high = guess.seconds
-    assert low == pytest.approx(6 * guess.least["name"] + 6 * guess.least["token"])
-    assert low < high
+def one_by_one(units, arms, seeds, *, samples, budget, results, guess, workers, clock):
+    """`within`, as a rule that looks at every unit and every outcome each time."""
+    began, left, ends = clock(), in_order(units, arms), {}
+    while left:
+        done, now = results(), clock()
+        ends = {u: max(now, end) for u, end in ends.items() if u not in {o.unit for o in done}}
+        start = sorted(ends.values())[-workers()] if len(ends) >= workers() else now
+        took = {arm: [o.seconds for o in done if o.unit.arm == arm] for arm in arms}
+        cost = {arm: float(np.median(t)) if t else guess.likely[arm] for arm, t in took.items()}
+        fitting = [u for u in left if start + cost[u.arm] - began <= budget]
+        if fitting:
+            unit = the_next(fitting, seeds, done, samples)
+            left.remove(unit)
+            ends[unit] = start + cost[unit.arm]
+            yield unit
+        elif ends:
+            yield None
+        else:
+            return
 
 
-def test_an_estimate_times_the_objective_that_is_asked_for(bench):  # noqa: F811 - the fixture
-    asked = []
+def the_next(left, seeds, done, samples):
+    first = [u for u in left if u.seed == seeds[0]]
+    if first:
+        return min(first, key=lambda u: arm_of(u.arm).turn)
 
-    def own(logits, target):
-        asked.append(len(target))
-        return objectives.margin(logits, target)
+    def width(label):
+        wide = 0.0
+        for arm in {u.arm for u in left if u.label_index == label}:
+            kind = (label, arm, "done")
+            shares = [o.success for o in done if (o.unit.label_index, o.unit.arm, o.status) == kind]
+            n = samples * len(shares)
+            low, high = wilson(round(sum(shares) * samples), n) if n else (0.0, 1.0)
+            wide = max(wide, float(high - low))
+        return wide
 
-    bench.settings = dataclasses.replace(bench.settings, objective=own)
-    estimate(bench, units(1, ("token",), 1))
-    assert asked
-
-
-@pytest.mark.parametrize(
-    ("seconds", "told", "calls"),
-    [((9.0, 1.0, 1.0, 1.0, 1.0), 9.0, 1), ((1.0, 3.5, 1.0), 2.25, 2), ((0.1, 2, 0.1, 0.1), 0.1, 5)],
-)
-def test_what_is_quick_is_timed_again(monkeypatch, seconds, told, calls):
-    """One busy moment of the machine is not taken for all; what is slow is not repeated."""
-    made = []
-
-    def work():
-        made.append(seconds[min(len(made), len(seconds) - 1)])
-
-    monkeypatch.setattr(schedule.time, "perf_counter", lambda: sum(made))
-    assert schedule._timed(work) == pytest.approx(told)
-    assert len(made) == calls
+    widths = {label: width(label) for label in dict.fromkeys(u.label_index for u in left)}
+    label = max(widths, key=lambda k: widths[k])
+    return next(u for u in left if u.label_index == label)
 
 
-def test_an_estimate_is_readable():
-    text = str(
-        Estimate(
-            {"name": 4, "token": 4}, {"name": 1.0, "token": 9.0}, {"name": 1.0, "token": 19.0}, 20.0
-        )
+class Counted(list):
+    """A list that counts what is read of it."""
+
+    read = 0
+
+    def __getitem__(self, key):
+        found = super().__getitem__(key)
+        self.read += len(found) if isinstance(key, slice) else 1
+        return found
+
+    def __iter__(self):
+        self.read += len(self)
+        return super().__iter__()
+
+
+def random_audit(rule, number, *, most_labels=7):
+    """What a rule hands out in an audit drawn by a number: units, and None where it waits."""
+    draw = random.Random(number)
+    arms = draw.sample(ARMS, draw.randint(1, 4))
+    seeds = draw.sample(range(9), draw.randint(1, 4))
+    labels = sorted(draw.sample(range(20), draw.randint(1, most_labels)))
+    wanted = [Unit(k, arm, s) for k in labels for arm in arms for s in seeds]
+    done = Counted()
+    for unit in [*wanted, Unit(99, "token", 0)]:  # earlier runs had made some
+        if draw.random() < 0.2:
+            done.append(outcome(unit, draw))
+    made = {o.unit for o in done}
+    wanted = [unit for unit in wanted if unit not in made]
+    draw.shuffle(wanted)
+    cost = {arm: draw.choice([1.0, 3.0, 7.5]) for arm in arms}
+    width, now, going, handed = draw.randint(1, 3), [0.0], [], []
+    waiting = rule(
+        wanted,
+        arms,
+        seeds,
+        samples=8,
+        budget=draw.uniform(0, 4 * (len(wanted) + 1) / width),
+        results=lambda: done,
+        guess=costing(cost),
+        workers=lambda: width,
+        clock=lambda: now[0],
     )
-    assert text.splitlines() == [
-        "     4 x name            1.0 to     1.0 s each",
-        "     4 x token           9.0 to    19.0 s each",
-        "     8 units      40 s to 1 min 20 s in all, by one worker: a search that finds its "
-        "class early is short",
-        "20 s are enough for 2 to 4 of them",
-    ]
-    assert Estimate({"name": 4}, {"name": 1.0}, {"name": 1.0}).fits == (4, 4)
+    while True:
+        while len(going) < 2 * width:
+            unit = next(waiting, None)
+            handed.append(unit)
+            if unit is None:
+                break
+            going.append(unit)
+        if not going:
+            return handed, done
+        unit = going.pop(draw.randrange(len(going)))
+        now[0] += draw.uniform(0, 2) * cost[unit.arm] / width
+        done.append(outcome(unit, draw))
 
 
-def test_clock_speaks_as_people_do():
-    assert [clock(s) for s in (0.4, 59.6, 3599.6)] == ["0 s", "1 min 0 s", "1 h 0 min"]
+def outcome(unit, draw):
+    status = "failed" if draw.random() < 0.1 else "done"
+    return Outcome(unit, status, draw.uniform(0.5, 9), draw.randint(0, 8) / 8)
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_choices_are_those_of_the_rule_that_looks_at_everything(block):
+    handed = 0
+    for number in range(40 * block, 40 * block + 40):
+        ours, _ = random_audit(within, number)
+        assert ours == random_audit(one_by_one, number)[0], number
+        handed += len(ours)
+    assert handed > 500
+
+
+def test_a_thousand_labels_are_chosen_from_in_bounded_work(monkeypatch):
+    """Each outcome is read once and ranks one label again, however many units wait."""
+    intervals = []
+    monkeypatch.setattr(schedule, "wilson", lambda *given: intervals.append(1) or wilson(*given))
+    ranked = []
+    rank = schedule._Waiting._ranked
+    monkeypatch.setattr(
+        schedule._Waiting, "_ranked", lambda self, label: ranked.append(1) or rank(self, label)
+    )
+    done = Counted()
+    queue = within(
+        units(1000, ARMS, 3),
+        ARMS,
+        [0, 1, 2],
+        samples=32,
+        budget=1e9,
+        results=lambda: done,
+        guess=costing(COSTS),
+    )
+    for i, unit in enumerate(queue):
+        done.append(Outcome(unit, "done", 1.0, i % 33 / 32))
+    assert len(done) == 12_000
+    assert done.read <= 12_000
+    assert len(intervals) <= 12_000
+    assert len(ranked) <= 2 * 12_000 + 1000

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from accelerate.utils.memory import clear_device_cache
+
 from inversion_kit.arms import Arm, check_arms, read_arm
 from inversion_kit.audits.bench import Bench
 from inversion_kit.audits.photographs import digest
@@ -83,6 +85,11 @@ class Task:
             )
             self.settings = self._bench.settings
         return self._bench
+
+    def release(self) -> None:
+        """Let go of the loaded models; `load` loads them again."""
+        self._bench = None
+        clear_device_cache(garbage_collection=True)
 
     @property
     def named(self) -> bool:

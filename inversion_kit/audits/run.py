@@ -17,9 +17,11 @@ import xarray as xr
 
 from inversion_kit.arm_roles import main_arm
 from inversion_kit.arms import Arm, arm_of, check_arms
+from inversion_kit.audits.estimate import Estimate, clock
 from inversion_kit.audits.executors import Dask, Executor, InProcess
 from inversion_kit.audits.plan import Task, key_of, plan_of, same_plan, task_of
-from inversion_kit.audits.schedule import Estimate, clock, estimate, in_order, seconds_of, within
+from inversion_kit.audits.schedule import in_order, seconds_of, within
+from inversion_kit.audits.timing import estimate
 from inversion_kit.audits.units import Outcome, stored
 from inversion_kit.paths import folder_to_write
 from inversion_kit.progress import bar
@@ -92,8 +94,8 @@ def audit(
         control last, then the labels whose success is known least. A unit is begun where it is
         expected to end in time; one that takes longer is finished.
     dry_run
-        Time one step on this machine and return an `Estimate` of what the folder lacks; nothing
-        is stored.
+        Time one step and a few images on this machine and return an `Estimate` of what the folder
+        lacks: least, likely and most; nothing is stored.
     progress
         Show labels done, time left and success so far, earlier runs on the folder included.
     {settings}
@@ -128,16 +130,15 @@ def audit(
         arm.prompts(settings.prompts)
     checked = check_settings(settings, len(chosen))
     task = Task(model, generator, judges, chosen, checked, images=images)
-    bench = task.load()
-    indices = bench.labels(labels)
-    bench.check(indices)
+    indices = task.load().labels(labels)
+    task.load().check(indices)
     plan = plan_of(task, indices, runs)
     task.key = key_of(plan)
     if dry_run:
         units = [Unit(i, arm.name, s) for i in indices for arm in chosen for s in runs]
         if place is not None and (place / PLAN).is_file():
             units = AuditStore.create(place, plan).missing()  # it is there: nothing is written
-        return estimate(bench, units, budget=limit)
+        return estimate(task.load(), in_order(units, plan["arms"]), budget=limit)
     if place is None:
         with tempfile.TemporaryDirectory(prefix="inversion-kit-") as temporary:
             folder = AuditStore.create(Path(temporary) / "audit", plan)
@@ -247,6 +248,8 @@ def _run(
                 disable=not progress,
                 timed=budget is None,
             )
+            if client is not None and task.named:
+                task.release()  # workers load their own: one GPU need not hold two sets
             with shown, contextlib.closing(executor.run(task, folder, queue)) as made:
                 for outcome in made:
                     outcomes.append(outcome)

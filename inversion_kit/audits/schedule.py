@@ -1,37 +1,21 @@
-"""In which order units are made, what they will cost, and what fits into a budget of time."""
+"""In which order units are made, and which of them fit into a budget of time."""
 
 from __future__ import annotations
 
-import functools
-import math
+import bisect
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from collections.abc import Set as AbstractSet
 
 from inversion_kit.arms import arm_of
-from inversion_kit.audits.bench import Bench
+from inversion_kit.audits.estimate import Estimate
 from inversion_kit.audits.units import Outcome
-from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
-from inversion_kit.generators.base import Generator
-from inversion_kit.generators.class_token import PLACEHOLDER
-from inversion_kit.generators.gradients import as_policy
-from inversion_kit.generators.sample import sample
-from inversion_kit.search.guidance import guided
-from inversion_kit.search.optimise import optimise
-from inversion_kit.search.probe import FIRST, SECOND
-from inversion_kit.search.search import first_start
-from inversion_kit.seeds import PROBE, noise_seeds
 from inversion_kit.storage.units import Unit
 from inversion_kit.wilson import wilson
 
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
-_REPEATS = 5
-_ENOUGH = 4.0
-"""Seconds after which a timing is not repeated again."""
 
 
 def seconds_of(budget: float | str | None) -> float | None:
@@ -56,137 +40,6 @@ def seconds_of(budget: float | str | None) -> float | None:
     if value <= 0:
         raise InputError(f"budget={budget!r}: must be above 0")
     return value
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """How long an audit takes on this machine.
-
-    Attributes
-    ----------
-    units
-        Number of units of each arm that are to be made.
-    least, most
-        Seconds of a unit of each arm: the search ends at its first check, or takes every update.
-    budget
-        Seconds there are; None for no limit.
-    """
-
-    units: dict[str, int]
-    least: dict[str, float]
-    most: dict[str, float]
-    budget: float | None = None
-
-    @property
-    def seconds(self) -> tuple[float, float]:
-        """Seconds of the whole, at least and at most."""
-        return (
-            sum(n * self.least[arm] for arm, n in self.units.items()),
-            sum(n * self.most[arm] for arm, n in self.units.items()),
-        )
-
-    @property
-    def fits(self) -> tuple[int, int]:
-        """How many units fit into the budget, at least and at most."""
-        total = sum(self.units.values())
-        if self.budget is None:
-            return total, total
-        low, high = (int(self.budget / s * total) if s else total for s in self.seconds)
-        return min(total, high), min(total, low)
-
-    def __str__(self) -> str:
-        low, high = self.seconds
-        rows = [
-            f"{n:6d} x {arm:<10}  {self.least[arm]:7.1f} to {self.most[arm]:7.1f} s each"
-            for arm, n in self.units.items()
-        ]
-        rows.append(
-            f"{sum(self.units.values()):6d} units      {clock(low)} to {clock(high)} in all, by one"
-            " worker: a search that finds its class early is short"
-        )
-        if self.budget is not None:
-            least, most = self.fits
-            rows.append(f"{clock(self.budget)} are enough for {least} to {most} of them")
-        return "\n".join(rows)
-
-
-def estimate(
-    bench: Bench, units: Sequence[Unit], *, budget: float | None = None, seed: int = 0
-) -> Estimate:
-    """Time an update and a few images, and count from there; no units take no time."""
-    if not units:
-        return Estimate({}, {}, {}, budget)
-    counts: dict[str, int] = {}
-    for unit in units:
-        counts[unit.arm] = counts.get(unit.arm, 0) + 1
-    settings, label = bench.settings, units[0].label_index
-    prompts = bench.prompts(units[0])
-
-    def image_of(generator: Generator, judges: Sequence[Classifier]) -> float:
-        def draw(n: int) -> None:
-            plain = [prompt.replace(PLACEHOLDER, "thing") for prompt in prompts[:1]]
-            images = sample(generator, plain * n, seeds=noise_seeds(seed, PROBE, 9, n))
-            for judge in judges:
-                judge.logits(images)
-
-        draw(1)
-        return _timed(lambda: draw(4)) / 4
-
-    image = image_of(bench.generator, [bench.classifier, *bench.panel])
-    quick = image
-    if bench.searcher is not bench.generator:
-        quick = image_of(bench.searcher, [bench.classifier])
-    searched = [arm for arm in counts if bench.arms[arm].searched]
-    step = 0.0
-    if settings.steps and settings.method == "gradient" and searched:
-        start, vector = first_start(bench.generator, settings)
-        updates = optimise(
-            bench.classifier,
-            bench.searcher,
-            label,
-            bench.prompts(Unit(label, searched[0], seed)),
-            start=vector,
-            start_name=start,
-            seed=seed,
-            steps=1 + _REPEATS,
-            batch=settings.batch,
-            lr=settings.lr,
-            gradient=as_policy(settings.gradient),
-            objective=settings.objective,
-        )
-        next(updates)
-        step = _timed(lambda: next(updates))
-    checks = 1 + -(-settings.steps // settings.check_every) + settings.restarts
-    words = 2 * min(512, len(bench.generator.vocabulary)) + 24 * 3  # at most, see `probe`
-    sums = 2 * FIRST * SECOND + 8 * 3  # at most, see `probe_pairs`
-    words = (settings.restarts > 0) * words + (settings.restarts > 1) * sums
-    final = image * settings.samples
-    more = _baselines(bench, units, seed)
-    search = step * settings.steps + quick * (checks * settings.validation + words)
-    if settings.method == "cma":
-        search = quick * (bench.search_settings.queries or 0)
-    gap = 0.0 if quick is image else quick * settings.samples
-    always = {a: final + more.get(a, 0.0) for a in counts}
-    least = {a: always[a] + (a in searched) * (gap + quick * settings.validation) for a in counts}
-    most = {a: always[a] + (a in searched) * (gap + search) for a in counts}
-    return Estimate(counts, least, most, budget)
-
-
-def _baselines(bench: Bench, units: Sequence[Unit], seed: int) -> dict[str, float]:
-    """Seconds more that a unit of each baseline takes than one without a token."""
-    settings, label = bench.settings, units[0].label_index
-    took: dict[str, float] = {}
-    for name in dict.fromkeys(unit.arm for unit in units):
-        arm, unit = bench.arms[name], Unit(label, name, seed)
-        if arm.inverted:
-            one = replace(bench, settings=replace(settings, steps=1))
-            took[name] = _timed(functools.partial(one.inverted, unit)) * settings.steps
-        if arm.guided:
-            texts = [prompt.replace(PLACEHOLDER, "thing") for prompt in bench.prompts(unit)[:1]]
-            noise = noise_seeds(seed, PROBE, 9, 2)
-            asked = bench.generator, bench.classifier, label, texts * 2, noise
-            took[name] = _timed(functools.partial(guided, *asked)) / 2 * settings.samples
-    return took
 
 
 def in_order(units: Sequence[Unit], arms: Sequence[str]) -> list[Unit]:
@@ -220,12 +73,19 @@ def within(
 
     Parameters
     ----------
+    units
+        Those that are to be made, each once.
+    arms, seeds
+        In their order.
+    samples
+        Images of a unit.
+    budget
+        Seconds.
     results
-        Gives what came of the units so far; units that were handed out and are not in it are
-        under way.
+        Gives what came of the units so far, what is new behind what was there before; units that
+        were handed out and are not in it are under way. Each outcome is read once.
     guess
-        What a unit costs while none of its arm has been made: the geometric mean of the least and
-        the most.
+        What a unit is likely to cost while none of its arm has been made.
     workers
         How many units are made at a time.
     clock
@@ -237,19 +97,26 @@ def within(
         None where nothing fits behind the units under way: ask again when one is done.
     """
     began = clock()
-    left = in_order(units, arms)
+    waiting = _Waiting(in_order(units, arms), arms, seeds[0], samples)
+    costs = {arm: _Cost(guess.likely[arm]) for arm in dict.fromkeys(u.arm for u in units)}
+    finished: set[Unit] = set()
     ends: dict[Unit, float] = {}  # of the units under way, as expected
-    while left:
+    read = 0
+    while waiting:
         done, now = results(), clock()
-        ends = {u: max(now, end) for u, end in ends.items() if u not in {o.unit for o in done}}
+        for outcome in done[read:]:
+            finished.add(outcome.unit)
+            waiting.learn(outcome)
+            if outcome.unit.arm in costs:
+                costs[outcome.unit.arm].add(outcome.seconds)
+        read = len(done)
+        ends = {u: max(now, end) for u, end in ends.items() if u not in finished}
         width = workers()
         start = sorted(ends.values())[-width] if len(ends) >= width else now
-        cost = {arm: _cost(arm, done, guess) for arm in arms}
-        fitting = [u for u in left if start + cost[u.arm] - began <= budget]
-        if fitting:
-            unit = _next(fitting, seeds, done, samples)
-            left.remove(unit)
-            ends[unit] = start + cost[unit.arm]
+        fitting = {arm for arm, cost in costs.items() if start + cost.seconds - began <= budget}
+        unit = waiting.take(fitting)
+        if unit is not None:
+            ends[unit] = start + costs[unit.arm].seconds
             yield unit
         elif ends:
             yield None
@@ -257,58 +124,103 @@ def within(
             return
 
 
-def _cost(arm: str, done: Sequence[Outcome], guess: Estimate) -> float:
-    """Seconds that a unit of an arm is expected to take."""
-    took = [o.seconds for o in done if o.unit.arm == arm]
-    return float(np.median(took)) if took else math.sqrt(guess.least[arm] * guess.most[arm])
+class _Cost:
+    """Seconds that a unit of an arm is expected to take: the median of those so far."""
+
+    def __init__(self, guess: float) -> None:
+        self._guess = guess
+        self._took: list[float] = []
+
+    def add(self, seconds: float) -> None:
+        bisect.insort(self._took, seconds)
+
+    @property
+    def seconds(self) -> float:
+        n = len(self._took)
+        return (self._took[(n - 1) // 2] + self._took[n // 2]) / 2 if n else self._guess
 
 
-def _next(
-    left: Sequence[Unit], seeds: Sequence[int], done: Sequence[Outcome], samples: int
-) -> Unit:
-    first = [u for u in left if u.seed == seeds[0]]
-    if first:
-        return min(first, key=lambda u: arm.turn if (arm := arm_of(u.arm)) else 2)
+class _Waiting:
+    """Units that are not handed out yet, and how well their labels are known.
 
-    def width(label: int) -> float:
-        wide = 0.0
-        for arm in {u.arm for u in left if u.label_index == label}:
-            shares = [
-                o.success
-                for o in done
-                if (o.unit.label_index, o.unit.arm, o.status) == (label, arm, "done")
-            ]
-            n = samples * len(shares)
-            low, high = wilson(round(sum(shares) * samples), n) if n else (0.0, 1.0)
-            wide = max(wide, float(high - low))
-        return wide
-
-    widths = {label: width(label) for label in dict.fromkeys(u.label_index for u in left)}
-    label = max(widths, key=lambda k: widths[k])
-    return next(u for u in left if u.label_index == label)
-
-
-def clock(seconds: float) -> str:
-    """Seconds for people.
-
-    Examples
-    --------
-    >>> clock(75), clock(3.2), clock(7300)
-    ('1 min 15 s', '3 s', '2 h 1 min')
+    An outcome changes one label, and so does a unit that is taken: only that one is ranked again.
     """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+    def __init__(
+        self, units: Sequence[Unit], arms: Sequence[str], first_seed: int, samples: int
+    ) -> None:
+        self._order = {arm: i for i, arm in enumerate(arms)}
+        self._samples = samples
+        self._first: dict[str, list[Unit]] = {}  # of the first seed by arm, the next one last
+        self._later: dict[int, dict[str, list[Unit]]] = {}  # of others by label and arm
+        self._hits: dict[tuple[int, str], tuple[float, int]] = {}  # shares of units done, and units
+        self._widths: dict[tuple[int, str], float] = {}
+        self._rank: dict[int, tuple[float, int, int]] = {}
+        self._fitting: AbstractSet[str] = frozenset()
+        self._left = len(units)
+        for unit in reversed(units):
+            if unit.seed == first_seed:
+                self._first.setdefault(unit.arm, []).append(unit)
+            else:
+                arms_of = self._later.setdefault(unit.label_index, {})
+                arms_of.setdefault(unit.arm, []).append(unit)
+
+    def __bool__(self) -> bool:
+        return self._left > 0
+
+    def learn(self, outcome: Outcome) -> None:
+        """Take in what came of a unit."""
+        label, arm = outcome.unit.label_index, outcome.unit.arm
+        if outcome.status != "done":
+            return
+        shares, n = self._hits.get((label, arm), (0.0, 0))
+        shares, n = shares + outcome.success, n + 1
+        self._hits[label, arm] = shares, n
+        images = self._samples * n
+        low, high = wilson(round(shares * self._samples), images)
+        self._widths[label, arm] = float(high - low)
+        self._ranked(label)
+
+    def take(self, fitting: AbstractSet[str]) -> Unit | None:
+        """The next unit of arms that fit; None where none is left."""
+        heads = [self._first[arm][-1] for arm in fitting if self._first.get(arm)]
+        if heads:
+            unit = min(heads, key=lambda u: (_turn(u.arm), u.label_index, self._order[u.arm]))
+            self._first[unit.arm].pop()
+            self._left -= 1
+            return unit
+        if fitting != self._fitting:
+            self._fitting = frozenset(fitting)
+            for label in self._later:
+                self._ranked(label)
+        if not self._rank:
+            return None
+        label = max(self._rank, key=self._rank.__getitem__)
+        unit = min(self._heads(label), key=self._place)
+        self._later[label][unit.arm].pop()
+        self._left -= 1
+        self._ranked(label)
+        return unit
+
+    def _heads(self, label: int) -> list[Unit]:
+        """The next unit of each arm of a label that fits."""
+        arms = self._later.get(label, {})
+        return [arms[arm][-1] for arm in self._fitting if arms.get(arm)]
+
+    def _place(self, unit: Unit) -> tuple[int, int, int]:
+        return unit.seed, unit.label_index, self._order[unit.arm]
+
+    def _ranked(self, label: int) -> None:
+        """Rank a label: the widest interval of its arms first, then what comes first in order."""
+        heads = self._heads(label)
+        if not heads:
+            self._rank.pop(label, None)
+            return
+        width = max(self._widths.get((label, unit.arm), 1.0) for unit in heads)
+        first = min(map(self._place, heads))
+        self._rank[label] = width, -first[0], -first[1]
 
 
-def _timed(work: Callable[[], object]) -> float:
-    """Median seconds; what is quick is repeated, as a busy moment of the machine falls on one."""
-    took: list[float] = []
-    while len(took) < _REPEATS and sum(took) < _ENOUGH:
-        began = time.perf_counter()
-        work()
-        took.append(time.perf_counter() - began)
-    return float(np.median(took))
+def _turn(arm: str) -> int:
+    known = arm_of(arm)
+    return 2 if known is None else known.turn
