@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import gc
+import pickle
 
 import pytest
 import torch
 from torch import nn
 
-from inversion_kit.hashing import hash_module
+from inversion_kit import hashing
+from inversion_kit.hashing import Prefixes, hash_module, state_of
 
 
 @pytest.fixture
@@ -56,3 +59,26 @@ def test_narrow_and_whole_numbers_can_be_hashed():
     odd.register_buffer("count", torch.tensor(3))
     odd.register_buffer("flag", torch.tensor([True, False]))
     assert len(hash_module(odd)) == 64
+
+
+def test_what_lists_begin_with_is_read_once(module, monkeypatch):
+    read = []
+    monkeypatch.setattr(hashing, "state_of", lambda one: read.append(one) or state_of(one))
+    other, known = nn.Linear(1, 1), Prefixes()
+    assert known.hash(module, other) == hash_module(module, other)
+    read.clear()
+    assert known.hash(module, module) == known.hash(module, copy.deepcopy(module))
+    assert known.hash(module) == known.hash(module) != known.hash(other, module)
+    assert [one is module for one in read] == [True, False, False, True]
+    read.clear()
+    sent = pickle.loads(pickle.dumps(known))
+    assert sent.hash(module, other) == known.hash(module, other)
+    assert read == [module, other]  # by the one that was sent
+
+
+def test_a_network_that_is_gone_is_forgotten(module):
+    known = Prefixes()
+    before = known.hash(module, nn.Linear(1, 1))
+    gc.collect()
+    assert {known.hash(module, nn.Linear(1, 1)) for _ in range(3)}.isdisjoint({before})
+    assert len(known._known) <= 2

@@ -8,6 +8,7 @@ import functools
 import inspect
 import json
 import math
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ from inversion_kit.generators.sampling import (
     without_upcast,
 )
 from inversion_kit.generators.text_encoders import find_encoders, lay_out, word_table
-from inversion_kit.hashing import hash_module
+from inversion_kit.hashing import Prefixes, hash_module
 from inversion_kit.plain import plain
 
 _OWN = ("num_inference_steps", "guidance_scale")
@@ -126,6 +127,8 @@ class Generator:
         without_rounding(self.pipeline)
         without_upcast(self.pipeline)
         self._arguments = set(asked)
+        self._hashed = Prefixes()  # shared by copies with another decoder
+        self.own = uuid.uuid4().hex  # by it an object is known whose parts do not say what it is
         for module in self.modules:
             module.eval().requires_grad_(False)
 
@@ -211,7 +214,7 @@ class Generator:
     @functools.cached_property
     def hash(self) -> str:
         """sha256 over the weights of all networks, 64 hexadecimal digits."""
-        return self.fresh_hash()
+        return self._hashed.hash(*self.modules)
 
     def fresh_hash(self) -> str:
         """`hash`, computed anew: equal to it as long as nothing has touched the weights.

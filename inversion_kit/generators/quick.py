@@ -91,11 +91,10 @@ def search_generator(generator: Generator, settings: Settings) -> Generator:
     if steps is None and guidance is None and settings.search_decoder is None:
         return other
     changed = copy.copy(other)
-    for name in ("hash", "embedding"):  # worked out of what changes
-        vars(changed).pop(name, None)
     changed.num_inference_steps = steps or other.num_inference_steps
     changed.guidance_scale = other.guidance_scale if guidance is None else guidance
     if settings.search_decoder is not None:
+        vars(changed).pop("hash", None)  # of its own decoder; the other networks are known by it
         changed.pipeline = copy.copy(other.pipeline)
         changed.pipeline.vae = load_decoder(settings.search_decoder, other)
     return changed
