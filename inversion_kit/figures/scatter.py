@@ -117,6 +117,11 @@ def projection_spec(
     -------
     dict
         A specification in plotly's JSON terms: ``data`` and ``layout``.
+
+    Raises
+    ------
+    InputError
+        No such ``colour``, or "finding" of points that carry none.
     """
     if colour not in get_args(Colour):
         raise InputError(f"colour={colour!r}: must be one of {', '.join(get_args(Colour))}")
