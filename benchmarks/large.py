@@ -256,13 +256,14 @@ def single(row: Row, generator: Generator, classifier: Classifier) -> dict[str, 
     )
     peak = Peak(generator.device)
     with counted(generator) as counts:
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         next(updates)
         finished()
-        seconds = time.perf_counter() - began
+        seconds, worked = time.perf_counter() - began, time.process_time() - worked
     return {
         "batch": row.batch,
         "update": seconds,
+        "processor_seconds": worked,
         "peak_gib": round(peak.mb() * 1e6 / 2**30, 1),
         "gradient_checkpointing": ", ".join(checkpointed(generator)),
         **asdict(counts),
