@@ -1,7 +1,8 @@
 """Seconds a unit and peak memory of audits of 10, 40 and 160 units, each in a fresh process.
 
 Tiny random-weight models, so that what an audit adds itself is seen: python -m
-benchmarks.audit_scaling, from the repository's root.
+benchmarks.audit_scaling, from the repository's root. ``--labels 1000``: of a hundredth of the
+labels, a tenth and all of them instead, a unit each.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ import resource
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-LABELS = 10
+import typer
 
 
-def measure(seeds: int, queue: Any) -> None:
-    """Audit ten labels in one arm; tell units, seconds and peak bytes before and after."""
+def measure(labels: int, seeds: int, queue: Any) -> None:
+    """Audit labels in one arm; tell units, seconds and peak bytes before and after."""
     from inversion_kit import audit
     from inversion_kit.generators.base import Generator
     from tests import conftest
 
-    names = tuple(f"class {i}" for i in range(LABELS))
+    names = tuple(f"class {i}" for i in range(labels))
     with tempfile.TemporaryDirectory() as folder:
 
         class Factory:
@@ -50,18 +51,24 @@ def measure(seeds: int, queue: Any) -> None:
         audit(classifier, seeds=seeds, store=Path(folder) / "audit", **settings)
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         spent = time.process_time() - cpu
-    queue.put((LABELS * seeds, time.perf_counter() - began, spent, before, after))
+    queue.put((labels * seeds, time.perf_counter() - began, spent, before, after))
 
 
-def main() -> None:
+def main(
+    labels: Annotated[int | None, typer.Option(help="Of the largest audit, at least 100.")] = None,
+) -> None:
+    """Print a line an audit."""
+    audits = [(10, seeds) for seeds in (1, 4, 16)]
+    if labels is not None:
+        audits = [(labels // part, 1) for part in (100, 10, 1)]
     print(
         f"{'units':>6} {'seconds':>8} {'s/unit':>8} {'CPU s/unit':>11} {'MiB before':>11} "
         f"{'peak MiB':>9}"
     )
     context = multiprocessing.get_context("spawn")
-    for seeds in (1, 4, 16):
+    for audit in audits:
         queue = context.Queue()
-        process = context.Process(target=measure, args=(seeds, queue))
+        process = context.Process(target=measure, args=(*audit, queue))
         process.start()
         units, wall, cpu, before, after = queue.get()
         process.join()
@@ -73,4 +80,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

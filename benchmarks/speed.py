@@ -28,6 +28,7 @@ import torch
 import typer
 
 import inversion_kit as ik
+from benchmarks import imagenet
 from benchmarks.large import measure
 from benchmarks.networks import SIZES
 from benchmarks.paper import as_in_the_paper, paper
@@ -308,7 +309,11 @@ def main(
 
     if size:
         done = kept.get("sizes", [])
-        measure(size, device, within=within, done=done, keep=lambda rows: keep("sizes", rows))
+        rows = measure(
+            size, device, within=within, done=done, keep=lambda rows: keep("sizes", rows)
+        )
+        for one in (one for one in size if not one.endswith("xl")):
+            typer.echo(f"\n{one}: {imagenet.said(imagenet.measured(rows, one))}")
         return
     runs = compare(
         list(label or LABELS),

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import large, speed
+from benchmarks import imagenet, large, speed
 from benchmarks.networks import built
 from benchmarks.peak import Peak
+from inversion_kit.settings import Settings
 
 PUBLISHED = {
     "sd15": {"unet": 859_520_964, "text_encoder": 123_060_480, "vae": 83_653_863},
@@ -146,3 +147,29 @@ def test_a_row_that_fails_does_not_end_the_others() -> None:
 
     assert large.attempted(full) == {"error": "out of memory"}
     assert large.attempted(lambda: {"n": 1 // 0})["error"].startswith("ZeroDivisionError")
+
+
+def test_an_audit_of_imagenet_is_computed_from_measured_rows() -> None:
+    rows = [
+        {"size": "sd15", "setting": name, "update": seconds, "batch": 8}
+        for name, seconds in imagenet.H100.items()
+    ]
+    rows += [{**row, "size": "other", "update": 100.0} for row in rows]
+    rows += [{"size": "sd15", "setting": imagenet.FOUR, "error": "out of memory"}]
+    assert imagenet.measured(rows, "sd15") == imagenet.H100
+    text = imagenet.said(imagenet.H100)
+    assert "computed, not run" in text
+    assert len([line for line in text.splitlines() if line.startswith("| ")]) == 1 + 2 * 4
+    assert "no estimate without the rows" in imagenet.said({imagenet.FOUR: 0.46})
+
+
+def test_hours_of_imagenet_are_those_of_the_planner() -> None:
+    of = imagenet.parts(search=0.8, evidence=1.6)
+    alone = imagenet.Plan("names", (((("name",), 1000, 3)),))
+    spent = imagenet.hours(alone, of, Settings())
+    assert spent["name"]["likely"] == pytest.approx(1000 * 3 * 32 * 0.2 / 3600)
+    whole = imagenet.hours(imagenet.PLANS[0], of, Settings())
+    assert max(whole, key=lambda arm: whole[arm]["likely"]) == "shuffled"
+    pieces = imagenet.pieces(of, Settings())
+    assert sum(pieces.values()) == pytest.approx(sum(arm["likely"] for arm in whole.values()))
+    assert min(pieces.values()) > 0
