@@ -19,6 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.preprocess import Preprocess
+from inversion_kit.generators import kept
 from inversion_kit.generators.base import Generator
 
 torch.set_num_threads(1)
@@ -39,6 +40,11 @@ SCHEDULE = {
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> None:
+    kept._images.clear()  # what a test makes does not rest on the tests before it
 
 
 @pytest.fixture(scope="session")

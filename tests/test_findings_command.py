@@ -94,10 +94,9 @@ def test_findings_print_json_and_end_as_the_gate_says(
     ("options", "said"),
     [
         (["--lens", "words"], "--lens=['words']: it is for findings; give --findings too"),
-        (["--bank", "somewhere"], "--bank='somewhere': it is for findings"),
         (["--findings", "--lens", "trigger"], "lenses="),
         (["--findings", "--cue", " "], "cues"),
-        (["--findings", "--bank", __file__], "--bank="),
+        (["--bank", __file__], "--bank="),
     ],
 )
 def test_what_findings_would_refuse_is_refused_before_the_audit(

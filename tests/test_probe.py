@@ -14,7 +14,14 @@ from inversion_kit import objectives
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators import kept as kept_images
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
-from inversion_kit.search.probe import candidates, probe, probe_pairs, start_vector
+from inversion_kit.generators.counting import counted
+from inversion_kit.search.probe import (
+    candidates,
+    probe,
+    probe_pairs,
+    shared_first,
+    start_vector,
+)
 from inversion_kit.seeds import PROBE, noise_seeds
 
 PROMPTS = (f"photo of {PLACEHOLDER}", f"big {PLACEHOLDER}")
@@ -121,25 +128,35 @@ def test_a_generator_with_other_settings_is_asked_anew(made, classifier):
 
 def test_the_next_label_and_classifier_share_the_images(made, classifier, make_classifier):
     first, generator = made
-    calls = []
-    generator.pipeline.unet.register_forward_hook(lambda *_: calls.append(1))
-    probe(classifier, generator, 2, PROMPTS, WORDS, seed=0, noises=3)
-    other = probe(make_classifier(seed=9), generator, 1, PROMPTS, WORDS, seed=0, noises=3)
-    assert not calls
+    with counted(generator) as counts:
+        probe(classifier, generator, 2, PROMPTS, WORDS, seed=0, noises=3)
+        other = probe(make_classifier(seed=9), generator, 1, PROMPTS, WORDS, seed=0, noises=3)
+    assert counts.evaluations == 0
     assert not np.array_equal(other.log_probability, first.log_probability)
-    probe(classifier, generator, 2, PROMPTS, WORDS, seed=1, noises=3)
-    assert calls
+    with counted(generator) as counts:
+        probe(classifier, generator, 2, PROMPTS, WORDS, seed=1, noises=3)
+    assert counts.evaluations > 0
 
 
-def test_images_are_let_go_with_their_generator(classifier, make_generator):
+def test_images_do_not_hold_their_generator(classifier, make_generator):
     generator = make_generator()
     probe(classifier, generator, 1, PROMPTS, WORDS, seed=0, noises=1)
-    kept = kept_images._images[generator].values()
-    assert {images.dtype for images in kept} == {torch.uint8}
+    assert {images.dtype for images in kept_images._images.values()} == {torch.uint8}
     alive = weakref.ref(generator)
-    del generator, kept
+    del generator
     gc.collect()
     assert alive() is None
+
+
+def test_words_that_every_label_has_come_first(generator):
+    words = candidates(generator, "big tiger", seed=0, limit=4)
+    other = candidates(generator, "dog", seed=0, limit=4)
+    first, second = (shared_first(generator, w, seed=0, limit=4) for w in (words, other))
+    assert sorted(first) == sorted(words)
+    assert sorted(second) == sorted(other)
+    assert first[:2] == second[:2]
+    assert set(first[:2]) <= set(words) & set(other)
+    assert shared_first(generator, words, seed=0) == words
 
 
 def test_a_small_vocabulary_is_probed_whole(generator):

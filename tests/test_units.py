@@ -14,6 +14,7 @@ from inversion_kit.audits import units
 from inversion_kit.audits.bench import Bench
 from inversion_kit.audits.units import make, make_and_store, stored
 from inversion_kit.errors import InputError, StoreError
+from inversion_kit.pictures import levels
 from inversion_kit.seeds import TEST, noise_seeds
 from inversion_kit.settings import Settings
 from inversion_kit.storage import unit_files
@@ -168,9 +169,9 @@ def test_what_the_store_raises_is_no_units_failure(bench, store, part):
 
 @pytest.mark.parametrize("colour", [(0.5, 0.5, 0.5), (1.0, 0.0, 0.0)], ids=["grey", "red"])
 def test_images_of_any_one_colour_fail(bench, store, monkeypatch, colour):
-    flat = torch.tensor(colour)[:, None, None].expand(3, 8, 8)
+    flat = levels(torch.tensor(colour))[:, None, None].expand(3, 8, 8)
     monkeypatch.setattr(
-        units, "sample", lambda _generator, texts, **named: flat.expand(len(texts), 3, 8, 8)
+        units, "kept", lambda _generator, texts, **named: flat.expand(len(texts), 3, 8, 8)
     )
     outcome = make_and_store(bench, store, Unit(1, "name", 0))
     assert outcome.status == "failed"

@@ -20,7 +20,7 @@ from inversion_kit.figures.static import svg
 from inversion_kit.figures.style import Spec, curve, layout, look, share_axis
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.kept import kept
-from inversion_kit.generators.sample import from_bytes, sample
+from inversion_kit.generators.sample import from_bytes
 from inversion_kit.pocket.classify import augment
 from inversion_kit.pocket.signs import NAMES
 from inversion_kit.seeds import FREE, noise_seeds
@@ -154,11 +154,9 @@ def _pictures(
     else:
         token = inverted(bench, generator, label, run, count)
     placed = None if token is None else ClassToken(token)
-    made, prompts = bench.generators[generator], [PHOTO.format(said)] * n
     seeds = noise_seeds(run, FREE, 1, n)
-    asked = [prompts, seeds, None if token is None else token.tolist()]
-    images = kept(made, asked, lambda: sample(made, prompts, seeds=seeds, token=placed))
-    return images.float() / 255
+    prompts = [PHOTO.format(said)] * n
+    return kept(bench.generators[generator], prompts, seeds=seeds, token=placed).float() / 255
 
 
 def _network(classes: int) -> nn.Module:

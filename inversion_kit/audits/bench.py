@@ -26,6 +26,7 @@ from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.gradients import NONE, as_policy
+from inversion_kit.generators.kept import Batches
 from inversion_kit.generators.memory import is_full
 from inversion_kit.generators.prompts import fill
 from inversion_kit.generators.quick import search_generator, settled
@@ -64,6 +65,8 @@ class Bench:
         Where final images of prompts without a token are kept, if anywhere.
     images
         Real images that tokens are learned from, by class index.
+    batches
+        Where images that depend on a generator alone lie for other processes, if anywhere.
     """
 
     classifier: Classifier
@@ -75,6 +78,7 @@ class Bench:
     rehearsed: int = 0
     bank: Bank | None = None
     images: Photographs = field(default_factory=dict)
+    batches: Batches | None = None
     _shuffled: dict[int, Classifier] = field(default_factory=dict, repr=False)  # the last one
 
     @classmethod

@@ -38,6 +38,7 @@ def invert(
     arms: Sequence[str | Arm] | None = None,
     images: Any = None,
     seeds: int | Sequence[int] = 1,
+    bank: str | os.PathLike[str] | None = None,
     progress: bool | Literal["widget"] = True,
     settings: Settings,
 ) -> xr.DataTree:
@@ -70,6 +71,11 @@ def invert(
         or as `inversion_kit.audit` takes them.
     seeds
         How many runs (of seed 0, 1, ...), or which; every random draw derives from its seed.
+    bank
+        Folder of pictures for other processes, as of `inversion_kit.findings`: the images of the
+        prompt with the name and of the probe's words, which depend on the generator alone, are
+        taken from it, and kept there. The result is the same to the last bit, and does not say it.
+        None keeps them in memory, for this process.
     progress
         Show a progress bar with the time left. ``"widget"``: in a notebook, the images, the
         confidence and a Stop button. What was seen before Stop, or before the notebook's
@@ -93,6 +99,8 @@ def invert(
         The generator could not be loaded; nothing else is used in its place.
     NumericalError
         The classifier or the generator gave values that are not finite.
+    StoreError
+        The bank's folder cannot be written.
 
     References
     ----------
@@ -117,7 +125,7 @@ def invert(
     several = images is None or isinstance(images, (str, os.PathLike, Mapping))
     given = images if several else {label: images}
     checked = check_settings(settings, len(chosen))
-    task = Task(model, generator, judges, chosen, checked, images=given)
+    task = Task(model, generator, judges, chosen, checked, images=given, bank=bank)
     bench = task.load()
     (index,) = bench.labels([label])
     bench.check([index])

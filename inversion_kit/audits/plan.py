@@ -16,10 +16,12 @@ from accelerate.utils.memory import clear_device_cache
 from inversion_kit.arms import Arm, check_arms, read_arm
 from inversion_kit.audits.bench import Bench
 from inversion_kit.audits.photographs import digest
+from inversion_kit.bank.batches import BatchBank
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.errors import InputError, StoreError
 from inversion_kit.generators.token_file import layout_json
+from inversion_kit.paths import folder_to_write
 from inversion_kit.search.checks import check_settings, listed
 from inversion_kit.search.facts import objective_facts
 from inversion_kit.search.guidance import LENGTH
@@ -57,6 +59,15 @@ class Task:
         What prompts say for some classes of a model that is given by name, by their names.
     images
         Real images that tokens are learned from, as `photographs` takes them.
+    bank
+        Folder of banks, where images that depend on the generator alone lie for other processes.
+
+    Raises
+    ------
+    InputError
+        ``judges`` are no sequence, or ``bank`` no folder of this machine.
+    StoreError
+        Nothing can be written into the bank.
     """
 
     model: Any
@@ -67,10 +78,13 @@ class Task:
     key: str = ""
     wordings: Mapping[str, str] | None = None
     images: Any = None
+    bank: Any = None
     _bench: Bench | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.judges = listed(self.judges)
+        if self.bank is not None:
+            self.bank = folder_to_write(self.bank, argument="bank").absolute()
 
     @property
     def asked(self) -> Any:
@@ -84,6 +98,7 @@ class Task:
                 self.asked, self.generator, self.judges, self.arms, self.settings, self.images
             )
             self.settings = self._bench.settings
+            self._bench.batches = None if self.bank is None else BatchBank(self.bank)
         return self._bench
 
     def release(self) -> None:

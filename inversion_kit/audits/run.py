@@ -9,6 +9,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def audit(
     seeds: int | Sequence[int] = 3,
     store: str | os.PathLike[str] | None = None,
     client: Any = None,
+    bank: str | os.PathLike[str] | None = None,
     budget: float | str | None = None,
     dry_run: bool = False,
     progress: bool = True,
@@ -89,6 +91,9 @@ def audit(
     client
         A `dask.distributed.Client`; None makes units here, one after the other. All its workers
         must see the folder at the same path.
+    bank
+        As of `inversion_kit.invert`. A worker on another machine has its own at the same path,
+        unless they share it.
     budget
         Seconds, or a text such as ``"15min"``: one seed of every label first, arm by arm and the
         control last, then the labels whose success is known least. A unit is begun where it is
@@ -113,7 +118,7 @@ def audit(
     StoreLockedError
         Another run works on the folder.
     StoreError
-        The folder cannot be written.
+        The folder, or the bank's, cannot be written.
 
     Examples
     --------
@@ -129,7 +134,7 @@ def audit(
     for arm in chosen:
         arm.prompts(settings.prompts)
     checked = check_settings(settings, len(chosen))
-    task = Task(model, generator, judges, chosen, checked, images=images)
+    task = Task(model, generator, judges, chosen, checked, images=images, bank=bank)
     indices = task.load().labels(labels)
     task.load().check(indices)
     plan = plan_of(task, indices, runs)
@@ -156,6 +161,7 @@ def resume(
     retry_failed: bool = False,
     repair: bool = False,
     client: Any = None,
+    bank: str | os.PathLike[str] | None = None,
     budget: float | str | None = None,
     progress: bool = True,
 ) -> xr.DataTree:
@@ -174,7 +180,7 @@ def resume(
     repair
         First read every byte of every unit. What is damaged is moved into ``damaged/`` of the
         folder, a warning names it, and it is made again.
-    client, budget, progress
+    client, bank, budget, progress
         See `audit`.
 
     Returns
@@ -203,7 +209,7 @@ def resume(
         if aside:
             lines = [f"path={str(path)!r}: damaged and set aside:", *aside.values()]
             warnings.warn("\n".join(lines), RuntimeWarning, stacklevel=2)
-    task = task_of(folder)
+    task = replace(task_of(folder), bank=bank)
     AuditStore.create(path, same_plan(task, folder.plan))  # or refuse
     task.key = key_of(folder.plan)
     _run(task, folder, client, limit, progress, retry_failed=retry_failed)

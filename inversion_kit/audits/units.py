@@ -99,6 +99,7 @@ def search(
         seed=unit.seed,
         watch=watch,
         past=past,
+        bank=bench.batches,
     )
 
 
@@ -145,11 +146,10 @@ def sampled(bench: Bench, unit: Unit, history: History | None) -> Groups:
     arm, n = bench.arms[unit.arm], bench.settings.samples
     prompts, seeds = bench.prompts(unit), noise_seeds(unit.seed, TEST, 0, n)
     texts = [prompts[i % len(prompts)] for i in range(n)]
-    start = None
     vector: Tensor | None = None if history is None else history.token
     groups: Groups = {}
     if arm.token == "start":
-        start, vector = first_start(bench.generator, bench.settings)
+        vector = first_start(bench.generator, bench.settings)[1]
     if arm.inverted:
         vector = bench.inverted(unit)
         groups["token"] = datasets.tokens([vector], 0, bench.generator)
@@ -166,7 +166,8 @@ def sampled(bench: Bench, unit: Unit, history: History | None) -> Groups:
     elif arm.guided or arm.token == "learned":
         images = whole_bytes(paint())  # as stored
     else:
-        images = kept(bench.generator, [texts, seeds, start], paint).float() / 255
+        made = kept(bench.generator, texts, seeds=seeds, token=token, bank=bench.batches)
+        images = made.float() / 255
     flat = (images.amax((2, 3)) - images.amin((2, 3))) < 1 / 255  # each channel of its own
     if flat.all():
         raise NumericalError("every final image is of one colour; was a safety checker at work?")

@@ -39,6 +39,26 @@ def cache_folder() -> Path:
     return Path(home) / "inversion_kit"
 
 
+def key_of(generator: Generator, steps: int | None = None) -> str:
+    """sha256 of what a bank's images depend on; ``steps`` are the generator's own by default.
+
+    Examples
+    --------
+    >>> from inversion_kit.generators.convert import as_generator
+    >>> pocket = as_generator("pocket")
+    >>> key_of(pocket) == key_of(pocket, pocket.num_inference_steps) != key_of(pocket, 3)
+    True
+    """
+    made_by = [
+        generator.hash,
+        generator.sampler_facts(),
+        steps or generator.num_inference_steps,
+        generator.guidance_scale,
+        str(generator.dtype),
+    ]
+    return hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()
+
+
 class Bank:
     """Images of one generator by prompt and noise seed.
 
@@ -74,14 +94,7 @@ class Bank:
 
     def __init__(self, generator: Generator, path: str | os.PathLike[str] | None = None) -> None:
         self.generator = generator
-        made_by = [
-            generator.hash,
-            generator.sampler_facts(),
-            generator.num_inference_steps,
-            generator.guidance_scale,
-            str(generator.dtype),
-        ]
-        self.key = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()
+        self.key = key_of(generator)
         root = cache_folder() / "bank" if path is None else folder_to_write(path, argument="bank")
         self.path = root / self.key[:16]
         self.places: dict[Key, tuple[str, int]] = {}

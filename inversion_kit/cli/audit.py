@@ -15,7 +15,6 @@ from inversion_kit.cli.app import app, fail
 from inversion_kit.cli.keep import add_findings, check_asked
 from inversion_kit.cli.options import (
     Arm,
-    Bank,
     Budget,
     Cue,
     Device,
@@ -23,6 +22,7 @@ from inversion_kit.cli.options import (
     Generator,
     Images,
     Judge,
+    Kept,
     Labels,
     Lens,
     Model,
@@ -31,6 +31,7 @@ from inversion_kit.cli.options import (
     Seed,
     Seeds,
     Workers,
+    bank_of,
     generator_of,
     with_settings,
 )
@@ -63,7 +64,7 @@ def audit(
     real: Real = None,
     cue: Cue = None,
     lens: Lens = None,
-    bank: Bank = None,
+    bank: Kept = None,
     workers: Workers = 0,
     device: Device = None,
     dtype: Dtype = None,
@@ -78,8 +79,9 @@ def audit(
 
     try:
         place = folder_to_write(out, argument="--out")
-        asked = {"real": real, "cue": cue, "lens": lens, "bank": bank}
+        asked = {"real": real, "cue": cue, "lens": lens}
         check_asked(asked, findings)
+        pictures = bank_of(bank)
         with cluster(workers) as client:
             result = inversion_kit.audit(
                 model,
@@ -90,6 +92,7 @@ def audit(
                 images=images,
                 seeds=seed or seeds,
                 store=place,
+                bank=pictures,
                 budget=budget,
                 dry_run=dry_run,
                 client=client,
@@ -97,7 +100,7 @@ def audit(
             )
         if not dry_run:
             keep_projection(result, place)
-        said = add_findings(place, **asked) if findings and not dry_run else []
+        said = add_findings(place, **asked, bank=pictures) if findings and not dry_run else []
     except InversionError as error:
         fail(error)
     for line in said:
@@ -115,6 +118,7 @@ def resume(
     repair: Annotated[
         bool, typer.Option(help="Check every unit; set damaged ones aside and make them again.")
     ] = False,
+    bank: Kept = None,
     budget: Budget = None,
     workers: Workers = 0,
 ) -> None:
@@ -135,7 +139,11 @@ def resume(
                 typer.echo(f"set aside: {_name(store, unit)}: {why}")
         with cluster(workers) as client:
             tree = inversion_kit.resume(
-                path, retry_failed=retry_failed, budget=budget, client=client
+                path,
+                retry_failed=retry_failed,
+                bank=bank_of(bank),
+                budget=budget,
+                client=client,
             )
         keep_projection(tree, path)
     except InversionError as error:

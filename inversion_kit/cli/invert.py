@@ -16,10 +16,12 @@ from inversion_kit.cli.options import (
     Generator,
     Images,
     Judge,
+    Kept,
     Model,
     Out,
     Seed,
     Seeds,
+    bank_of,
     generator_of,
     with_settings,
 )
@@ -61,12 +63,14 @@ def invert(
     seeds: Seeds = 1,
     seed: Seed = None,
     out: Out = "runs/invert",
+    bank: Kept = None,
     device: Device = None,
     dtype: Dtype = None,
     settings: dict[str, Any],
 ) -> None:
     """Invert one class of a classifier."""
     try:
+        folder = bank_of(bank)
         made = generator_of(generator, device, dtype, fast=settings.get("fast", False))
     except InversionError as error:
         fail(error)
@@ -79,6 +83,7 @@ def invert(
         arms=arm,
         images=images,
         seeds=seed or seeds,
+        bank=folder,
         **settings,
     )
 

@@ -45,10 +45,8 @@ def check_asked(asked: Mapping[str, Any], findings: bool) -> None:
             read_folder(value, "--real")
         elif name == "cue":
             check_cues(value)
-        elif name == "lens":
-            check_lenses(value)
         else:
-            folder_to_write(value, argument=f"--{name}")
+            check_lenses(value)
 
 
 def add_findings(path: Path, *, real: Any, cue: Any, lens: Any, bank: Any) -> list[str]:

@@ -27,6 +27,15 @@ Bank = Annotated[
     str | None,
     typer.Option(metavar="PATH", help="Folder of the pictures; your cache folder by default."),
 ]
+Kept = Annotated[
+    str | None,
+    typer.Option(
+        "--bank",
+        metavar="PATH",
+        help="Folder of pictures that no later run makes again; that of --findings is in your "
+        "cache folder by default.",
+    ),
+]
 Cue = Annotated[
     list[str] | None, typer.Option(help="Words of your own, such as 'with a moustache'.")
 ]

@@ -96,8 +96,11 @@ def compare(
         again with the same arguments to go on after a kill. `inversion_kit.open` opens it.
     sources
         Classes whose pictures cues are added to; all by default, a random `SOURCES` of more.
-    cues, bank
+    cues
         As for `inversion_kit.findings`.
+    bank
+        Folder of banks, where pictures of cues lie, in the user's cache folder by default, and
+        those of the audits, as of `inversion_kit.invert`, where it is given.
     lenses
         ``"words"`` alone, or ``"trigger"`` too, as for `inversion_kit.findings`.
     seed
@@ -147,7 +150,7 @@ def compare(
     asked = sources, cues, seed, bank, progress
     finder = _Finder(sides, *asked, fast=settings.fast)  # it refuses before any image
     finder.works[0].bench.labels(labels)
-    trees = sides.results or _audits(sides, labels, arms, seeds, place, progress, settings)
+    trees = sides.results or _audits(sides, labels, arms, seeds, place, bank, progress, settings)
     pair = shared_reads(*trees)
     findings, groups = finder.look(lenses)
     if place is not None and not sides.results:
@@ -194,6 +197,7 @@ def _audits(
     arms: Sequence[str | Arm],
     seeds: int | Sequence[int],
     place: Path | None,
+    bank: Any,
     progress: bool,
     settings: Settings,
 ) -> tuple[xr.DataTree, xr.DataTree]:
@@ -207,6 +211,7 @@ def _audits(
             arms=arms,
             seeds=seeds,
             store=None if place is None else place / name,
+            bank=bank,
             progress=progress,
         )
         for i, name in enumerate(MODELS)

@@ -50,4 +50,9 @@ def to_bytes(images: Tensor) -> np.ndarray:
 
 def from_bytes(images: np.ndarray) -> Tensor:
     """uint8 ``(n, y, x, 3)`` as float ``(n, 3, y, x)`` in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).float() / 255
+    return to_levels(images).float() / 255
+
+
+def to_levels(images: np.ndarray) -> Tensor:
+    """uint8 ``(n, y, x, 3)`` as uint8 ``(n, 3, y, x)``."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -97,6 +98,12 @@ class TextEncoder:
             if whole and word.isascii() and word.isalpha() and word.islower() and len(word) > 1:
                 words[word] = i
         return dict(sorted(words.items()))
+
+    @functools.cached_property
+    def vocabulary_hash(self) -> str:
+        """sha256 of all tokens with their ids, the placeholder among them."""
+        tokens = sorted(self.tokenizer.get_vocab().items())
+        return hashlib.sha256(repr(tokens).encode("utf-8", "replace")).hexdigest()
 
     def ids(self, text: str) -> list[int]:
         """The tokens of a text, without those that mark its start and end."""

@@ -22,6 +22,7 @@ from inversion_kit import objectives
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.errors import InputError
 from inversion_kit.generators.base import Generator
+from inversion_kit.generators.kept import Batches
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.search.history import Check, History, Step
 from inversion_kit.search.optimise import check
@@ -212,6 +213,7 @@ def search_cma(
     seed: int,
     watch: Watch = lambda history: None,
     past: History | None = None,
+    bank: Batches | None = None,
 ) -> History:
     """Search one seed's token by scores alone; arguments and result as of `search.search`.
 
@@ -233,7 +235,7 @@ def search_cma(
         return history
     words: Sequence[str] = ()
     if scores[first] < settings.goal:
-        words = _probed(*asked, settings, history, budget.left - budget.round)
+        words = _probed(*asked, settings, history, bank, budget.left - budget.round)
     for word in words[: settings.restarts]:
         if budget.left < budget.round or max(scores.values()) >= settings.goal:
             break
@@ -327,6 +329,7 @@ def _probed(
     prompts: Sequence[str],
     settings: Settings,
     history: History,
+    bank: Batches | None,
     spare: int,
 ) -> Sequence[str]:
     """The vocabulary probe's words, best first, for a third of the queries; none where too few."""
@@ -350,6 +353,7 @@ def _probed(
             objective=settings.objective,
             shortlist=shortlist,
             noises=_NOISES,
+            bank=bank,
         )
     words = history.probe.words
     asked = len(words) + _NOISES * min(shortlist, len(words))

@@ -19,7 +19,7 @@ from inversion_kit import objectives
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
-from inversion_kit.generators.kept import kept
+from inversion_kit.generators.kept import Batches, kept
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.generators.sample import sample
 from inversion_kit.pictures import levels
@@ -46,6 +46,7 @@ def probe(
     first_noises: int = 1,
     noises: int = 3,
     num_inference_steps: int = 4,
+    bank: Batches | None = None,
 ) -> Probe:
     """Score every word in the token's place on the same noises.
 
@@ -72,6 +73,8 @@ def probe(
         Start noises of the first and of the second try, shared by all words.
     num_inference_steps
         Denoising steps of the first try, at most.
+    bank
+        Where the words' images lie for other processes.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def probe(
     few = min(num_inference_steps, generator.num_inference_steps)
 
     def paint(chosen: Sequence[str], seeds: Sequence[int], steps: int | None) -> Tensor:
-        return _painted(generator, prompts, chosen, seeds, steps)
+        return _painted(generator, prompts, chosen, seeds, steps, bank=bank)
 
     score = functools.partial(_scores, classifier, target, objective=objective)
     return _in_two_rounds(words, paint, score, seed, shortlist, (first_noises, noises), few)
@@ -102,6 +105,7 @@ def probe_pairs(
     first_noises: int = 1,
     noises: int = 3,
     num_inference_steps: int = 4,
+    bank: Batches | None = None,
 ) -> Probe:
     """Score sums of two words in the token's place, as `probe` scores words.
 
@@ -114,7 +118,7 @@ def probe_pairs(
         All that were probed, in the order in which `probe` was given them.
     best
         The same, best first.
-    shortlist, first_noises, noises, num_inference_steps
+    shortlist, first_noises, noises, num_inference_steps, bank
         See `probe`; for the rest too.
 
     Returns
@@ -125,7 +129,7 @@ def probe_pairs(
     """
     few = min(num_inference_steps, generator.num_inference_steps)
     seeds = noise_seeds(seed, PROBE, 0, first_noises)
-    images = _painted(generator, prompts, words, seeds, few)
+    images = _painted(generator, prompts, words, seeds, few, bank=bank)
     surest = [words[i] for i in np.argsort(-_sureness(classifier, images, len(seeds)))[:SECOND]]
     first = list(best[:FIRST])
     sums = [
@@ -207,6 +211,8 @@ def _painted(
     words: Sequence[str],
     seeds: Sequence[int],
     steps: int | None,
+    *,
+    bank: Batches | None,
     batch: int = 48,
 ) -> Tensor:
     """uint8 images of all words on all seeds, those of a word beside each other."""
@@ -215,13 +221,8 @@ def _painted(
         for word in words
         for i in range(len(seeds))
     ]
-
-    def make() -> Tensor:
-        return sample(
-            generator, asked, seeds=[*seeds] * len(words), batch=batch, num_inference_steps=steps
-        )
-
-    return kept(generator, [asked, list(seeds), steps], make)
+    noises = [*seeds] * len(words)
+    return kept(generator, asked, seeds=noises, steps=steps, batch=batch, bank=bank)
 
 
 def _scores(
@@ -282,6 +283,31 @@ def candidates(generator: Generator, name: str, *, seed: int, limit: int = 512) 
     table = torch.nn.functional.normalize(table, dim=1)
     own = torch.nn.functional.normalize(generator.vector_of(name), dim=0)
     near = (table @ own).topk(limit // 2).indices.tolist()
-    rest = np.random.default_rng(seed).permutation(len(words))[: limit // 2].tolist()
     named = [w for w in name.lower().split() if w in generator.vocabulary]
-    return list(dict.fromkeys([*named, *(words[i] for i in near), *(words[i] for i in rest)]))
+    return list(dict.fromkeys([*named, *(words[i] for i in near), *_drawn(words, seed, limit)]))
+
+
+def shared_first(
+    generator: Generator, words: Sequence[str], *, seed: int, limit: int = 512
+) -> list[str]:
+    """`candidates` of a label, those before the others that all labels have.
+
+    In one order they are painted in the same batches, so that they are painted once.
+
+    Examples
+    --------
+    >>> from inversion_kit.generators.convert import as_generator
+    >>> pocket = as_generator("pocket")
+    >>> len(shared_first(pocket, candidates(pocket, "stop", seed=0), seed=0))
+    296
+    """
+    known = list(generator.vocabulary)
+    if len(known) <= limit:
+        return list(words)
+    return list(dict.fromkeys([*_drawn(known, seed, limit), *words]))
+
+
+def _drawn(words: Sequence[str], seed: int, limit: int) -> list[str]:
+    """A random sample of words, which no label decides."""
+    rest = np.random.default_rng(seed).permutation(len(words))[: limit // 2]
+    return [words[i] for i in rest.tolist()]

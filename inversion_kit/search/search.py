@@ -14,12 +14,20 @@ from torch import Tensor
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.gradients import as_policy
+from inversion_kit.generators.kept import Batches
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.pictures import levels
 from inversion_kit.schema import NEUTRAL
 from inversion_kit.search.history import History, Probe, Step
 from inversion_kit.search.optimise import check, optimise
-from inversion_kit.search.probe import candidates, is_sum, probe, probe_pairs, start_vector
+from inversion_kit.search.probe import (
+    candidates,
+    is_sum,
+    probe,
+    probe_pairs,
+    shared_first,
+    start_vector,
+)
 from inversion_kit.seeds import VALIDATE, noise_seeds
 from inversion_kit.settings import Settings
 
@@ -85,6 +93,7 @@ def search(
     seed: int,
     watch: Watch = lambda history: None,
     past: History | None = None,
+    bank: Batches | None = None,
 ) -> History:
     """Search one seed's token.
 
@@ -106,6 +115,8 @@ def search(
     past
         What a search with the same arguments had seen when it was cut off after a check: its
         steps and checks are taken as they are, and it goes on as if it had never stopped.
+    bank
+        Where images of the probe's words lie for other processes.
 
     Raises
     ------
@@ -139,7 +150,7 @@ def search(
         ):
             yield replace(step, images=thumbnails(step.images))
 
-    for start, vector in _starts(*asked, settings, history):
+    for start, vector in _starts(*asked, settings, history, bank):
         best, stale = checked(vector, start), 0
         if ends(best, -math.inf, settings.goal) or len(history.steps) >= settings.steps:
             break
@@ -204,12 +215,14 @@ def _starts(
     prompts: Sequence[str],
     settings: Settings,
     history: History,
+    bank: Batches | None,
 ) -> Iterator[tuple[str, Tensor]]:
     """Name and vector of each start, the probe asked only where the first was not enough."""
     yield first_start(generator, settings)
     if settings.start is not None or not settings.restarts:
         return
     words = candidates(generator, classifier.wordings[target], seed=history.seed)
+    words = shared_first(generator, words, seed=history.seed)
     noises = 2 if generator.num_inference_steps == 1 else 1  # one step on one tells too little
     if history.probe is None:
         history.probe = probe(
@@ -221,6 +234,7 @@ def _starts(
             seed=history.seed,
             objective=settings.objective,
             first_noises=noises,
+            bank=bank,
         )
     best = [name for name in history.probe.words if not is_sum(name)]
     yield best[0], start_vector(generator, best[0])
@@ -238,6 +252,7 @@ def _starts(
             seed=history.seed,
             objective=settings.objective,
             first_noises=noises,
+            bank=bank,
         )
         sums = list(pairs.words)
         history.probe = Probe(
