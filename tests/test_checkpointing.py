@@ -17,6 +17,8 @@ from inversion_kit.generators.convert import as_generator
 from inversion_kit.generators.gradients import FULL, LAST_STEP
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.search.optimise import optimise
+from inversion_kit.search.search import search
+from inversion_kit.settings import Settings
 
 NETWORKS = ("vae", "unet", "transformer")
 SMALL = {"steps": 1, "samples": 2, "validation": 2, "batch": 2, "restarts": 0, "views": []}
@@ -142,3 +144,14 @@ def test_without_a_gradient_nothing_is_switched(classifier, make_generator):
     given = {"generator": generator, "progress": False, **SMALL}
     ik.invert(classifier, "stop", arms=["name"], **given)
     assert checkpointed(generator) == ()
+
+
+def test_an_update_notices_it_too(classifier, make_generator):
+    """Memory can be short later than the rehearsal: others take it."""
+    generator = make_generator()
+    asked = short_of_memory(generator, "vae")
+    settings = Settings(**SMALL)
+    with pytest.warns(RuntimeWarning, match="its decoder computes activations twice"):
+        history = search(classifier, generator, 0, [f"photo of {PLACEHOLDER}"], settings, seed=0)
+    assert len(history.steps) == 1
+    assert asked.count("vae") == 4  # two images; one; and each of them without what is kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from inversion_kit.classifiers.base import Classifier
 from inversion_kit.generators.base import Generator
+from inversion_kit.generators.checkpointing import checkpoint_next
 from inversion_kit.generators.gradients import as_policy
 from inversion_kit.generators.kept import Batches
 from inversion_kit.generators.memory import MicroBatch
@@ -125,7 +127,8 @@ def search(
     """
     held_out = noise_seeds(seed, VALIDATE, 0, settings.validation)
     history = History(seed, held_out, probe=None if past is None else past.probe)
-    micro_batch = MicroBatch(settings.batch, of=classifier, doing="updates")
+    spare = functools.partial(checkpoint_next, generator)
+    micro_batch = MicroBatch(settings.batch, of=classifier, doing="updates", spare=spare)
     asked = (classifier, generator, target, prompts)
     checked = checker(*asked, settings, history, past=past, watch=watch)
 
