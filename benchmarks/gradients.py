@@ -271,7 +271,7 @@ def main(
             share = rows[-1]["success"] if same else searched(classifier, generator, policy)
             rows.append({**row, "success": share})
             typer.echo(
-                f"| {name} | {policy} | {row['bias']:.2f} | {row['spread']:.1f} "
+                f"| {name} | {policy} | {abs(row['bias']):.2f} | {row['spread']:.1f} "
                 f"| {row['evaluations']:.0f} | {row['backwards']:.0f} | {share:.0%} |"
             )
             if out is not None:

@@ -139,9 +139,11 @@ class Settings:
         Mean target probability on held-out noise, in (0, 1], that is enough: once it is reached,
         the search ends with the first check that is not better by 0.05.
     check_every
-        Steps between checks on held-out noise, at least 1.
+        Steps between checks on held-out noise, at least 1. With a gradient one more is made the
+        first time that the images of a step reach ``stop_at``.
     patience
-        Checks without improvement before the next start, at least 1.
+        Checks without improvement before the next start, at least 1. By default 1, and 2 with
+        ``method="cma"``.
     restarts
         Further starts where the neutral one does not reach it, at least 0 (the neutral start
         alone): the vocabulary probe's best word, then sums of two words.
@@ -206,7 +208,7 @@ class Settings:
     gradient: Any = _setting("last_step", lambda name, value: value)
     stop_at: float = _setting(0.75, _PROBABILITY)
     check_every: int = _setting(5, _whole(1))
-    patience: int = _setting(2, _whole(1))
+    patience: int = _setting(None, _optional(_whole(1)))
     restarts: int = _setting(3, _whole(0))
     start: str | None = _setting(None, _optional(_text))
     validation: int = _setting(16, _whole(1))
@@ -227,6 +229,9 @@ class Settings:
             object.__setattr__(self, field.name, field.default if value is None else value)
         if self.method == "gradient" and self.queries is not None:
             raise InputError(f"queries={self.queries!r}: for method='cma' alone; leave it out")
+        given: Any = self.patience
+        if given is None:
+            object.__setattr__(self, "patience", 1 if self.method == "gradient" else 2)
         if self.method == "cma":
             if self.policy_name != "last_step":
                 raise InputError(

@@ -193,9 +193,9 @@ def test_a_control_is_likely_to_take_longest_and_the_name_to_help():
 
 
 def test_a_start_of_ones_own_asks_no_probe():
-    assert asked_at_most(Settings(start="stop")) == Asked(60, 13, 0, 0)
-    assert asked_at_most(Settings(restarts=1)) == Asked(60, 14, 1, 0)
-    assert asked_at_most(Settings(steps=20)) == Asked(20, 6, 1, 0)  # two starts take them all
+    assert asked_at_most(Settings(start="stop")) == Asked(60, 14, 0, 0)
+    assert asked_at_most(Settings(restarts=1)) == Asked(60, 16, 1, 0)
+    assert asked_at_most(Settings(steps=10)) == Asked(10, 6, 1, 0)  # two starts take them all
     assert asked_at_most(Settings(steps=0)) == Asked(0, 1, 0, 0)
 
 

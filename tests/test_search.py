@@ -12,7 +12,7 @@ from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.schema import NEUTRAL
 from inversion_kit.search.optimise import check
 from inversion_kit.search.probe import is_sum
-from inversion_kit.search.search import IMPROVED, ends, search
+from inversion_kit.search.search import IMPROVED, ends, mean_of, search
 from inversion_kit.seeds import VALIDATE, noise_seeds
 from inversion_kit.settings import Settings
 
@@ -41,8 +41,33 @@ def test_the_first_look_is_the_neutral_start_before_any_update(run, generator):
 
 def test_a_start_that_is_good_enough_needs_one_more_look(run):
     history = run(stop_at=1e-6, lr=1e-6)
-    assert [check.step for check in history.checks] == [0, 2]
+    assert [check.step for check in history.checks] == [0, 1]  # its first images reach it too
     assert history.probe is None
+
+
+EARLY = {"steps": 12, "check_every": 6, "patience": 99, "restarts": 0, "lr": 0.1}
+
+
+def first_reached(run, at, **settings):
+    """The goal that update ``at`` is the first to reach with its images, and how many do."""
+    means = [mean_of(step, settings["target"]) for step in run(**{**EARLY, **settings}).steps]
+    goal = means[at - 1]
+    assert max(means[: at - 1]) < goal
+    return goal, sum(mean >= goal for mean in means)
+
+
+def test_a_token_whose_own_images_reach_the_goal_is_looked_at_at_once_and_only_once(run):
+    goal, reached = first_reached(run, 9, target=2)
+    assert reached > 1
+    history = run(**EARLY, target=2, stop_at=goal)
+    assert [check.step for check in history.checks] == [0, 6, 9, 12]
+
+
+def test_an_early_look_that_is_no_better_takes_no_patience(run):
+    still = {**EARLY, "lr": 1e-6, "target": 3}
+    goal, _ = first_reached(run, 5, **still)
+    history = run(**{**still, "patience": 1}, stop_at=goal)
+    assert [check.step for check in history.checks] == [0, 5, 6]
 
 
 def test_no_steps_is_a_check_alone(run):

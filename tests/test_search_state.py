@@ -41,9 +41,17 @@ def assert_equal(a, b):
         assert a == b or (a != a and b != b)  # NaN
 
 
-@pytest.mark.parametrize("lr", [1e-6, 0.3], ids=["with restarts", "without"])
-def test_every_cut_gives_what_no_cut_gives(classifier, generator, lr):
-    settings = dataclasses.replace(SETTINGS, lr=lr, patience=1 if lr < 0.1 else 99)
+@pytest.mark.parametrize(
+    ("changed", "looks"),
+    [
+        ({"lr": 1e-6}, [0, 2, 2, 4, 4, 6]),
+        ({"patience": 99}, [0, 2, 4, 6]),
+        ({"patience": 99, "check_every": 3, "stop_at": 0.6}, [0, 3, 5, 6]),
+    ],
+    ids=["with restarts", "without", "with an early look"],
+)
+def test_every_cut_gives_what_no_cut_gives(classifier, generator, changed, looks):
+    settings = dataclasses.replace(SETTINGS, **changed)
     cuts = {}
 
     def keep(history):
@@ -60,7 +68,7 @@ def test_every_cut_gives_what_no_cut_gives(classifier, generator, lr):
 
     whole = run(watch=keep)
     assert len(cuts) == len(whole.checks) >= 3
-    assert len({check.start for check in whole.checks}) == (3 if lr < 0.1 else 1)
+    assert [check.step for check in whole.checks] == looks
     for checks, (tensors, meta) in cuts.items():
         past = unpack(tensors, json.loads(meta))
         again = run(past=past)

@@ -101,8 +101,10 @@ def search(
 
     One criterion, the mean probability of the target on held-out noise, stops, restarts and
     selects; with an objective of the user's own its mean restarts and selects, and only the steps
-    end the search. A start that does not improve it over ``patience`` checks gives way to the next:
-    first the neutral one, then the vocabulary probe's best word, then its best sums of two words.
+    end the search. It is taken every ``check_every`` updates, and the first time that an update's
+    own images reach the goal, which costs nothing to see. A start that does not improve it over
+    ``patience`` of the former gives way to the next: first the neutral one, then the vocabulary
+    probe's best word, then its best sums of two words.
 
     Parameters
     ----------
@@ -154,25 +156,41 @@ def search(
             yield replace(step, images=thumbnails(step.images))
 
     for start, vector in _starts(*asked, settings, history, bank):
-        best, stale = checked(vector, start), 0
+        best, stale, early = checked(vector, start), 0, False
         if ends(best, -math.inf, settings.goal) or len(history.steps) >= settings.steps:
             break
         for step in updates(vector, start):
             history.steps.append(step)
             watch(history)
             done = len(history.steps)
-            if done % settings.check_every and done < settings.steps:
+            due = done % settings.check_every == 0 or done == settings.steps
+            first = not early and mean_of(step, target) >= settings.goal
+            early = early or first
+            if not (due or first):
                 continue
             score = checked(step.token[0], start)
             if ends(score, best, settings.goal):
                 return history
-            stale = 0 if score > best + IMPROVED else stale + 1
+            stale = 0 if score > best + IMPROVED else stale + due
             best = max(best, score)
             if stale >= settings.patience:
                 break
         if len(history.steps) >= settings.steps:
             break
     return history
+
+
+def mean_of(step: Step, target: int) -> float:
+    """Mean probability of the target on an update's images, in [0, 1]; not rounded on the way.
+
+    Examples
+    --------
+    >>> seen = torch.tensor([[0.5, 0.5], [0.25, 0.75]])
+    >>> mean_of(Step(0, "neutral", 0.0, 0.0, seen[0], seen, seen, ("", ""), (0, 1)), 1)
+    0.625
+    """
+    each = step.probability[:, target].tolist()
+    return math.fsum(each) / len(each)
 
 
 def ends(score: float, before: float, goal: float) -> bool:
