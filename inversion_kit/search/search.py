@@ -134,32 +134,19 @@ def search(
     asked = (classifier, generator, target, prompts)
     checked = checker(*asked, settings, history, past=past, watch=watch)
 
-    def updates(vector: Tensor, start: str) -> Iterator[Step]:
-        last = None
-        while past is not None and len(history.steps) < len(past.steps):
-            last = past.steps[len(history.steps)]
-            yield last
-        for step in optimise(
-            *asked,
-            start=vector if last is None else last.token[0],
-            start_name=start,
-            seed=seed,
-            first_step=len(history.steps),
-            steps=settings.steps - len(history.steps),
-            batch=settings.batch,
-            lr=settings.lr,
-            gradient=as_policy(settings.gradient),
-            objective=settings.objective,
-            micro_batch=micro_batch,
-            optimizer_state=None if last is None else last.optimizer,
-        ):
-            yield replace(step, images=thumbnails(step.images))
-
     for start, vector in _starts(*asked, settings, history, bank):
         best, stale, early = checked(vector, start), 0, False
         if ends(best, -math.inf, settings.goal) or len(history.steps) >= settings.steps:
             break
-        for step in updates(vector, start):
+        for step in _updates(
+            *asked,
+            settings,
+            history,
+            start=start,
+            vector=vector,
+            micro_batch=micro_batch,
+            past=past,
+        ):
             history.steps.append(step)
             watch(history)
             done = len(history.steps)
@@ -178,6 +165,44 @@ def search(
         if len(history.steps) >= settings.steps:
             break
     return history
+
+
+def _updates(
+    classifier: Classifier,
+    generator: Generator,
+    target: int,
+    prompts: Sequence[str],
+    settings: Settings,
+    history: History,
+    *,
+    start: str,
+    vector: Tensor,
+    micro_batch: MicroBatch,
+    past: History | None,
+) -> Iterator[Step]:
+    """The updates of a start, those that ``past`` had taken as they are; images are thumbnails."""
+    last = None
+    while past is not None and len(history.steps) < len(past.steps):
+        last = past.steps[len(history.steps)]
+        yield last
+    for step in optimise(
+        classifier,
+        generator,
+        target,
+        prompts,
+        start=vector if last is None else last.token[0],
+        start_name=start,
+        seed=history.seed,
+        first_step=len(history.steps),
+        steps=settings.steps - len(history.steps),
+        batch=settings.batch,
+        lr=settings.lr,
+        gradient=as_policy(settings.gradient),
+        objective=settings.objective,
+        micro_batch=micro_batch,
+        optimizer_state=None if last is None else last.optimizer,
+    ):
+        yield replace(step, images=thumbnails(step.images))
 
 
 def mean_of(step: Step, target: int) -> float:
