@@ -116,8 +116,9 @@ def test_a_map_is_coloured_by_the_finding_of_each_label():
 
 
 def test_every_verdict_has_a_mark_that_is_drawn_without_scripts():
-    from inversion_kit.figures import scatter, static
+    from inversion_kit.figures import scatter
+    from inversion_kit.figures.static.marks import mark_at
 
     assert set(scatter._FINDINGS) == {*VERDICT_SIGNS, ""}
     for ink, symbol in [*scatter._FINDINGS.values(), *scatter._LOOKS.values()]:
-        assert static._mark(1, 2, (symbol, ink, 5)).startswith("M1 2")
+        assert mark_at(1, 2, (symbol, ink, 5)).startswith("M1 2")

@@ -46,7 +46,7 @@ def demo(
         judges=["pocket:judge"],
         seeds=seed or 1,
         check_every=1,
-        patience=12,
+        patience=30,
     )
 
 
