@@ -18,7 +18,8 @@ from typing import Annotated, Any
 import typer
 
 from inversion_kit.arms import ARMS
-from inversion_kit.audits.estimate import Parts, asked_likely, price
+from inversion_kit.audits.asked import asked_likely
+from inversion_kit.audits.estimate import Parts, price
 from inversion_kit.audits.run import AUDITED
 from inversion_kit.audits.schedule import in_order
 from inversion_kit.settings import Settings

@@ -1,7 +1,7 @@
 """What searches of each arm ask for: ``python -m benchmarks.typical``, from the repository's root.
 
 Twelve labels of the pocket, three seeds, default settings. Updates, checks and rounds of the probe,
-the same on every machine; `inversion_kit.audits.estimate` takes its likely counts from here.
+the same on every machine; `inversion_kit.audits.asked` takes its likely counts from here.
 """
 
 from __future__ import annotations

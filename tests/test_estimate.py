@@ -11,16 +11,9 @@ from inversion_kit import objectives
 from inversion_kit.arms import ARMS, Arm
 from inversion_kit.audits import estimate as counting
 from inversion_kit.audits import timing
+from inversion_kit.audits.asked import Asked, asked_at_most, asked_likely
 from inversion_kit.audits.bench import Bench
-from inversion_kit.audits.estimate import (
-    Asked,
-    Estimate,
-    Parts,
-    asked_at_most,
-    asked_likely,
-    clock,
-    price,
-)
+from inversion_kit.audits.estimate import Estimate, Parts, clock, price
 from inversion_kit.audits.schedule import in_order
 from inversion_kit.audits.timing import estimate
 from inversion_kit.audits.units import sampled, search
@@ -138,8 +131,7 @@ def test_the_most_is_what_an_audit_asks_for_that_gets_nowhere(
 
 
 def test_shared_images_are_those_that_a_process_keeps():
-    assert counting._KEPT == kept._MOST
-    half, held = kept._MOST // 2, counting._Kept()
+    half, held = kept.MOST // 2, counting._Kept()
     made = [held.lacking({key: half}) for key in "abacab"]
     assert made == [1, 1, 0, 1, 0, 1]  # "b" had to give way to "c"
     assert held.lacking({"more than all": 3 * half}) == held.lacking({"more than all": 3 * half})

@@ -136,7 +136,7 @@ def test_what_cannot_be_read_off_is_shared_with_nobody(make_generator, tmp_path)
 
 def test_memory_has_an_end_and_those_used_last_stay(generator, monkeypatch):
     one = kept(generator, PROMPTS[:1], seeds=[0]).numel()
-    monkeypatch.setattr(memory, "_MOST", 2 * one)
+    monkeypatch.setattr(memory, "MOST", 2 * one)
     for seed in (0, 1, 0, 2):
         kept(generator, PROMPTS[:1], seeds=[seed])
     assert sum(images.numel() for images in memory._images.values()) == 2 * one

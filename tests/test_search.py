@@ -12,7 +12,7 @@ from inversion_kit.generators.class_token import PLACEHOLDER
 from inversion_kit.schema import NEUTRAL
 from inversion_kit.search.optimise import check
 from inversion_kit.search.probe import is_sum
-from inversion_kit.search.search import IMPROVED, ends, mean_of, search
+from inversion_kit.search.search import IMPROVED, ends, search
 from inversion_kit.seeds import VALIDATE, noise_seeds
 from inversion_kit.settings import Settings
 
@@ -50,7 +50,7 @@ EARLY = {"steps": 12, "check_every": 6, "patience": 99, "restarts": 0, "lr": 0.1
 
 def first_reached(run, at, **settings):
     """The goal that update ``at`` is the first to reach with its images, and how many do."""
-    means = [mean_of(step, settings["target"]) for step in run(**{**EARLY, **settings}).steps]
+    means = [step.mean(settings["target"]) for step in run(**{**EARLY, **settings}).steps]
     goal = means[at - 1]
     assert max(means[: at - 1]) < goal
     return goal, sum(mean >= goal for mean in means)

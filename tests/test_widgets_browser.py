@@ -675,8 +675,8 @@ HOVER = """async () => {
 
 LIVE = (
     "tree = ik.invert('pocket:honest', 'roundabout', generator='pocket', steps=60, batch=2,\n"
-    "    samples=4, validation=4, stop_at=1.0, restarts=0, check_every=6, patience=99,\n"
-    "    progress='widget')"
+    "    samples=4, validation=4, stop_at=1.0, restarts=0, check_every=2, patience=99,\n"
+    "    search_generator='itself', progress='widget')"
 )
 
 

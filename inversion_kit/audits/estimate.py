@@ -5,23 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import NamedTuple
 
 from inversion_kit.arms import Arm
-from inversion_kit.search.probe import FIRST, SECOND
+from inversion_kit.audits.asked import FIRST_CHECK, Asked, asked_at_most, asked_likely
+from inversion_kit.generators.kept import MOST
+from inversion_kit.search.probe import BATCH, FIRST, MOST_WORDS, NOISES, SECOND, SHORTLIST, SUMS
 from inversion_kit.settings import Settings
 from inversion_kit.storage.units import Unit
-
-_WORDS, _SUMS, _NOISES = 24, 8, 3
-"""Words, and sums of two, of the probe's second round, and the images of each."""
-_ALL_WORDS = 512
-"""Words of a vocabulary, at most, that are all probed, the same ones for every label."""
-_SHARED, _BATCH = 256, 48
-"""Words, of those probed of a larger vocabulary, that all labels have, and images made together."""
-_KEPT = 2**31
-"""Bytes of images that `inversion_kit.generators.kept` keeps in a process."""
 
 
 @dataclass(frozen=True)
@@ -88,105 +81,6 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a search asks for; of many searches the mean.
-
-    Parameters
-    ----------
-    updates
-        Of the token.
-    checks
-        On held-out noise.
-    probes, sums
-        How often the vocabulary probe is asked, and how often for sums of two words too: 0 to 1.
-    """
-
-    updates: float
-    checks: float
-    probes: float
-    sums: float
-
-
-NAME_FREE = Asked(9.3, 4.4, 0.75, 0.08)
-NAMED = Asked(5.2, 3.1, 0.11, 0.08)
-"""Means over 36 searches, 12 labels of the pocket and 3 seeds, default settings, of prompts that do
-not name the class and that do: printed by ``python -m benchmarks.typical``."""
-_FIRST_CHECK = Asked(0, 1, 0, 0)
-
-
-def asked_at_most(settings: Settings) -> Asked:
-    """What a search asks for that makes every update and begins at every start.
-
-    Parameters
-    ----------
-    settings
-        Of the search.
-
-    Returns
-    -------
-    Asked
-        Counts that no search by the gradient exceeds.
-
-    Examples
-    --------
-    >>> asked_at_most(Settings())
-    Asked(updates=60, checks=20, probes=1, sums=1)
-    """
-    starts = _starts(settings)
-    if not starts:
-        return _FIRST_CHECK
-    early = starts if settings.check_every > 1 and settings.objective is None else 0
-    checks = starts + early + math.ceil(settings.steps / settings.check_every)
-    return Asked(settings.steps, checks, int(starts > 1), int(starts > 2))
-
-
-def asked_likely(arm: Arm, settings: Settings) -> Asked:
-    """What a search of an arm is likely to ask for, never more than at most.
-
-    A control gets nowhere: each of its starts is left after ``patience`` checks. With an objective
-    of the user's own a search makes all its updates. Others ask for what is usual on the pocket,
-    `NAME_FREE` or `NAMED`.
-
-    Parameters
-    ----------
-    arm
-        One with a search.
-    settings
-        Of the search.
-
-    Returns
-    -------
-    Asked
-        Means.
-
-    Examples
-    --------
-    >>> from inversion_kit.arms import ARMS
-    >>> asked_likely(ARMS["shuffled"], Settings())
-    Asked(updates=20, checks=8, probes=1, sums=1)
-    """
-    most, starts = asked_at_most(settings), _starts(settings)
-    if settings.objective is not None or not starts:
-        return most
-    if arm.control:
-        made = min(settings.steps, starts * settings.patience * settings.check_every)
-        return replace(most, updates=made, checks=starts + math.ceil(made / settings.check_every))
-    named = all("{name}" in template for template in arm.prompts(settings.prompts))
-    usual = NAMED if named else NAME_FREE
-    updates = min(settings.steps, usual.updates)
-    others = usual.checks - 1 - usual.updates / Settings().check_every  # early, of later starts
-    checks = 1 + updates / settings.check_every + others * (starts > 1)
-    probes, sums = usual.probes * most.probes, usual.sums * most.sums
-    return Asked(updates, min(most.checks, checks), probes, sums)
-
-
-def _starts(settings: Settings) -> int:
-    """Starts that are updated, at most: each takes ``patience`` checks before the next begins."""
-    allowed = 1 if settings.start is not None else 1 + settings.restarts
-    return min(allowed, math.ceil(settings.steps / (settings.patience * settings.check_every)))
-
-
-@dataclass(frozen=True)
 class Parts:
     """Seconds of what units are made of, and what they need to be counted.
 
@@ -232,19 +126,19 @@ class Parts:
     @property
     def probed(self) -> int:
         """Images of words in the probe's first round."""
-        return min(self.words, _ALL_WORDS) * self.noises
+        return min(self.words, MOST_WORDS) * self.noises
 
     @property
     def shared(self) -> int:
         """Of those, the ones that are the same for every label."""
-        if self.words <= _ALL_WORDS:
+        if self.words <= MOST_WORDS:
             return self.probed
-        return _SHARED * self.noises // _BATCH * _BATCH
+        return MOST_WORDS // 2 * self.noises // BATCH * BATCH
 
     @property
     def again(self) -> int:
         """Images of words in the probe's second round."""
-        return min(self.words, _WORDS) * _NOISES
+        return min(self.words, SHORTLIST) * NOISES
 
     def search(
         self, asked: Asked, settings: Settings, *, probe: float = 1.0, sums: float = 1.0
@@ -272,7 +166,7 @@ class Parts:
         words = self.probed * (probe * quick + self.search_reading) + self.again * one
         of_sums = self.probed * (sums * quick + self.search_reading)
         of_sums += pairs * self.noises * (quick + self.search_reading)
-        of_sums += min(_SUMS, pairs) * _NOISES * one
+        of_sums += min(SUMS, pairs) * NOISES * one
         updates = asked.updates * self.update + asked.checks * settings.validation * one
         return updates + asked.probes * words + asked.sums * of_sums
 
@@ -309,7 +203,7 @@ def price(
     asks = [name for name in counts if arms[name].searched and settings.method == "gradient"]
     bounds = []
     for each in (
-        dict.fromkeys(asks, _FIRST_CHECK),
+        dict.fromkeys(asks, FIRST_CHECK),
         {name: asked_likely(arms[name], settings) for name in asks},
         dict.fromkeys(asks, asked_at_most(settings)),
     ):
@@ -359,7 +253,7 @@ class _Kept:
         for key, size in sets.items():
             self._bytes += size - self._images.pop(key, 0)
             self._images[key] = size  # those used last stand last
-        while self._bytes > _KEPT:
+        while self._bytes > MOST:
             self._bytes -= self._images.pop(next(iter(self._images)))
         return made / sum(sets.values())
 
@@ -380,7 +274,7 @@ def _made(
     shares: dict[str, list[_Made]] = {}
     for unit in units:
         arm, asked = arms[unit.arm], (tuple(prompts(unit)), unit.seed)
-        share, search = _Made(1.0, 1.0, 1.0), searches.get(unit.arm, _FIRST_CHECK)
+        share, search = _Made(1.0, 1.0, 1.0), searches.get(unit.arm, FIRST_CHECK)
         if search.probes >= 0.5:
             words: dict[Hashable, int] = {("words", asked): size * parts.shared}
             words["words", asked, unit.label_index] = size * (parts.probed - parts.shared)

@@ -254,7 +254,7 @@ class _Work:
         self.histories[unit] = history
         means = self.training.setdefault(unit, [])
         for step in history.steps[len(means) :]:
-            means.append(float(step.probability[:, unit.label_index].mean()))
+            means.append(step.mean(unit.label_index))
         self.view.show(seen(history, unit.label_index, means))
         if self.view.stop:
             raise StopAsked

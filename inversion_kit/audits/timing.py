@@ -21,6 +21,7 @@ from inversion_kit.generators.gradients import as_policy
 from inversion_kit.generators.sample import sample
 from inversion_kit.search.guidance import guided
 from inversion_kit.search.optimise import optimise
+from inversion_kit.search.probe import FEW, first_noises
 from inversion_kit.search.search import first_start
 from inversion_kit.seeds import PROBE, noise_seeds
 from inversion_kit.storage.units import Unit
@@ -30,8 +31,6 @@ _ENOUGH = 4.0
 """Seconds after which a timing is not repeated again."""
 _IMAGES = 4
 """Made and read at once, to time one."""
-_FEW = 4
-"""Denoising steps of the probe's first round, at most."""
 
 
 def estimate(
@@ -84,8 +83,8 @@ def timed_parts(bench: Bench, units: Sequence[Unit], seed: int) -> Parts:
     own = image(generator)
     search = image(searcher) if searcher is not generator else own
     quick = search
-    if searched and searcher.num_inference_steps > _FEW:
-        quick = image(searcher, _FEW)
+    if searched and searcher.num_inference_steps > FEW:
+        quick = image(searcher, FEW)
     read = reading(bench.classifier)
     return Parts(
         update=_update(bench, searched[0]) if searched else 0.0,
@@ -95,7 +94,7 @@ def timed_parts(bench: Bench, units: Sequence[Unit], seed: int) -> Parts:
         search_reading=read,
         quick_image=quick,
         words=len(searcher.vocabulary),
-        noises=2 if searcher.num_inference_steps == 1 else 1,  # as `search` asks for them
+        noises=first_noises(searcher),
         apart=searcher is not generator,
         pixels=math.prod(images.shape[2:]),
         baselines=_baselines(bench, units, seed),

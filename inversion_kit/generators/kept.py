@@ -23,7 +23,7 @@ from inversion_kit.generators.identity import identity, is_open
 from inversion_kit.generators.sample import sample
 from inversion_kit.pictures import levels
 
-_MOST = 2**31
+MOST = 2**31
 """Bytes of images kept, those used last: a probe and its label at 1024 x 1024 pixels."""
 _images: OrderedDict[str, Tensor] = OrderedDict()
 """Batches by all that makes them, uint8 on the CPU: results are the same with them and without."""
@@ -160,6 +160,6 @@ def _look_up(batch: Batch, bank: Batches | None) -> Tensor:
         bank.write(batch, images)
     with _lock:
         _images[batch.key] = images  # the one used last stands last
-        while sum(one.numel() for one in _images.values()) > _MOST:
+        while sum(one.numel() for one in _images.values()) > MOST:
             _images.popitem(last=False)
     return images

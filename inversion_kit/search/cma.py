@@ -26,7 +26,7 @@ from inversion_kit.generators.kept import Batches
 from inversion_kit.generators.memory import MicroBatch
 from inversion_kit.search.history import Check, History, Step
 from inversion_kit.search.optimise import check
-from inversion_kit.search.probe import candidates, probe
+from inversion_kit.search.probe import MOST_WORDS, NOISES, SHORTLIST, candidates, probe
 from inversion_kit.search.search import IMPROVED, Watch, checker, ends, first_start, thumbnails
 from inversion_kit.seeds import TRAIN, VALIDATE, noise_seeds
 from inversion_kit.settings import Settings
@@ -37,7 +37,6 @@ DIRECTIONS = 24
 """Most directions of the vocabulary that are searched."""
 _WORDS = 8
 """Most of them that lead to probed words; the others are principal directions."""
-_SHORTLIST, _NOISES, _MOST_PROBED = 24, 3, 512
 _MOST_WORDS = 1024
 _SPREAD, _WIDEST = 2.0, 4
 
@@ -308,7 +307,7 @@ def _follow(
     for step in steps:
         kept = len(step.images) and step.images.dtype == torch.uint8
         history.steps.append(step if kept else replace(step, images=thumbnails(step.images)))
-        hit = float(step.probability[:, target].mean())
+        hit = step.mean(target)
         history.book("generation", budget.generation, hit)
         watch(history)
         if budget.over() or (len(history.steps) - before) % settings.check_every == 0:
@@ -336,11 +335,11 @@ def _probed(
     if settings.start is not None or not settings.restarts:
         return ()
     most = min(((settings.queries or 0) - history.spent) // 3, spare)
-    shortlist = min(_SHORTLIST, most // (2 * _NOISES))
+    shortlist = min(SHORTLIST, most // (2 * NOISES))
     if shortlist <= 0:
         return ()
     if history.probe is None:
-        limit = min(_MOST_PROBED, most - shortlist * _NOISES)
+        limit = min(MOST_WORDS, most - shortlist * NOISES)
         name = classifier.wordings[target]
         likely = candidates(generator, name, seed=history.seed, limit=limit)[:limit]
         history.probe = probe(
@@ -352,10 +351,10 @@ def _probed(
             seed=history.seed,
             objective=settings.objective,
             shortlist=shortlist,
-            noises=_NOISES,
+            noises=NOISES,
             bank=bank,
         )
     words = history.probe.words
-    asked = len(words) + _NOISES * min(shortlist, len(words))
+    asked = len(words) + NOISES * min(shortlist, len(words))
     history.book("probe", asked, float(np.exp(history.probe.log_probability[0])))
     return words

@@ -26,6 +26,13 @@ from inversion_kit.pictures import levels
 from inversion_kit.search.history import Probe
 from inversion_kit.seeds import PROBE, noise_seeds
 
+MOST_WORDS = 512
+"""Words of a vocabulary that are all probed; of a larger one half as many are the same for every
+label."""
+FEW, BATCH = 4, 48
+"""Denoising steps of a first try, at most, and images of it that are made together."""
+SHORTLIST, SUMS, NOISES = 24, 8, 3
+"""Words, and sums of two, that are tried a second time, and the start noises of that."""
 FIRST, SECOND = 3, 64
 """Probed words that sums begin with, and those that are added to each of them, at most."""
 PLUS = " + "
@@ -42,10 +49,10 @@ def probe(
     *,
     seed: int,
     objective: objectives.Objective | None = None,
-    shortlist: int = 24,
+    shortlist: int = SHORTLIST,
     first_noises: int = 1,
-    noises: int = 3,
-    num_inference_steps: int = 4,
+    noises: int = NOISES,
+    num_inference_steps: int = FEW,
     bank: Batches | None = None,
 ) -> Probe:
     """Score every word in the token's place on the same noises.
@@ -101,10 +108,10 @@ def probe_pairs(
     *,
     seed: int,
     objective: objectives.Objective | None = None,
-    shortlist: int = 8,
+    shortlist: int = SUMS,
     first_noises: int = 1,
-    noises: int = 3,
-    num_inference_steps: int = 4,
+    noises: int = NOISES,
+    num_inference_steps: int = FEW,
     bank: Batches | None = None,
 ) -> Probe:
     """Score sums of two words in the token's place, as `probe` scores words.
@@ -154,6 +161,20 @@ def probe_pairs(
     score = functools.partial(_scores, classifier, target, objective=objective)
     whole = _in_two_rounds(sums, paint, score, seed, shortlist, (first_noises, noises), few)
     return Probe(whole.words[:shortlist], whole.log_probability[:shortlist])
+
+
+def first_noises(generator: Generator) -> int:
+    """Start noises of a word's first try: two where one step makes the whole image.
+
+    One step on one noise tells too little.
+
+    Examples
+    --------
+    >>> from inversion_kit.generators.convert import as_generator
+    >>> first_noises(as_generator("pocket:quick")), first_noises(as_generator("pocket"))
+    (2, 1)
+    """
+    return 2 if generator.num_inference_steps == 1 else 1
 
 
 def start_vector(generator: Generator, name: str) -> Tensor:
@@ -213,7 +234,7 @@ def _painted(
     steps: int | None,
     *,
     bank: Batches | None,
-    batch: int = 48,
+    batch: int = BATCH,
 ) -> Tensor:
     """uint8 images of all words on all seeds, those of a word beside each other."""
     asked = [
@@ -232,7 +253,7 @@ def _scores(
     noises: int,
     *,
     objective: objectives.Objective | None,
-    batch: int = 48,
+    batch: int = BATCH,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What ranks each word, lowest first, and the target's mean log-probability: ``(word,)``."""
 
@@ -254,7 +275,9 @@ def _scores(
     return rank, log_probability
 
 
-def _sureness(classifier: Classifier, images: Tensor, noises: int, batch: int = 48) -> np.ndarray:
+def _sureness(
+    classifier: Classifier, images: Tensor, noises: int, batch: int = BATCH
+) -> np.ndarray:
     """The highest probability that each word's pictures get, mean over noises: ``(word,)``."""
 
     def score(part: slice) -> Tensor:
@@ -264,7 +287,7 @@ def _sureness(classifier: Classifier, images: Tensor, noises: int, batch: int = 
     return torch.cat(parts).view(-1, noises).mean(1).cpu().numpy()
 
 
-def candidates(generator: Generator, name: str, *, seed: int, limit: int = 512) -> list[str]:
+def candidates(generator: Generator, name: str, *, seed: int, limit: int = MOST_WORDS) -> list[str]:
     """Words to probe.
 
     All of a small vocabulary; of a large one the words of the label's name, the nearest
@@ -288,7 +311,7 @@ def candidates(generator: Generator, name: str, *, seed: int, limit: int = 512) 
 
 
 def shared_first(
-    generator: Generator, words: Sequence[str], *, seed: int, limit: int = 512
+    generator: Generator, words: Sequence[str], *, seed: int, limit: int = MOST_WORDS
 ) -> list[str]:
     """`candidates` of a label, those before the others that all labels have.
 

@@ -24,6 +24,7 @@ from inversion_kit.search.history import History, Probe, Step
 from inversion_kit.search.optimise import check, optimise
 from inversion_kit.search.probe import (
     candidates,
+    first_noises,
     is_sum,
     probe,
     probe_pairs,
@@ -151,7 +152,7 @@ def search(
             watch(history)
             done = len(history.steps)
             due = done % settings.check_every == 0 or done == settings.steps
-            first = not early and mean_of(step, target) >= settings.goal
+            first = not early and step.mean(target) >= settings.goal
             early = early or first
             if not (due or first):
                 continue
@@ -205,19 +206,6 @@ def _updates(
         yield replace(step, images=thumbnails(step.images))
 
 
-def mean_of(step: Step, target: int) -> float:
-    """Mean probability of the target on an update's images, in [0, 1]; not rounded on the way.
-
-    Examples
-    --------
-    >>> seen = torch.tensor([[0.5, 0.5], [0.25, 0.75]])
-    >>> mean_of(Step(0, "neutral", 0.0, 0.0, seen[0], seen, seen, ("", ""), (0, 1)), 1)
-    0.625
-    """
-    each = step.probability[:, target].tolist()
-    return math.fsum(each) / len(each)
-
-
 def ends(score: float, before: float, goal: float) -> bool:
     """Whether a check ends a search: the goal is reached, and another one can hardly be better.
 
@@ -269,7 +257,6 @@ def _starts(
         return
     words = candidates(generator, classifier.wordings[target], seed=history.seed)
     words = shared_first(generator, words, seed=history.seed)
-    noises = 2 if generator.num_inference_steps == 1 else 1  # one step on one tells too little
     if history.probe is None:
         history.probe = probe(
             classifier,
@@ -279,7 +266,7 @@ def _starts(
             words,
             seed=history.seed,
             objective=settings.objective,
-            first_noises=noises,
+            first_noises=first_noises(generator),
             bank=bank,
         )
     best = [name for name in history.probe.words if not is_sum(name)]
@@ -297,7 +284,7 @@ def _starts(
             best,
             seed=history.seed,
             objective=settings.objective,
-            first_noises=noises,
+            first_noises=first_noises(generator),
             bank=bank,
         )
         sums = list(pairs.words)
