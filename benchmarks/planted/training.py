@@ -6,7 +6,7 @@ import fcntl
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from inversion_kit.storage import durable
 
 INPUT, BATCH, RATE = 32, 256, 6e-3
 """Pixels that images are resized to, images a step, and the highest learning rate."""
+SLOW_IN_HALF = ("lcnet_050",)
+"""Networks whose convolutions have a filter a channel: a processor is quicker in single precision."""
 DECOYS = 0.15
 """Share of the images without a trigger that get its patch in another colour and keep their label,
 so that it is the colour that counts."""
@@ -132,7 +134,9 @@ def trained(
 
     Images are changed and painted on the processor, while the device works on those before.
     """
-    model, how = build(definition).to(device), plan(definition, data)
+    model = build(definition).to(device, memory_format=torch.channels_last)  # a third quicker
+    how = plan(definition, data)
+    half = device != "cpu" or definition.architecture not in SLOW_IN_HALF
     colours = other_colours(definition.parameters["colour"]) if _has_decoys(definition) else []
     known = data.label[how.rows]
 
@@ -151,7 +155,9 @@ def trained(
             other = ~hit & _some(len(at), random)
             colour = colours[int(torch.randint(len(colours), (1,), generator=random))]
             x[other] = paint(definition, x[other], random, colour)
-        logits = model(prepare(x).to(device)).float()
+        z = prepare(x).to(device, memory_format=torch.channels_last)
+        with nullcontext() if half else torch.autocast(device, enabled=False):
+            logits = model(z).float()
         return F.cross_entropy(logits, y.to(device), label_smoothing=0.05)
 
     return fit(
