@@ -252,6 +252,12 @@ class TestTransformers:
         assert (again.labels, again.name) == (("x", "y", "z"), "mine")
         assert again.hash == classifier.hash
 
+    def test_a_folder_in_half_precision_is_loaded_in_single(self, tmp_path):
+        tiny_vit().half().save_pretrained(tmp_path)
+        transformers.ViTImageProcessor(size=SQUARE).save_pretrained(tmp_path)
+        model = as_classifier(tmp_path).model
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+
     def test_a_pickle_is_never_opened(self, tmp_path):
         model = tiny_vit()
         model.config.save_pretrained(tmp_path)

@@ -69,6 +69,12 @@ def test_weights_in_half_precision_get_images_of_their_kind():
     assert classifier.logits(torch.rand(2, 3, 9, 9)).dtype == torch.float32
 
 
+def test_float16_on_a_processor_is_said_to_be_slow():
+    with pytest.warns(RuntimeWarning, match=r"model\.float\(\)"):
+        as_classifier(flat(2).half(), preprocess=LOOK)
+    as_classifier(flat(2), preprocess=LOOK)  # warnings are errors here
+
+
 @pytest.mark.parametrize(
     ("images", "came"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ from inversion_kit.classifiers.base import Classifier
 from inversion_kit.classifiers.black_box import from_black_box
 from inversion_kit.classifiers.ensemble import Ensemble
 from inversion_kit.classifiers.label_names import called, names_of, text_of
+from inversion_kit.classifiers.modules import slow_in_half
 from inversion_kit.classifiers.transformers_adapter import from_transformers
 from inversion_kit.errors import InputError
 from inversion_kit.paths import name_or_path
@@ -101,6 +103,13 @@ def as_classifier(
     own = None if name is None else called(name)
     options = Options(preprocess, names, own, head, template, revision)
     made = _made(model, options, black_box=black_box)
+    if made is not model and slow_in_half(made.model):
+        warnings.warn(
+            "model: its weights are float16 on a processor, which computes that many times slower "
+            "than float32; give model.float()",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     if isinstance(model, (str, os.PathLike)) and not black_box and options == Options():
         made.source = os.fspath(model)
     if wordings is not None:

@@ -128,6 +128,11 @@ def one_kind(module: nn.Module) -> Tensor | None:
     return torch.empty(0, device=device, dtype=dtype)
 
 
+def slow_in_half(module: nn.Module) -> bool:
+    """Whether weights are float16 where a processor has to compute with them."""
+    return any(w.dtype == torch.float16 and w.device.type == "cpu" for w in module.parameters())
+
+
 def inner_of(model: Any) -> Any:
     """What ``torch.compile`` and ``DataParallel`` wrap: it says of itself what they do not."""
     while isinstance(model, nn.Module):

@@ -72,6 +72,8 @@ def load_hub(
 ) -> tuple[Any, Any]:
     """Model and processor of a hub id or local folder: safetensors only, and no code from it.
 
+    The model is in float32 whatever its file holds: a processor computes float16 ten times slower.
+
     Parameters
     ----------
     processor
@@ -97,7 +99,7 @@ def load_hub(
         if config.model_type in ZERO_SHOT and not plain:
             zero_shot = transformers.AutoModelForZeroShotImageClassification
             kinds = (zero_shot, transformers.AutoProcessor)
-        model = kinds[0].from_pretrained(name, use_safetensors=True, **safe)
+        model = kinds[0].from_pretrained(name, use_safetensors=True, dtype=torch.float32, **safe)
         return model, processor or kinds[1].from_pretrained(name, **safe)
 
 
