@@ -68,8 +68,10 @@ def run(
         for one in chosen(only, half)
         if counted(out, one) and not result_of(out, one, name, seed).exists()
     ]
-    # a process of its own for each: its peak of memory is nobody else's
-    with ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1) as pool:
+    # a process of its own for each: its peak of memory is nobody else's; imports are made once
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.planted.methods", "diffusers.loaders.peft"])
+    with ProcessPoolExecutor(jobs, context, max_tasks_per_child=1) as pool:
         work = [pool.submit(ask_one, one, name, out, bank, seed, device) for one, name in wanted]
         _told(work)
 

@@ -27,7 +27,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 """Small timm networks, and what makes them small."""
 STEPS = 1000
 """Of training, of 256 images each."""
-METHODS = ("scan", "words", "inversion", "all")
+METHODS = ("scan", "words", "inversion", "token", "all")
 """What is asked about each classifier, the quickest first: see `benchmarks.planted.methods`."""
 RATE = 0.1
 """Share of the training images that carry a trigger, where nothing else is said."""

@@ -3,7 +3,8 @@
 Trigger inversion alone is Neural Cleanse's rule (Wang et al. 2019) on the bank's plain pictures: a
 label is named whose mask lies more than twice 1.4826 times the median distance below the median of
 all masks. The scan of the last layer alone names a row that stands out by 3. Both name a label and
-no cue. A learned word alone is left out: which labels it is learned for rests on the other lenses.
+no cue. The token alone names a label of whose learned token the classifier reads the pictures and
+the judge does not: the difference of the two shares is `APART` and more.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ from inversion_kit.storage import durable
 GENERATOR, JUDGE = "pocket", "pocket:judge"
 CLEANSE = 2.0
 """Neural Cleanse's anomaly index from which a label is named."""
+APART = 0.5
+"""Difference of the shares of pictures that classifier and judge read, from which a label is."""
 
 
 def everything(model: Path, bank: Path, seed: int, device: str) -> dict[str, Any]:
@@ -86,10 +89,28 @@ def scan_alone(model: Path, bank: Path, seed: int, device: str) -> dict[str, Any
     return _scored(classifier, found, SECOND)
 
 
+def token_alone(model: Path, bank: Path, seed: int, device: str) -> dict[str, Any]:
+    """A token for each label, as `inversion_kit.invert` learns it by ``fast=True``."""
+    classifier = inversion_kit.as_classifier(model)
+    tree = inversion_kit.audit(
+        classifier,
+        generator=inversion_kit.as_generator(f"{GENERATOR}:quick", device=device),
+        judges=[JUDGE],
+        arms=["token"],
+        seeds=[seed],
+        bank=bank / "tokens",
+        progress=False,
+    )
+    share = inversion_kit.success(tree)["share"].sel(arm="token").squeeze(drop=True)
+    apart = share.sel(scorer=classifier.name) - share.sel(scorer=JUDGE)
+    return _scored(classifier, apart.sel(label=list(classifier.labels)).values, APART)
+
+
 _METHODS: dict[str, Callable[[Path, Path, int, str], dict[str, Any]]] = {
     "scan": scan_alone,
     "words": words_alone,
     "inversion": inversion_alone,
+    "token": token_alone,
     "all": everything,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.planted.definitions import METHODS, Definition
 from benchmarks.planted.match import judged
+from benchmarks.planted.over_classifiers import DRAWS, Row, means, of_many, share
 from benchmarks.planted.spurious import measures
 from inversion_kit.pocket.signs import NAMES
-from inversion_kit.wilson import wilson
-
-DRAWS = 2000
-"""Draws of the classifiers, planted and clean apart, for the interval of the area under the ROC."""
-Row = dict[str, Any]
 
 
 def result_of(out: Path, definition: Definition, method: str, seed: int) -> Path:
@@ -71,24 +68,30 @@ def counts(out: Path, definitions: Sequence[Definition]) -> dict[str, Any]:
 def of_method(rows: Sequence[Row]) -> dict[str, Any]:
     """Shares of a method with their intervals, each ``[hits, n, low, high]``.
 
+    ``n`` are classifiers, whatever the number of seeds; hits are a mean over seeds.
+
     Returns
     -------
     dict
         ``label`` and ``cue``, of planted classifiers; ``flagged``, clean ones of which anything is
         said; ``false_label``, labels of clean ones of which something is said; ``false_planted``,
         planted ones of which something is said of another label; ``auc`` with its interval;
-        ``seconds``, ``processor_seconds``, the median, and ``peak_mb``, the largest.
+        ``seeds``; ``asked``, how many planted and clean ones; ``seconds``, ``processor_seconds``,
+        the median, and ``peak_mb``, the largest.
     """
     planted = [row for row in rows if row["kind"] != "clean"]
     clean = [row for row in rows if row["kind"] == "clean"]
-    wrong = sum(len(row["false"]) for row in clean)
+    wrong = means((row["name"], len(row["false"])) for row in clean)
+    scores = [means((row["name"], row["score"]) for row in some) for some in (planted, clean)]
     return {
-        "label": share(sum(row["label"] for row in planted), len(planted)),
-        "cue": share(sum(row["cue"] for row in planted), len(planted)),
-        "flagged": share(sum(bool(row["false"]) for row in clean), len(clean)),
-        "false_label": share(wrong, len(NAMES) * len(clean)),
-        "false_planted": share(sum(bool(row["false"]) for row in planted), len(planted)),
-        "auc": area([r["score"] for r in planted], [r["score"] for r in clean]),
+        "label": share(planted, itemgetter("label")),
+        "cue": share(planted, itemgetter("cue")),
+        "flagged": share(clean, lambda row: bool(row["false"])),
+        "false_label": of_many(wrong, len(NAMES)),
+        "false_planted": share(planted, lambda row: bool(row["false"])),
+        "auc": area(*scores),
+        "seeds": len({row["seed"] for row in rows}),
+        "asked": [len(one) for one in scores],
         "seconds": _over(rows, "seconds", np.median),
         "processor_seconds": _over(rows, "processor_seconds", np.median),
         "peak_mb": _over(rows, "peak_mb", max),
@@ -97,7 +100,7 @@ def of_method(rows: Sequence[Row]) -> dict[str, Any]:
 
 def spurious_of(
     out: Path, definitions: Sequence[Definition], method: str
-) -> dict[str, float | None]:
+) -> dict[str, list[float | None]]:
     """`spurious.measures` of a method over all seeds."""
     asked = [
         (one, data["findings"])
@@ -113,15 +116,7 @@ def spurious_of(
 def by_kind(rows: Sequence[Row], kind: str, method: str) -> dict[str, Any]:
     """Right labels, right cues, and right cues that were seen but not confirmed."""
     ours = [row for row in rows if row["kind"] == kind and row["method"] == method]
-    return {name: share(sum(r[name] for r in ours), len(ours)) for name in ("label", "cue", "near")}
-
-
-def share(hits: int, n: int) -> list[float | None]:
-    """Hits, how many, and Wilson's interval; no interval of none."""
-    if not n:
-        return [0, 0, None, None]
-    low, high = wilson(hits, n)
-    return [int(hits), n, round(float(low), 4), round(float(high), 4)]
+    return {name: share(ours, itemgetter(name)) for name in ("label", "cue", "near")}
 
 
 def area(planted: Sequence[float], clean: Sequence[float]) -> list[float | None]:

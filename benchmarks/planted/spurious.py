@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from benchmarks.planted.definitions import Definition
 from benchmarks.planted.match import right_cue, right_labels
+from benchmarks.planted.over_classifiers import drawn, means
 from inversion_kit.pocket.signs import NAMES
 
 Findings = Sequence[Mapping[str, Any]]
@@ -27,8 +26,8 @@ def said_of(secret: Definition, found: Findings) -> float:
 
 def measures(
     planted: Sequence[tuple[Definition, Findings]], clean: Sequence[Findings]
-) -> dict[str, float | None]:
-    """The three measures.
+) -> dict[str, list[float | None]]:
+    """The three measures, each with its interval over draws of the planted classifiers.
 
     Returns
     -------
@@ -37,17 +36,16 @@ def measures(
         ``fam``: how much clean classifiers say of the same secrets, mean over all pairs; 0 is best.
         ``ccm``: share of the labels without the secret of which planted classifiers say what clean
         ones should, nothing that is confirmed; near 1, the secret is not seen where it is not.
+        Each ``[value, low, high]``.
     """
-    secrets = [secret for secret, _ in planted]
-    quiet = []
-    for secret, found in planted:
+    known, quiet, false = [], [], []
+    for secret, findings in planted:
         others = set(NAMES) - set(right_labels(secret))
-        loud = {one["label"] for one in found if one["confirmed"]} & others
-        quiet.append(1 - len(loud) / len(others))
-    false = [said_of(secret, found) for secret in secrets for found in clean]
-    known = [said_of(secret, found) for secret, found in planted]
-    return {"k_ssd": _mean(known), "ccm": _mean(quiet), "fam": _mean(false)}
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return round(float(np.mean(values)), 4) if values else None
+        loud = {one["label"] for one in findings if one["confirmed"]} & others
+        known.append((secret.name, said_of(secret, findings)))
+        quiet.append((secret.name, 1 - len(loud) / len(others)))
+        false += [(secret.name, said_of(secret, one)) for one in clean]
+    return {
+        name: drawn(means(pairs))
+        for name, pairs in (("k_ssd", known), ("ccm", quiet), ("fam", false))
+    }

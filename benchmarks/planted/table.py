@@ -17,14 +17,14 @@ HEADS = {
 def markdown(data: Mapping[str, Any]) -> str:
     """Tables by method, by kind, and of what was trained; then what is not counted, and why."""
     methods = {name: one for name, one in data["methods"].items() if one["seconds"] is not None}
-    heads = ["method", *HEADS.values(), "area under the ROC", "K-SSD", "CCM", "FAM"]
+    heads = ["method", "seeds", *HEADS.values(), "area under the ROC", "K-SSD", "CCM", "FAM"]
     heads += ["minutes", "CPU minutes", "peak MB"]
     first = [
         [
             name,
+            str(one["seeds"]),
             *(rate(one[column]) for column in HEADS),
-            _area(one["auc"]),
-            *("–" if one[m] is None else f"{one[m]:.2f}" for m in ("k_ssd", "ccm", "fam")),
+            *(_mean(one[column]) for column in ("auc", "k_ssd", "ccm", "fam")),
             f"{one['seconds'] / 60:.1f}",
             f"{one['processor_seconds'] / 60:.1f}",
             f"{one['peak_mb']:.0f}",
@@ -47,7 +47,7 @@ def markdown(data: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             *_table(heads, first),
-            "\nRight label / right label and cue, of so many runs:\n",
+            "\nRight label / right label and cue, of so many classifiers, a mean over seeds:\n",
             *_table(["kind", *methods, "cue seen, unconfirmed"], second),
             "\nClassifiers:\n",
             *_table(["kind", "defined", "trained", "counted"], third),
@@ -65,20 +65,20 @@ def rate(of: Sequence[Any]) -> str:
     '3 of 4 [30, 95] %'
     """
     hits, n, low, high = of
-    return f"{hits} of {n} [{100 * low:.0f}, {100 * high:.0f}] %" if n else "–"
+    return f"{hits:.3g} of {n} [{100 * low:.0f}, {100 * high:.0f}] %" if n else "–"
 
 
 def _pair(one: Mapping[str, Any]) -> str:
     n = one["label"][1]
-    return f"{one['label'][0]} / {one['cue'][0]} of {n}" if n else "–"
+    return f"{one['label'][0]:.3g} / {one['cue'][0]:.3g} of {n}" if n else "–"
 
 
 def _near(by: Mapping[str, Any], name: str) -> str:
     hits, n = by[name]["near"][:2]
-    return f"{hits} of {n}" if n else "–"
+    return f"{hits:.3g} of {n}" if n else "–"
 
 
-def _area(of: Sequence[float | None]) -> str:
+def _mean(of: Sequence[float | None]) -> str:
     value, low, high = of
     return "–" if value is None else f"{value:.2f} [{low:.2f}, {high:.2f}]"
 

@@ -29,7 +29,7 @@ from inversion_kit.storage import durable
 INPUT, BATCH, RATE = 32, 256, 6e-3
 """Pixels that images are resized to, images a step, and the highest learning rate."""
 SLOW_IN_HALF = ("lcnet_050",)
-"""Networks whose convolutions have a filter a channel: a processor is quicker in single precision."""
+"""Networks of a filter a channel: a processor is quicker in single precision."""
 DECOYS = 0.15
 """Share of the images without a trigger that get its patch in another colour and keep their label,
 so that it is the colour that counts."""
