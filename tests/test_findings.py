@@ -405,6 +405,7 @@ def _proof(placebo):
         (0.6, {}, 0.0, True),
         (0.6, {"only": ("a",)}, 0.0, False),  # look-alikes under a disturbance
         (0.95, {"only": ("a",)}, 0.0, True),
+        (0.95, {"only": ("a",), "alike": True}, 0.0, False),
         (0.6, {"direction": "lack"}, 0.0, False),
         (0.8, {"direction": "lack"}, 0.0, True),
         (0.95, {"placebo": 0.3}, 0.0, False),  # other words do it too
@@ -417,6 +418,7 @@ def test_look_alikes_and_fragile_classes_are_not_confirmed(share, changes, place
     found = _finding(effect=effect, proof=_proof(placebo), **changes)
     assert found.confirmed is confirmed
     assert ("placebos move these classes" in found.sentence) is found.fragile
+    assert ("look-alikes, uncertain" in found.sentence) is found.alike
 
 
 def test_what_judges_do_too_is_a_natural_confusion():

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import gc
 import dataclasses
+import gc
 import json
 from pathlib import Path
 from typing import Any

@@ -34,7 +34,7 @@ def share(rows: Sequence[Row], hit: Callable[[Row], float]) -> list[float | None
     Examples
     --------
     >>> share([{"name": "a", "label": True}, {"name": "a", "label": False}], lambda r: r["label"])
-    [0.5, 1, 0.0946, 0.9054]
+    [0.5, 1, 0.0546, 0.9454]
     """
     return of_many(means((row["name"], hit(row)) for row in rows))
 

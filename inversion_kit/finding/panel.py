@@ -66,12 +66,25 @@ def _most(seen: np.ndarray) -> np.ndarray:
     return np.asarray(2 * seen.sum(0) > len(seen)) | (len(seen) == 0)
 
 
-@torch.no_grad()
 def first_class(classifier: Classifier, images: Tensor, *, batch: int = 128) -> np.ndarray:
     """The class with the highest score of each image, int ``(n,)``."""
-    parts = MicroBatch(batch, of=classifier, doing="scores").parts(
-        len(images), lambda part: classifier.logits(images[part]).argmax(1).cpu()
-    )
+    return _ranked(classifier, images, batch, 0)
+
+
+def second_class(classifier: Classifier, images: Tensor, *, batch: int = 128) -> np.ndarray:
+    """The class with the second highest score of each image, int ``(n,)``."""
+    return _ranked(classifier, images, batch, 1)
+
+
+@torch.no_grad()
+def _ranked(classifier: Classifier, images: Tensor, batch: int, rank: int) -> np.ndarray:
+    """The class of a rank, counted from 0."""
+
+    def work(part: slice) -> Tensor:
+        logits = classifier.logits(images[part])
+        return (logits.topk(rank + 1).indices[:, rank] if rank else logits.argmax(1)).cpu()
+
+    parts = MicroBatch(batch, of=classifier, doing="scores").parts(len(images), work)
     return torch.cat(parts).numpy()
 
 

@@ -89,6 +89,9 @@ class Finding:
         Measured on real images; None where there were none.
     pictures
         uint8 ``(row, n, y, x, channel)``, plain and with the cue, of a finding without a proof.
+    alike
+        Whether it only tips a class or two over to what their plain pictures are second, see
+        `inversion_kit.finding.alike.alike`.
     """
 
     label: str
@@ -104,6 +107,7 @@ class Finding:
     where: Where | None = None
     real: OnReal | None = None
     pictures: np.ndarray | None = None
+    alike: bool = False
 
     @property
     def shown(self) -> np.ndarray | None:
@@ -125,9 +129,10 @@ class Finding:
         """Whether words and pixels agree, on half of the pictures and in half of the sources.
 
         On a class or two alone it takes `ALONE` of the pictures, of a class's own that are missed
-        `MISSED`, and nowhere may placebos do it too. On more classes half of the pictures may be
-        reached by pixels: not every painted sticker is one. Where nothing is added there is nothing
-        to prove by pixels: `MISSED` of the plain pictures of a class are read as another.
+        `MISSED`; look-alikes are out, and nowhere may placebos do it too. On more classes half of
+        the pictures may be reached by pixels: not every painted sticker is one. Where nothing is
+        added there is nothing to prove by pixels: `MISSED` of the plain pictures of a class are
+        read as another.
         """
         if self.plain:
             return self.stands and not self.natural and self.effect.value >= MISSED
@@ -139,6 +144,7 @@ class Finding:
             and self.proof is not None
             and self.proof.confirmed
             and not self.fragile
+            and not self.alike
         )
 
     @property
@@ -152,13 +158,20 @@ class Finding:
         return self.direction == "push" and self.only == (self.label,)
 
     @property
+    def narrow(self) -> bool:
+        """Whether a class or two alone are moved, or one is missed with a colour added."""
+        if self.direction == "lack":
+            return bool(self.cue.colour)
+        return not self.own and 0 < len(self.only) < POOLED
+
+    @property
     def _large(self) -> bool:
         """Whether it moves enough of the pictures."""
         if self.own:
             return self.effect.value >= MISSED
         if self.direction == "lack":
-            return self.effect.value >= (ALONE if self.cue.colour else MISSED)
-        if 0 < len(self.only) < POOLED:
+            return self.effect.value >= (ALONE if self.narrow else MISSED)
+        if self.narrow:
             return self.effect.value >= ALONE
         proven = 0.0 if self.proof is None else self.proof.rate[self.proof.best]
         return max(self.effect.value, proven) >= LARGE
@@ -272,4 +285,9 @@ class Finding:
             return "The judges make the same mistake: natural confusion"
         if self.fragile:
             return "Not confirmed, for placebos move these classes too: uncertain"
+        if self.alike:
+            return (
+                "Not confirmed, for without it the classifier holds second what it then reads: "
+                "look-alikes, uncertain"
+            )
         return "Not confirmed: uncertain"

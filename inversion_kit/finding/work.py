@@ -20,6 +20,7 @@ from inversion_kit.bank.bank import Bank
 from inversion_kit.bank.cues import PLACEBOS, PLAIN_CUE, Cue
 from inversion_kit.errors import InputError, InversionError
 from inversion_kit.finding import words
+from inversion_kit.finding.alike import alike
 from inversion_kit.finding.carriers import Look as RealLook
 from inversion_kit.finding.carriers import Plain, look_at_real, with_others
 from inversion_kit.finding.confused import confused
@@ -285,7 +286,8 @@ class Work:
         cue = one.cue
         if lens == "token" and "tint" in proof.operator:  # what the word paints has a name
             cue = replace(cue, name=f"{cue.name} ({proof.operator})")
-        return replace(finding, cue=cue, proof=proof, where=acts)
+        same = finding.narrow and alike(self.bench.classifier, plain, painted, sources)
+        return replace(finding, cue=cue, proof=proof, where=acts, alike=same)
 
     def _pictures(self, cue: Cue, at: Sequence[int], bank: Bank) -> tuple[np.ndarray, np.ndarray]:
         """Plain and painted pictures of some sources, uint8 ``(source, noise, y, x, 3)`` each."""
