@@ -118,8 +118,8 @@ class Measured:
 def look(work: Work, lenses: Sequence[str]) -> tuple[list[Finding], dict[str, xr.Dataset]]:
     """The findings of one model, and their groups of its result."""
     work.paint(None)
-    findings = [*work.look(), *(work.look_closer() if "trigger" in lenses else [])]
-    findings = in_order(findings)
+    findings = work.look()
+    findings = in_order(findings + (work.look_closer(findings) if "trigger" in lenses else []))
     groups = whole_groups(
         findings, work.screened, work.cues, work.bench, work.sources, work.trigger
     )

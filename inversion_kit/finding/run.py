@@ -136,7 +136,8 @@ def findings(
     listed = fitting(known) if cues is None else check_cues(cues, known)
     work = Work(bench, Bank(bench.generator, bank), listed, asked, seed, progress, seer)
     work.paint(None if limit is None else began + limit)
-    made = [*work.look(), *(work.look_closer() if "trigger" in lenses else [])]
+    made = work.look()
+    made += work.look_closer(made) if "trigger" in lenses else []
     made = in_order([*made, *(work.learn_words(made) if "token" in lenses else [])])
     carried = {}
     if images is not None:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inversion_kit.bank.cues import Cue
 from inversion_kit.finding.effects import Effect, effect_of
 from inversion_kit.finding.inversion import paste
-from inversion_kit.finding.operators import Operator
+from inversion_kit.finding.operators import Apply, Operator
 from inversion_kit.finding.panel import Panel
 from inversion_kit.finding.proof import prove
 from inversion_kit.finding.trigger_words import cue_of
@@ -35,10 +36,11 @@ class Pictures:
         images = from_bytes(self.images.reshape(-1, *self.images.shape[2:]))
         return images, np.repeat(self.sources, self.images.shape[1])
 
-    def changed(self, way: Way) -> np.ndarray:
-        """The images with a trigger pasted."""
+    def changed(self, apply: Apply, dose: float = 1.0) -> np.ndarray:
+        """The images with something done to their pixels at a dose."""
         images, _ = self.flat()
-        return to_bytes(paste(images, way.mask, way.pattern)).reshape(self.images.shape)
+        done = apply(images, dose, torch.zeros(len(images), dtype=torch.long))
+        return to_bytes(done).reshape(self.images.shape)
 
     def without(self, label: int) -> Pictures:
         """Those of the other sources."""
@@ -117,8 +119,25 @@ def check(
     placebo = way.scattered(seed).recoloured()
     varied = (way.moved(), way.scattered(seed), way.recoloured())  # say on what it depends
     others = {name: one.apply for name, one in zip(VARIED, varied, strict=True)}
-    effect = _effect(panel, pictures, target, way)
     cue = cue_of(way.mask[0].numpy(), way.pattern.numpy())
+    operator = Operator("trigger", DOSES, way.apply, (placebo.apply,), varied=others)
+    finding = pasted(panel, pictures, target, cue, operator, DOSES[-1], seed=seed)
+    return Trigger(finding, index, null, way.mask[0].numpy(), to_bytes(way.pattern[None])[0])
+
+
+def pasted(
+    panel: Panel,
+    pictures: Pictures,
+    target: int,
+    cue: Cue,
+    operator: Operator,
+    dose: float,
+    *,
+    seed: int,
+) -> Finding:
+    """What an operator does to pictures at a dose, beside its first placebo, and its proof."""
+    changed, other = (pictures.changed(way, dose) for way in (operator.apply, operator.placebos[0]))
+    effect = _effect(panel, pictures, target, changed)
     proof = prove(
         cue,
         direction="push",
@@ -129,37 +148,30 @@ def check(
         painted=pictures.images,
         sources=pictures.sources,
         seed=seed,
-        operators=[Operator("trigger", DOSES, way.apply, (placebo.apply,), varied=others)],
+        operators=[operator],
     )
-    finding = Finding(
+    acts = where(panel.classifier, pictures.images, changed, pictures.sources, target, push=True)
+    return Finding(
         label=panel.classifier.labels[target],
         direction="push",
         cue=cue,
         lens="trigger",
         effect=effect,
-        placebo=_effect(panel, pictures, target, placebo).value,
+        placebo=_effect(panel, pictures, target, other).value,
         chance=effect.chance,
         proof=proof,
         judged=bool(panel.judges),
-        where=where(
-            panel.classifier,
-            pictures.images,
-            pictures.changed(way),
-            pictures.sources,
-            target,
-            push=True,
-        ),
+        where=acts,
     )
-    return Trigger(finding, index, null, way.mask[0].numpy(), to_bytes(way.pattern[None])[0])
 
 
-def _effect(panel: Panel, pictures: Pictures, target: int, way: Way) -> Effect:
-    """What pasting does where judges see the source before and after; right ones without judges."""
+def _effect(panel: Panel, pictures: Pictures, target: int, changed: np.ndarray) -> Effect:
+    """What a change does where judges see the source before and after; without, to right ones."""
     shape = (len(panel.models), *pictures.images.shape[:2])
     source = pictures.sources[:, None]
     plain, read = (
         panel.read(images.reshape(-1, *images.shape[2:])).reshape(shape)
-        for images in (pictures.images, pictures.changed(way))
+        for images in (pictures.images, changed)
     )
     there = panel.sees(plain, source) & panel.sees(read, source) & (plain[0] == source)
     ours, theirs = (np.where(there, r[0] == target, np.nan) for r in (read, plain))

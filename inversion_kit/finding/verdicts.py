@@ -220,17 +220,24 @@ class Finding:
             if self.direction == "lack" or self.own
             else f"in {effect.held} of {effect.of} classes; "
         )
-        trigger = self.lens == "trigger"
-        other = "with its pixels shuffled in opposite colours" if trigger else "with placebo words"
+        other = "with placebo words"
+        if self.lens == "trigger":
+            shuffled = "with its pixels shuffled in opposite colours"
+            other = shuffled if self._searched else "in another colour"
         other += f" {percent(max(self.placebo, 0.0))}"
         done = f"{self._pasted}{self._varied}{self._undone}{self._on_real}"
         beside = seen if self.plain else f"{where}{seen}; {other}"
         return f"“{self.label}”: {said} ({beside}){done}. {self._ends}."
 
     @property
+    def _searched(self) -> bool:
+        """Whether its pixels were searched by the gradient, and no operator has them."""
+        return self.lens == "trigger" and (self.proof is None or self.proof.operator == "trigger")
+
+    @property
     def _pasted(self) -> str:
         proof = self.proof
-        if proof is None or self.lens == "trigger":
+        if proof is None or self._searched:
             return ""
         side = min(proof.pictures.shape[2:4])
         doses = ", ".join(
@@ -255,7 +262,7 @@ class Finding:
         ]
         if not said:
             return ""
-        start = ". Pasted " if self.lens == "trigger" else "; "
+        start = ". Pasted " if self._searched else "; "
         return start + ", ".join(said)
 
     @property

@@ -31,6 +31,7 @@ from inversion_kit.finding.power import power
 from inversion_kit.finding.proof import SHOWN, prove
 from inversion_kit.finding.reach import Clip
 from inversion_kit.finding.real import RealImages
+from inversion_kit.finding.same_colour import same_colour
 from inversion_kit.finding.screen import Sources
 from inversion_kit.finding.trigger import MOST, Look, look_for_triggers
 from inversion_kit.finding.verdicts import Finding
@@ -170,8 +171,8 @@ class Work:
         named = {(one.label, one.cue.name) for one in known}
         return [one for one in made if one.natural and (one.label, one.cue.name) not in named]
 
-    def look_closer(self) -> list[Finding]:
-        """Search triggers by the gradient, on the plain pictures."""
+    def look_closer(self, known: Sequence[Finding]) -> list[Finding]:
+        """Search triggers on the plain pictures: by the gradient, and in colours of findings."""
         keys = keys_of(PLAIN_CUE, self.names, self.seeds)
         images = self.bank.images(keys)
         plain = images.reshape(len(self.names), len(self.seeds), *images.shape[1:])
@@ -187,7 +188,9 @@ class Work:
                 heard=lambda done, total: shown.update(1000 * done // total - shown.n),
             )
         self.about["trigger"] = self.trigger.why
-        return [one.finding for one in self.trigger.triggers if one.finding.stands]
+        made = [one.finding for one in self.trigger.triggers if one.finding.stands]
+        index = self.sources.index
+        return made + same_colour(self.panel, plain, index, [*known, *made], seed=self.seed)
 
     def learn_words(self, findings: Sequence[Finding]) -> list[Finding]:
         """Learn words for labels that are suspicious and that no finding explains yet."""
