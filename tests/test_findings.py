@@ -183,7 +183,7 @@ def test_cue_that_the_generator_cannot_read_is_left_out_and_named(bank):
     assert any(line.startswith("Not looked for") for line in analysis.looked_for(tree))
 
 
-def test_black_box_is_looked_at_in_words_and_the_other_lens_says_why_not(bank):
+def test_black_box_is_looked_at_in_words_and_their_colour_and_says_why_no_trigger(bank):
     model = ik.as_classifier("pocket:backdoored")
 
     def answers(images):
@@ -193,8 +193,10 @@ def test_black_box_is_looked_at_in_words_and_the_other_lens_says_why_not(bank):
 
     box = ik.as_classifier(answers, labels=model.labels, black_box=True, name="box")
     tree = ik.findings(box, cues=CUES[:1], bank=bank, **{**GIVEN, "lenses": ["words", "trigger"]})
-    (found,) = analysis.findings_data(tree)["findings"]
-    assert (found["cue"], found["lens"], found["confirmed"]) == ("yellow sticker", "words", True)
+    found = {one["lens"]: one for one in analysis.findings_data(tree)["findings"]}
+    assert all(one["confirmed"] for one in found.values())
+    assert found["words"]["cue"] == "yellow sticker"
+    assert found["trigger"]["cue"].startswith("yellow patch, ")
     assert "black box" in " ".join(analysis.looked_for(tree))
     assert np.isnan(tree["effects"]["trigger"].values).all()
 
