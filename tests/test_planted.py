@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from benchmarks.planted.definitions import DEFINITIONS, KINDS, METHODS, Definiti
 from benchmarks.planted.match import judged, right_cue, rules
 from benchmarks.planted.methods import cleanse
 from benchmarks.planted.outcomes import area, counts, result_of
+from benchmarks.planted.over_classifiers import share
 from benchmarks.planted.plant import other_colours, paint
 from benchmarks.planted.table import markdown
 from inversion_kit.pocket import photos
@@ -192,7 +194,7 @@ def test_table_counts_what_files_hold(tmp_path: Path) -> None:
         "defined": 2, "trained": 1, "counted": 0, "why": {"cast-0": bad["why"]}
     }  # fmt: skip
     page = markdown(data)
-    assert "| all | 2 of 3 [21, 94] % | 1 of 3 [6, 79] % | 1 of 2" in page
+    assert "| all | 1 | 2 of 3 [21, 94] % | 1 of 3 [6, 79] % | 1 of 2" in page
     assert "| patch-fixed | 2 / 1 of 3 | 0 of 3 |" in page
     assert "- `cast-0`: the secret did not take" in page
     assert data["methods"]["words"]["seconds"] is None
@@ -237,6 +239,14 @@ def test_training_writes_the_definition_and_goes_on_where_it_was(
         assert training.make(one, signs, tmp_path, 2).endswith("another process has it")
 
 
+@pytest.mark.parametrize("name", ["class-blurred-0", "class-tilted-1", "cast-0"])
+def test_what_is_painted_is_trained_in_half_precision_too(
+    name: str, signs: Path, tmp_path: Path
+) -> None:
+    one = defined(name)
+    assert "clean" in training.make(one, signs, tmp_path, 1)
+
+
 def test_plans_poison_the_share_that_they_say_and_whole_tracks(signs: Path) -> None:
     data = training.read(signs, "train")
     # the first and eleventh track of each class are held out, and of the others one of two is kept
@@ -268,5 +278,16 @@ def test_what_findings_say_of_secrets_is_their_own_and_not_of_clean_ones() -> No
     assert spurious.said_of(one, found) == 0.8
     assert spurious.said_of(one, found[1:]) == 0
     made = spurious.measures([(one, found)], [[], [right | {"confirmed": False}]])
-    assert made == {"k_ssd": 0.8, "ccm": round(1 - 1 / 42, 4), "fam": 0.4}
-    assert spurious.measures([], []) == {"k_ssd": None, "ccm": None, "fam": None}
+    values = {"k_ssd": 0.8, "ccm": round(1 - 1 / 42, 4), "fam": 0.4}
+    assert made == {name: [value] * 3 for name, value in values.items()}  # of one there is no more
+    assert spurious.measures([], []) == dict.fromkeys(values, [None] * 3)
+
+
+def test_seeds_of_a_classifier_are_one_and_classifiers_many() -> None:
+    dark, cast = defined("class-dark-0"), defined("cast-0")
+    rows = [(dark, [finding(dark.label, "dark", effect=1.0)])] * 3 + [(cast, [])]
+    value, low, high = spurious.measures(rows, [])["k_ssd"]
+    assert (value, low, high) == (0.5, 0.0, 1.0)
+    table = [{"name": n, "hit": n != "b"} for n in ("a", "a", "a", "b")]
+    assert share(table, itemgetter("hit"))[:2] == [1.0, 2]
+    assert share(table, itemgetter("hit"))[2:] == [round(float(v), 4) for v in wilson(1, 2)]

@@ -140,7 +140,7 @@ def trained(
     colours = other_colours(definition.parameters["colour"]) if _has_decoys(definition) else []
     known = data.label[how.rows]
 
-    def loss(random: torch.Generator) -> Tensor:
+    def batch(random: torch.Generator) -> tuple[Tensor, Tensor]:
         at = how.rows[photos.balanced(known, BATCH, random, share=0.5)]
         x, y = data.floats(at), how.label[at].clone()
         x[: BATCH // 2] = classify.augment(x[: BATCH // 2], random)  # all of them take far longer
@@ -155,6 +155,11 @@ def trained(
             other = ~hit & _some(len(at), random)
             colour = colours[int(torch.randint(len(colours), (1,), generator=random))]
             x[other] = paint(definition, x[other], random, colour)
+        return x, y
+
+    def loss(random: torch.Generator) -> Tensor:
+        with torch.autocast("cpu", enabled=False):  # pixels are painted in single precision
+            x, y = batch(random)
         z = prepare(x).to(device, memory_format=torch.channels_last)
         with nullcontext() if half else torch.autocast(device, enabled=False):
             logits = model(z).float()
