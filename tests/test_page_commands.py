@@ -147,7 +147,7 @@ NOT_RUN = {
     "python -m benchmarks.claims --claim 1 --weak path/to/pipeline --labels 8": (
         "a pipeline of the reader's own"
     ),
-    "python -m benchmarks.planted train --data FOLDER --device cuda --jobs 13": SIGNS_NEEDED,
+    "python -m benchmarks.planted train --data FOLDER": SIGNS_NEEDED,
     "python -m benchmarks.planted run --half development --bank BANKS": (
         "networks that the line before trains on photographs"
     ),
