@@ -72,6 +72,7 @@ def net_judge():
     return made(net(), name="another")
 
 
+@pytest.mark.filterwarnings("ignore:model. its weights are float16")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_the_audited_network_in_half_precision_is_no_judge(dtype):
     honest = as_classifier("pocket:honest")
