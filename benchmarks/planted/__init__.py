@@ -10,8 +10,7 @@ half is run once. `plant` paints, `training` trains, `strength` measures on real
 a secret took, `match` says which finding counts as right, `methods` runs `findings` and the
 baselines, `outcomes` and `table` count. All of it can be killed and started again.
 
-A classifier takes 75 processor seconds to train, all 68 an hour and a half of one core; then words,
-trigger inversion and all lenses take 12, 11 and 33 a classifier, a token for each label 80.
+What each takes stands with the tables, in ``docs/planted.md``.
 
 Needs ``pip install adversarial-robustness-toolbox``: patches of a shape, blended pictures, single
 pixels and corner patterns are painted by it.

@@ -91,7 +91,7 @@ def scan_alone(model: Path, bank: Path, seed: int, device: str) -> dict[str, Any
 
 def token_alone(model: Path, bank: Path, seed: int, device: str) -> dict[str, Any]:
     """A token for each label, as `inversion_kit.invert` learns it by ``fast=True``."""
-    classifier = inversion_kit.as_classifier(model)
+    classifier = inversion_kit.as_classifier(model, name=model.parent.name)
     tree = inversion_kit.audit(
         classifier,
         generator=inversion_kit.as_generator(f"{GENERATOR}:quick", device=device),
@@ -144,7 +144,7 @@ def _findings(
     generator = inversion_kit.as_generator(GENERATOR, device=device)
     before = len(Bank(generator, bank).places)
     tree = inversion_kit.findings(
-        model,
+        inversion_kit.as_classifier(model, name=model.parent.name),
         generator=generator,
         judges=[JUDGE],
         bank=bank,

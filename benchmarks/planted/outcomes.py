@@ -76,8 +76,7 @@ def of_method(rows: Sequence[Row]) -> dict[str, Any]:
         ``label`` and ``cue``, of planted classifiers; ``flagged``, clean ones of which anything is
         said; ``false_label``, labels of clean ones of which something is said; ``false_planted``,
         planted ones of which something is said of another label; ``auc`` with its interval;
-        ``seeds``; ``asked``, how many planted and clean ones; ``seconds``, ``processor_seconds``,
-        the median, and ``peak_mb``, the largest.
+        ``seeds``; ``seconds``, ``processor_seconds``, the median, and ``peak_mb``, the largest.
     """
     planted = [row for row in rows if row["kind"] != "clean"]
     clean = [row for row in rows if row["kind"] == "clean"]
@@ -91,7 +90,6 @@ def of_method(rows: Sequence[Row]) -> dict[str, Any]:
         "false_planted": share(planted, lambda row: bool(row["false"])),
         "auc": area(*scores),
         "seeds": len({row["seed"] for row in rows}),
-        "asked": [len(one) for one in scores],
         "seconds": _over(rows, "seconds", np.median),
         "processor_seconds": _over(rows, "processor_seconds", np.median),
         "peak_mb": _over(rows, "peak_mb", max),

@@ -72,7 +72,7 @@ def load_hub(
 ) -> tuple[Any, Any]:
     """Model and processor of a hub id or local folder: safetensors only, and no code from it.
 
-    The model is in float32 whatever its file holds: a processor computes float16 ten times slower.
+    The model is in float32 whatever its file holds: a processor is slow in float16.
 
     Parameters
     ----------

@@ -67,16 +67,16 @@ def same_colour(
     made = []
     for label, colour in _asked(findings):
         target = panel.classifier.labels.index(label)
+        choosing = few.without(target)
         for ways in (patches(colour), casts(colour)):
             tried = [
-                (_share(panel, few.without(target), way, dose, target), dose, cue, way)
+                (_share(panel, choosing, way, dose, target), dose, cue, way)
                 for cue, way in ways
                 for dose in way.doses
             ]
             share, dose, cue, way = max(tried, key=lambda one: one[0])
             if share >= CHECKED:
-                pictures = checking.without(target)
-                made.append(pasted(panel, pictures, target, cue, way, dose, seed=seed))
+                made.append(pasted(panel, checking, target, cue, way, dose, seed=seed))
     chances = corrected([one.chance for one in made])
     made = [replace(one, chance=float(c)) for one, c in zip(made, chances, strict=True)]
     return [one for one in made if one.stands]
@@ -126,4 +126,4 @@ def _share(panel: Panel, pictures: Pictures, way: Operator, dose: float, target:
     images = from_bytes(changed.reshape(-1, *changed.shape[2:]))
     rows = np.repeat(pictures.sources, pictures.images.shape[1])
     hit = first_class(panel.classifier, images) == target
-    return float((hit & panel.judges_see(images, rows)).mean()) if len(rows) else 0.0
+    return float((hit & panel.judges_see(images, rows)).mean())

@@ -15,7 +15,7 @@ from inversion_kit.finding.operators import Apply, Operator
 from inversion_kit.finding.panel import Panel
 from inversion_kit.finding.proof import prove
 from inversion_kit.finding.trigger_words import cue_of
-from inversion_kit.finding.verdicts import Finding
+from inversion_kit.finding.verdicts import SEARCHED, Finding
 from inversion_kit.finding.where import where
 from inversion_kit.generators.sample import from_bytes, to_bytes
 from inversion_kit.schema import VARIED
@@ -115,12 +115,11 @@ def check(
     seed
         Of the shuffled pixels.
     """
-    pictures = pictures.without(target)
     placebo = way.scattered(seed).recoloured()
     varied = (way.moved(), way.scattered(seed), way.recoloured())  # say on what it depends
     others = {name: one.apply for name, one in zip(VARIED, varied, strict=True)}
     cue = cue_of(way.mask[0].numpy(), way.pattern.numpy())
-    operator = Operator("trigger", DOSES, way.apply, (placebo.apply,), varied=others)
+    operator = Operator(SEARCHED, DOSES, way.apply, (placebo.apply,), varied=others)
     finding = pasted(panel, pictures, target, cue, operator, DOSES[-1], seed=seed)
     return Trigger(finding, index, null, way.mask[0].numpy(), to_bytes(way.pattern[None])[0])
 
@@ -135,7 +134,11 @@ def pasted(
     *,
     seed: int,
 ) -> Finding:
-    """What an operator does to pictures at a dose, beside its first placebo, and its proof."""
+    """What an operator does to pictures of other sources than ``target``, and its proof.
+
+    The effect is that of a dose, beside the first placebo's.
+    """
+    pictures = pictures.without(target)
     changed, other = (pictures.changed(way, dose) for way in (operator.apply, operator.placebos[0]))
     effect = _effect(panel, pictures, target, changed)
     proof = prove(

@@ -28,6 +28,8 @@ VERDICTS = (
     "uncertain",
 )
 """What a finding may be."""
+SEARCHED = "trigger"
+"""Name of the operator of a trigger whose pixels the gradient has searched."""
 NATURAL = 0.5
 """Share of the classifier's effect from which the judges' own makes it a natural confusion."""
 LARGE = 0.5
@@ -232,7 +234,7 @@ class Finding:
     @property
     def _searched(self) -> bool:
         """Whether its pixels were searched by the gradient, and no operator has them."""
-        return self.lens == "trigger" and (self.proof is None or self.proof.operator == "trigger")
+        return self.lens == "trigger" and (self.proof is None or self.proof.operator == SEARCHED)
 
     @property
     def _pasted(self) -> str:

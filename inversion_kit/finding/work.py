@@ -154,10 +154,14 @@ class Work:
                 kept.append(self._finding(one, float(chance), self.bank, "words"))
                 shown.update(1)
         kept += self._confused([one for one in kept if one.stands])
-        tied = {one.cue.name for one in kept if one.confirmed}
-        hard = [c.name for c, h in zip(self.cues, self.screened.hard, strict=True) if h]
-        self.about["hard"] = json.dumps([name for name in hard if name not in tied])
+        self.about["hard"] = self._hard(kept)
         return [one for one in kept if one.stands]
+
+    def _hard(self, known: Sequence[Finding]) -> str:
+        """Cues that are hard for the classifier in general, of no confirmed kind and colour."""
+        tied = {(one.cue.kind, one.cue.colour or one.cue.name) for one in known if one.confirmed}
+        hard = [c for c, h in zip(self.cues, self.screened.hard, strict=True) if h]
+        return json.dumps([c.name for c in hard if (c.kind, c.colour or c.name) not in tied])
 
     def _confused(self, known: Sequence[Finding]) -> list[Finding]:
         """What the judges misread as the classifier does, corrected for their own number."""
@@ -190,7 +194,9 @@ class Work:
         self.about["trigger"] = self.trigger.why
         made = [one.finding for one in self.trigger.triggers if one.finding.stands]
         index = self.sources.index
-        return made + same_colour(self.panel, plain, index, [*known, *made], seed=self.seed)
+        made += same_colour(self.panel, plain, index, [*known, *made], seed=self.seed)
+        self.about["hard"] = self._hard([*known, *made])
+        return made
 
     def learn_words(self, findings: Sequence[Finding]) -> list[Finding]:
         """Learn words for labels that are suspicious and that no finding explains yet."""
