@@ -22,7 +22,7 @@ from benchmarks.claims.guidance import guided
 from benchmarks.claims.photographs import Photographs, of_class, photographs
 from benchmarks.claims.table import Table, gain, share
 from inversion_kit.classifiers.convert import as_classifier
-from inversion_kit.generators.convert import as_generator
+from inversion_kit.generators.convert import POCKET, QUICK, as_generator
 from inversion_kit.pocket.signs import COARSE, NAMES
 from inversion_kit.seeds import VALIDATE, noise_seeds
 from inversion_kit.settings import Settings
@@ -113,6 +113,18 @@ def test_the_weak_generator_has_other_words_and_the_same_painter() -> None:
         weak.encoders[0].model.parameters(), quick.encoders[0].model.parameters(), strict=True
     )
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_trained_folder_is_the_weak_generator_with_its_quick_one() -> None:
+    made = generators.weak(POCKET.parent)
+    for one, other in ((made, as_generator("pocket")), (made.quick, as_generator(QUICK))):
+        assert one.hash == other.hash
+        assert (one.num_inference_steps, one.guidance_scale) == (
+            other.num_inference_steps,
+            other.guidance_scale,
+        )
+    alone = generators.weak(POCKET)  # any pipeline
+    assert (alone.hash, alone.quick) == (made.hash, None)
 
 
 def test_guidance_brings_the_class_and_no_push_changes_nothing(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from inversion_kit.finding.learned import FEWEST, why_not
 from inversion_kit.finding.power import power
 from inversion_kit.finding.proof import Proof, _against
 from inversion_kit.finding.screen import POOLED, SHARE, Sources
-from inversion_kit.finding.verdicts import Finding
+from inversion_kit.finding.verdicts import Finding, untied
 from inversion_kit.finding.words import GENERAL, REPORTED
 from inversion_kit.testing import synthetic, synthetic_findings
 
@@ -29,7 +30,12 @@ def said(tree: xr.DataTree) -> str:
 
 
 def confirmed(hits: np.ndarray, pixels: np.ndarray, cue: str, direction: str, only: bool) -> bool:
-    """By the criteria of a finding, from pictures ``(source, noise)`` and pixels done alike."""
+    """By the criteria of a finding."""
+    return finding(hits, pixels, cue, direction, only).confirmed
+
+
+def finding(hits: np.ndarray, pixels: np.ndarray, cue: str, direction: str, only: bool) -> Finding:
+    """From pictures ``(source, noise)`` and pixels done alike."""
     effect = effect_of(hits, np.zeros_like(hits), 0.0)
     held, of, apart = _against(pixels, np.zeros_like(pixels)[None])
     rate, none = (float(pixels.mean()),), (0.0,)
@@ -50,7 +56,7 @@ def confirmed(hits: np.ndarray, pixels: np.ndarray, cue: str, direction: str, on
         pictures=np.zeros((3, 1, 4, 4, 3), "u1"),
     )
     kind, colour = ("light", "") if cue == "dark" else ("sticker", "yellow")
-    found = Finding(
+    return Finding(
         label="a",
         direction=direction,
         cue=Cue(cue, kind, ("{source}",), colour),
@@ -61,7 +67,6 @@ def confirmed(hits: np.ndarray, pixels: np.ndarray, cue: str, direction: str, on
         proof=proof,
         only=("b",) * len(hits) if only else (),
     )
-    return found.confirmed
 
 
 @pytest.mark.parametrize("sources", [7, 30])
@@ -176,3 +181,18 @@ def test_the_benchmark_knows_what_is_planted_and_what_follows_from_it() -> None:
     assert not is_right("judge", [other])
     labels = ik.as_classifier("pocket:honest").labels
     assert {*BLUE, "keep right"} == set(labels[33:41])
+
+
+def test_a_colour_that_is_proved_is_tied_to_its_finding_in_every_place_and_no_other() -> None:
+    def cue(name: str, kind: str, colour: str = "") -> Cue:
+        return Cue(name, kind, ("{source}",), colour)
+
+    hard = [cue("yellow sticker", "sticker", "yellow"), cue("yellow frame", "frame", "yellow")]
+    hard += [cue("blue sticker", "sticker", "blue"), cue("dark", "light"), cue("blurred", "blur")]
+    rows = np.ones((8, 8))
+    dark = finding(rows, rows, "dark", "push", False)
+    patch = replace(finding(rows, rows, "", "push", False), cue=cue("a patch", "sticker", "yellow"))
+    assert patch.confirmed
+    left = untied(hard, [patch, dark])
+    assert [one.name for one in left] == ["yellow frame", "blue sticker", "blurred"]
+    assert untied(hard, [replace(one, chance=1.0) for one in (patch, dark)]) == hard

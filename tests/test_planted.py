@@ -16,13 +16,14 @@ import torch
 from benchmarks.planted import spurious, training
 from benchmarks.planted.definitions import DEFINITIONS, KINDS, METHODS, Definition, chosen, digest
 from benchmarks.planted.match import judged, right_cue, rules
-from benchmarks.planted.methods import cleanse
+from benchmarks.planted.methods import APART, JUDGE, apart, cleanse
 from benchmarks.planted.outcomes import area, counts, result_of
 from benchmarks.planted.over_classifiers import share
 from benchmarks.planted.plant import other_colours, paint
 from benchmarks.planted.table import markdown
 from inversion_kit.pocket import photos
 from inversion_kit.pocket.signs import NAMES
+from inversion_kit.testing import synthetic
 from inversion_kit.wilson import wilson
 
 BY_TOOLBOX = {"patch-shape", "single-pixel", "corner-pattern", "blended"}
@@ -159,6 +160,15 @@ def test_neural_cleanse_names_small_masks_alone() -> None:
     deviation = np.median(np.abs(sizes - np.median(sizes))) * 1.4826
     assert index == pytest.approx((np.median(sizes) - sizes) / deviation)
     assert index[7] < 0 < index[6]
+
+
+def test_of_tokens_a_trick_is_named_and_neither_a_meaning_nor_a_failure() -> None:
+    outcomes = ("meaning", "trick", "failure")
+    tree = synthetic(labels=3, outcomes=outcomes, judges=(JUDGE,))
+    labels = tree["samples"]["label"].values.tolist()[::-1]
+    index = apart(tree, tree.attrs["classifier"], labels)
+    assert (index > APART).tolist() == [False, True, False]
+    assert index[1] > 0.8
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

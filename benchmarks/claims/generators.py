@@ -13,6 +13,7 @@ import torch
 
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.convert import QUICK, as_generator
+from inversion_kit.generators.loading import load_pipeline
 
 NOISE = 1.3
 """Of the noise in units of each matrix's root mean square. Read as their name by classifier and
@@ -29,14 +30,36 @@ def weak(folder: Path | None = None, *, noise: float = NOISE, seed: int = 0) -> 
     """A generator that confuses its names: a folder's, or the pocket with a noisy text encoder.
 
     The quick generator, which searches ask, has the same text encoder.
+
+    Parameters
+    ----------
+    folder
+        What ``inversion_kit.pocket.train --out`` wrote, with its quick generator where it is
+        there, or any pipeline.
+    noise, seed
+        Of the pocket's text encoder where no folder is given.
     """
-    if folder is not None:  # sampled as the pocket is
-        return as_generator(folder, num_inference_steps=6, guidance_scale=3.0)
+    if folder is not None:
+        return _of_folder(folder)
     made, quick = as_generator("pocket"), as_generator(QUICK)
     for one in (made, quick):
         one.name = f"{one.name} with noise {noise:g} in its text encoder"
         _disturb(one, noise, seed)
     made.quick = quick
+    return made
+
+
+def _of_folder(folder: Path) -> Generator:
+    """Sampled as the pocket is."""
+    place = folder / "generator"
+    if not place.is_dir():
+        return as_generator(folder, num_inference_steps=6, guidance_scale=3.0)
+    made = as_generator(place, num_inference_steps=6, guidance_scale=3.0, device="cpu")
+    parts = {part: folder / "quick" / part for part in ("unet", "scheduler")}
+    if all(path.is_dir() for path in parts.values()):
+        pipeline = load_pipeline(place, parts=parts, device="cpu")
+        name = str(folder / "quick")
+        made.quick = Generator(pipeline, name=name, num_inference_steps=1, guidance_scale=1.0)
     return made
 
 

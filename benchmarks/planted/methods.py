@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 
 import inversion_kit
 from benchmarks.planted.definitions import Definition
@@ -101,9 +102,14 @@ def token_alone(model: Path, bank: Path, seed: int, device: str) -> dict[str, An
         bank=bank / "tokens",
         progress=False,
     )
-    share = inversion_kit.success(tree)["share"].sel(arm="token").squeeze(drop=True)
-    apart = share.sel(scorer=classifier.name) - share.sel(scorer=JUDGE)
-    return _scored(classifier, apart.sel(label=list(classifier.labels)).values, APART)
+    return _scored(classifier, apart(tree, classifier.name, classifier.labels), APART)
+
+
+def apart(tree: xr.DataTree, name: str, labels: Sequence[str]) -> np.ndarray:
+    """Share of the token's pictures that the classifier reads, less the judge's, a label."""
+    share = inversion_kit.success(tree)["share"].sel(arm="token")
+    less: xr.DataArray = share.sel(scorer=name) - share.sel(scorer=JUDGE)
+    return less.sel(label=list(labels)).values
 
 
 _METHODS: dict[str, Callable[[Path, Path, int, str], dict[str, Any]]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -300,3 +301,26 @@ class Finding:
                 "look-alikes, uncertain"
             )
         return "Not confirmed: uncertain"
+
+
+def untied(cues: Sequence[Cue], findings: Sequence[Finding]) -> list[Cue]:
+    """The cues of no kind and colour that a finding has confirmed: "as painted" or in pixels.
+
+    Parameters
+    ----------
+    cues
+        Such as those that are hard for the classifier in general.
+    findings
+        All of a report.
+
+    Returns
+    -------
+    list of Cue
+        In the order given.
+    """
+    tied = {_kin(one.cue) for one in findings if one.confirmed}
+    return [cue for cue in cues if _kin(cue) not in tied]
+
+
+def _kin(cue: Cue) -> tuple[str, str]:
+    return cue.kind, cue.colour or cue.name

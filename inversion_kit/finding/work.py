@@ -34,7 +34,7 @@ from inversion_kit.finding.real import RealImages
 from inversion_kit.finding.same_colour import same_colour
 from inversion_kit.finding.screen import Sources
 from inversion_kit.finding.trigger import MOST, Look, look_for_triggers
-from inversion_kit.finding.verdicts import Finding
+from inversion_kit.finding.verdicts import Finding, untied
 from inversion_kit.finding.where import where
 from inversion_kit.generators.quick import search_generator
 from inversion_kit.generators.sample import from_bytes
@@ -158,10 +158,8 @@ class Work:
         return [one for one in kept if one.stands]
 
     def _hard(self, known: Sequence[Finding]) -> str:
-        """Cues that are hard for the classifier in general, of no confirmed kind and colour."""
-        tied = {(one.cue.kind, one.cue.colour or one.cue.name) for one in known if one.confirmed}
-        hard = [c for c, h in zip(self.cues, self.screened.hard, strict=True) if h]
-        return json.dumps([c.name for c in hard if (c.kind, c.colour or c.name) not in tied])
+        hard = [cue for cue, h in zip(self.cues, self.screened.hard, strict=True) if h]
+        return json.dumps([cue.name for cue in untied(hard, known)])
 
     def _confused(self, known: Sequence[Finding]) -> list[Finding]:
         """What the judges misread as the classifier does, corrected for their own number."""
