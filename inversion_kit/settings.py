@@ -146,7 +146,8 @@ class Settings:
         ``method="cma"``.
     restarts
         Further starts where the neutral one does not reach it, at least 0 (the neutral start
-        alone): the vocabulary probe's best word, then sums of two words.
+        alone): the vocabulary probe's best word, then sums of two words. Where none reaches it,
+        the best token goes on until the steps are over, if it is better than the first.
     start
         A word to start from in place of the neutral start; it is then the only start.
     validation

@@ -114,7 +114,29 @@ def test_a_start_that_does_not_improve_gives_way_to_the_best_word_then_to_sums(r
     sums = [name for name in history.probe.words if is_sum(name)]
     assert order == [NEUTRAL, words[0], *sums[: restarts - 1]]
     assert bool(sums) is (restarts > 1)
-    assert [step.start for step in history.steps] == [w for w in order for _ in range(2)]
+    waits = [w for w in order for _ in range(2)]
+    assert [step.start for step in history.steps][: len(waits)] == waits
+
+
+def test_the_best_token_goes_on_where_no_start_reaches_the_goal(run):
+    history = run(steps=20, target=2, restarts=1)
+    names = [step.start for step in history.steps]
+    left = names.index(NEUTRAL, names.index(history.probe.words[0]))  # it comes back
+    assert left < 20
+    assert names[left:] == [NEUTRAL] * (20 - left)
+    tried = [check for check in history.checks if check.step <= left]
+    best = max(tried, key=lambda check: check.value)
+    assert best.start == NEUTRAL
+    assert best.value > history.checks[0].value + IMPROVED
+    assert [check.step for check in history.checks[len(tried) :]] == list(range(left + 2, 21, 2))
+    moved = (history.steps[left].token - best.token).norm()
+    assert 0 < moved < (history.steps[left].token - history.steps[left - 1].token).norm()
+
+
+def test_no_token_goes_on_where_none_is_better_than_the_first_one(run):
+    history = run(steps=20, lr=0.1, restarts=1)
+    assert max(check.value for check in history.checks) <= history.checks[0].value + IMPROVED
+    assert len(history.steps) == 4
 
 
 def test_all_starts_together_keep_to_the_steps(run):

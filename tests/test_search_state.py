@@ -45,10 +45,11 @@ def assert_equal(a, b):
     ("changed", "looks"),
     [
         ({"lr": 1e-6}, [0, 2, 2, 4, 4, 6]),
+        ({"lr": 1.0, "restarts": 1, "steps": 12}, [0, 2, 4, 4, 6, 8, 10, 12]),
         ({"patience": 99}, [0, 2, 4, 6]),
         ({"patience": 99, "check_every": 3, "stop_at": 0.6}, [0, 3, 5, 6]),
     ],
-    ids=["with restarts", "without", "with an early look"],
+    ids=["with restarts", "the best goes on", "without", "with an early look"],
 )
 def test_every_cut_gives_what_no_cut_gives(classifier, generator, changed, looks):
     settings = dataclasses.replace(SETTINGS, **changed)

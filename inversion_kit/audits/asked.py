@@ -66,9 +66,9 @@ def asked_at_most(settings: Settings) -> Asked:
 def asked_likely(arm: Arm, settings: Settings) -> Asked:
     """What a search of an arm is likely to ask for, never more than at most.
 
-    A control gets nowhere: each of its starts is left after ``patience`` checks. With an objective
-    of the user's own a search makes all its updates. Others ask for what is usual on the pocket,
-    `NAME_FREE` or `NAMED`.
+    A control gets nowhere: each of its starts is left after ``patience`` checks, and none goes on.
+    With an objective of the user's own a search makes all its updates. Others ask for what is usual
+    on the pocket, `NAME_FREE` or `NAMED`.
 
     Parameters
     ----------

@@ -105,7 +105,8 @@ def search(
     end the search. It is taken every ``check_every`` updates, and the first time that an update's
     own images reach the goal, which costs nothing to see. A start that does not improve it over
     ``patience`` of the former gives way to the next: first the neutral one, then the vocabulary
-    probe's best word, then its best sums of two words.
+    probe's best word, then its best sums of two words. Where none reaches the goal, the best
+    token goes on with a new Adam until the updates are over, if it is better than the first one.
 
     Parameters
     ----------
@@ -135,37 +136,84 @@ def search(
     asked = (classifier, generator, target, prompts)
     checked = checker(*asked, settings, history, past=past, watch=watch)
 
+    go_on = functools.partial(
+        _go_on,
+        *asked,
+        settings,
+        history,
+        checked=checked,
+        micro_batch=micro_batch,
+        past=past,
+        watch=watch,
+    )
     for start, vector in _starts(*asked, settings, history, bank):
-        best, stale, early = checked(vector, start), 0, False
+        best = checked(vector, start)
         if ends(best, -math.inf, settings.goal) or len(history.steps) >= settings.steps:
-            break
-        for step in _updates(
-            *asked,
-            settings,
-            history,
-            start=start,
-            vector=vector,
-            micro_batch=micro_batch,
-            past=past,
-        ):
-            history.steps.append(step)
-            watch(history)
-            done = len(history.steps)
-            due = done % settings.check_every == 0 or done == settings.steps
-            first = not early and step.mean(target) >= settings.goal
-            early = early or first
-            if not (due or first):
-                continue
-            score = checked(step.token[0], start)
-            if ends(score, best, settings.goal):
-                return history
-            stale = 0 if score > best + IMPROVED else stale + due
-            best = max(best, score)
-            if stale >= settings.patience:
-                break
-        if len(history.steps) >= settings.steps:
-            break
+            return history
+        if go_on(start, vector, best, patience=settings.patience):
+            return history
+    first, best = history.checks[0], history.checks[history.selected]
+    if settings.restarts and settings.start is None and best.value > first.value + IMPROVED:
+        go_on(best.start, best.token[0], best.value, patience=math.inf, early=True)
     return history
+
+
+def _go_on(
+    classifier: Classifier,
+    generator: Generator,
+    target: int,
+    prompts: Sequence[str],
+    settings: Settings,
+    history: History,
+    start: str,
+    vector: Tensor,
+    best: float,
+    *,
+    patience: float,
+    checked: Callable[[Tensor, str], float],
+    micro_batch: MicroBatch,
+    past: History | None,
+    watch: Watch,
+    early: bool = False,
+) -> bool:
+    """Update a start until it gives way or the search ends; whether the latter.
+
+    Parameters
+    ----------
+    best
+        Value of its best check so far.
+    early
+        Whether its first update that reached the goal has been checked.
+    """
+    stale = 0
+    for step in _updates(
+        classifier,
+        generator,
+        target,
+        prompts,
+        settings,
+        history,
+        start=start,
+        vector=vector,
+        micro_batch=micro_batch,
+        past=past,
+    ):
+        history.steps.append(step)
+        watch(history)
+        done = len(history.steps)
+        due = done % settings.check_every == 0 or done == settings.steps
+        first = not early and step.mean(target) >= settings.goal
+        early = early or first
+        if not (due or first):
+            continue
+        score = checked(step.token[0], start)
+        if ends(score, best, settings.goal):
+            return True
+        stale = 0 if score > best + IMPROVED else stale + due
+        best = max(best, score)
+        if stale >= patience:
+            break
+    return len(history.steps) >= settings.steps
 
 
 def _updates(
