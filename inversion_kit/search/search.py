@@ -147,10 +147,10 @@ def search(
         watch=watch,
     )
     for start, vector in _starts(*asked, settings, history, bank):
-        best = checked(vector, start)
-        if ends(best, -math.inf, settings.goal) or len(history.steps) >= settings.steps:
+        value = checked(vector, start)
+        if ends(value, -math.inf, settings.goal) or len(history.steps) >= settings.steps:
             return history
-        if go_on(start, vector, best, patience=settings.patience):
+        if go_on(start, vector, value, patience=settings.patience):
             return history
     first, best = history.checks[0], history.checks[history.selected]
     if settings.restarts and settings.start is None and best.value > first.value + IMPROVED:
