@@ -144,6 +144,9 @@ def test_a_token_is_searched_once_and_settles_what_the_word_means(bench: Bench) 
     again = bench.token("pocket", 36, "arrow sign", 0)
     assert torch.equal(token, again)
     assert set(bench.cells.folder.iterdir()) == kept
+    far = bench.token("pocket", 36, "arrow sign", 0, way="token from a far word")
+    assert len(set(bench.cells.folder.iterdir()) - kept) == 1
+    assert not torch.equal(token, far)
     seen = bench.reading("pocket", "a photo of a <ik-class> arrow sign", 0, token)
     plain = bench.reading("pocket", "a photo of a arrow sign", 0)
     assert seen.hits(36, "judge").mean() > plain.hits(36, "judge").mean()

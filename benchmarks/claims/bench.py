@@ -104,24 +104,26 @@ class Bench:
         made = self.generators[generator]
         prompt = PHOTO.format(f"{PLACEHOLDER} {said}".strip())
 
-        def make(far: bool = False) -> dict[str, Any]:
-            settings = Settings(start=FAR if far else None)
-            asked = search_generator(made, settings)
-            history = search(self.classifier, asked, label, [prompt], settings, seed=seed)
+        settings = Settings(start=FAR if way == "token from a far word" else None)
+        asked = search_generator(made, settings)
+        of = (self.classifier, asked, label, [prompt], settings)
+        what = {"label": label, "prompt": prompt, "seed": seed, **self.models(generator)}
+        what |= {"settings": repr(settings), "search": asked.hash}
+
+        def make() -> dict[str, Any]:
+            history = search(*of, seed=seed)
             kept = history.checks[history.selected]
             return {"token": kept.token.tolist(), "start": kept.start, "steps": len(history.steps)}
 
         def of_fixed_norm() -> dict[str, Any]:
-            settings, start = Settings(), self.cells.of("token", what, make)["start"]
-            asked = search_generator(made, settings)
-            of = (self.classifier, asked, label, [prompt], settings)
+            start = self.cells.of("token", what, make)["start"]
             return {"token": fixed_norm(*of, start=start, seed=seed).tolist()}
 
-        what = {"label": label, "prompt": prompt, "seed": seed, **self.models(generator)}
-        if way == "token":
-            return torch.tensor(self.cells.of("token", what, make)["token"])
-        other = of_fixed_norm if way == "token of fixed norm" else lambda: make(far=True)
-        return torch.tensor(self.cells.of("token", what | {"way": way}, other)["token"])
+        if way == "token of fixed norm":
+            kept = self.cells.of("token", what | {"way": way}, of_fixed_norm)
+        else:
+            kept = self.cells.of("token", what, make)
+        return torch.tensor(kept["token"])
 
     def reading(
         self, generator: str, prompt: str, seed: int, token: Tensor | None = None, n: int = 0
