@@ -14,6 +14,7 @@ import torch
 from inversion_kit.generators.base import Generator
 from inversion_kit.generators.convert import QUICK, as_generator
 from inversion_kit.generators.loading import load_pipeline
+from inversion_kit.pocket.distil import GUIDANCE, STEPS
 
 NOISE = 1.3
 """Of the noise in units of each matrix's root mean square. Read as their name by classifier and
@@ -52,9 +53,10 @@ def weak(folder: Path | None = None, *, noise: float = NOISE, seed: int = 0) -> 
 def _of_folder(folder: Path) -> Generator:
     """Sampled as the pocket is."""
     place = folder / "generator"
+    sampling = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE}
     if not place.is_dir():
-        return as_generator(folder, num_inference_steps=6, guidance_scale=3.0)
-    made = as_generator(place, num_inference_steps=6, guidance_scale=3.0, device="cpu")
+        return as_generator(folder, **sampling)
+    made = as_generator(place, **sampling, device="cpu")
     parts = {part: folder / "quick" / part for part in ("unet", "scheduler")}
     if all(path.is_dir() for path in parts.values()):
         pipeline = load_pipeline(place, parts=parts, device="cpu")

@@ -136,47 +136,37 @@ def search(
     asked = (classifier, generator, target, prompts)
     checked = checker(*asked, settings, history, past=past, watch=watch)
 
-    go_on = functools.partial(
-        _go_on,
-        *asked,
-        settings,
-        history,
-        checked=checked,
-        micro_batch=micro_batch,
-        past=past,
-        watch=watch,
+    updates = functools.partial(
+        _updates, *asked, settings, history, micro_batch=micro_batch, past=past
     )
+    follow = functools.partial(_follow, settings, history, target, checked=checked, watch=watch)
     for start, vector in _starts(*asked, settings, history, bank):
         value = checked(vector, start)
         if ends(value, -math.inf, settings.goal) or len(history.steps) >= settings.steps:
             return history
-        if go_on(start, vector, value, patience=settings.patience):
+        if follow(updates(start, vector), start, value, patience=settings.patience):
             return history
     first, best = history.checks[0], history.checks[history.selected]
     if settings.restarts and settings.start is None and best.value > first.value + IMPROVED:
-        go_on(best.start, best.token[0], best.value, patience=math.inf, early=True)
+        again = updates(best.start, best.token[0])
+        follow(again, best.start, best.value, patience=math.inf, early=True)
     return history
 
 
-def _go_on(
-    classifier: Classifier,
-    generator: Generator,
-    target: int,
-    prompts: Sequence[str],
+def _follow(
     settings: Settings,
     history: History,
+    target: int,
+    updates: Iterator[Step],
     start: str,
-    vector: Tensor,
     best: float,
     *,
     patience: float,
     checked: Callable[[Tensor, str], float],
-    micro_batch: MicroBatch,
-    past: History | None,
     watch: Watch,
     early: bool = False,
 ) -> bool:
-    """Update a start until it gives way or the search ends; whether the latter.
+    """Take a start's updates until it gives way or the search ends; whether the latter.
 
     Parameters
     ----------
@@ -186,18 +176,7 @@ def _go_on(
         Whether its first update that reached the goal has been checked.
     """
     stale = 0
-    for step in _updates(
-        classifier,
-        generator,
-        target,
-        prompts,
-        settings,
-        history,
-        start=start,
-        vector=vector,
-        micro_batch=micro_batch,
-        past=past,
-    ):
+    for step in updates:
         history.steps.append(step)
         watch(history)
         done = len(history.steps)
@@ -223,9 +202,9 @@ def _updates(
     prompts: Sequence[str],
     settings: Settings,
     history: History,
-    *,
     start: str,
     vector: Tensor,
+    *,
     micro_batch: MicroBatch,
     past: History | None,
 ) -> Iterator[Step]:
