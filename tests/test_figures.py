@@ -161,6 +161,18 @@ def test_a_search_under_way() -> None:
     assert figures.live_spec([], [], last=5, goal=1)["data"][1]["x"] == []
 
 
+def test_short_starts_have_names_below_each_other() -> None:
+    begun = [(0, "neutral"), (4, "bar"), (6, "curve"), (8, "bar"), (90, "snow")]
+    checks = [(n, 0.5, start) for n, start in begun]
+    notes = figures.live_spec(checks, [], last=100, goal=1)["layout"]["annotations"][:-1]
+    assert [(note["text"], -note["yshift"] // 18) for note in notes] == [
+        ("restart at “bar”", 0),
+        ("restart at “curve”", 1),
+        ("goes on with “bar”", 2),
+        ("restart at “snow”", 0),  # there is room again
+    ]
+
+
 # Images
 
 

@@ -128,3 +128,14 @@ def start_says(start: str, most: int = 40) -> str:
     if start == NEUTRAL:
         return "neutral start"
     return f"“{start if len(start) <= most else start[: most - 1] + '…'}”"
+
+
+def start_again(start: str, earlier: Sequence[str]) -> str:
+    """What a search does at another start, in words: one that it had before goes on.
+
+    Examples
+    --------
+    >>> start_again("“snow”", []), start_again("“snow”", ["“snow”", "“sky”"])
+    ('restart at “snow”', 'goes on with “snow”')
+    """
+    return f"{'goes on with' if start in earlier else 'restart at'} {start}"

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from inversion_kit.analysis.pictures import largest
-from inversion_kit.analysis.words import start_says
+from inversion_kit.analysis.words import start_again, start_says
 
 _GAPS = {"missing": "not run", "done": "no finite probability"}
 """Why a picture is not there, by the status of its unit."""
@@ -65,15 +65,18 @@ class Head:
         Made so far.
     start
         What the token began at, in words.
-    restart, kept
-        Whether the column before began elsewhere, and whether this token was kept.
+    begun
+        Where the column before began elsewhere: "restart at …", or "goes on with …" of a start that
+        an earlier column has; else "".
+    kept
+        Whether this token was kept.
     mean
         The label's probability in [0, 1] over all noises.
     """
 
     updates: int
     start: str
-    restart: bool
+    begun: str
     kept: bool
     mean: float
 
@@ -159,5 +162,9 @@ def heads(strip: xr.Dataset) -> list[Head]:
     >>> [head.updates for head in heads(analysis.strip(synthetic(), columns=3))]
     [0, 4, 12]
     """
-    each = [strip[n].values.tolist() for n in ("updates", "start", "restart", "kept", "mean")]
-    return [Head(n, start_says(start), *rest) for n, start, *rest in zip(*each, strict=True)]
+    each = [strip[n].values.tolist() for n in ("updates", "restart", "kept", "mean")]
+    starts = [start_says(start) for start in strip["start"].values.tolist()]
+    return [
+        Head(n, starts[i], start_again(starts[i], starts[:i]) if restart else "", *rest)
+        for i, (n, restart, *rest) in enumerate(zip(*each, strict=True))
+    ]

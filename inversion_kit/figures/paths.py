@@ -10,11 +10,13 @@ import xarray as xr
 
 from inversion_kit import analysis
 from inversion_kit.analysis.search_path import segments
-from inversion_kit.analysis.words import bracket
+from inversion_kit.analysis.words import bracket, start_again, start_says
 from inversion_kit.figures import style
 from inversion_kit.figures.style import COLOURS, GREY, Spec, curve, figure, hover, note, text
 
 _MOST = 10
+_LETTER = 0.0105
+"""How wide a letter of a note is, of the width of the plot."""
 
 
 def trajectory(
@@ -233,12 +235,18 @@ def _along(title: str, said: str, last: Sequence[int], starts: Sequence[tuple[st
     end = max(float(last[-1]), 1.0) if last else 1.0
     updates = {"title": {"text": "updates of the token"}, "range": [-0.02 * end, 1.03 * end]}
     lines = [style.straight((n, n), (0, 1), "dot", yref="y domain") for _, n in starts[1:]]
-    notes = []
-    for start, n in starts[1:]:
-        place: Spec = {"x": n, "y": 1, "yref": "paper", "yanchor": "bottom"}
-        side = "right" if n > 0.55 * end else "left"
-        words = f"restart at “{text(start, most=22)}”"
-        notes.append(note(words, color=GREY, xanchor=side, **place))
+    notes: list[Spec] = []
+    ends: list[float] = []  # of the last text of each row
+    names = [text(start_says(start, most=22)) for start, _ in starts]
+    for i, (_, n) in enumerate(starts[1:], 1):
+        words = start_again(names[i], names[:i])
+        long, to_the_left = len(words) * _LETTER * end, n > 0.55 * end
+        left = n - long if to_the_left else n
+        row = next((k for k, taken in enumerate(ends) if taken < left), len(ends))
+        ends[row : row + 1] = [left + long]
+        place: Spec = {"x": n, "y": 1, "yref": "paper", "yanchor": "bottom", "yshift": -18 * row}
+        side = "right" if to_the_left else "left"
+        notes.append(note(words, color=GREY, xanchor=side, bgcolor=style.GLASS, **place))
     axes = {"xaxis": updates, "yaxis": style.share_axis("mean probability")}
     return style.layout(title, said, height=480, shapes=lines, annotations=notes, **axes)
 

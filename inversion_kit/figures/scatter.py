@@ -233,7 +233,7 @@ def _names(
     names = {label: text(name, most=20) for label, name in shown.items()}
     width = {value: (7 * len(said) + 8) * long / _PANEL[0] for value, said in names.items()}
     label = points["of_label"].values[chosen].astype(str)
-    look_of: Spec = {"yshift": 16, "bgcolor": "rgba(255,255,255,0.75)"}
+    look_of: Spec = {"yshift": 16, "bgcolor": style.GLASS}
     look_of |= {"xref": f"x{number}", "yref": f"y{number}"}
     return [
         note(names[label[i]], x=float(x[i]), y=float(y[i]), **look_of)

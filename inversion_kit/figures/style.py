@@ -19,6 +19,8 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 DASHES = ("solid", "dash", "dot", "dashdot")
 PATTERNS = ("", "|", ".", "-", "+")
 INK, GREY = "#222222", "#6B6B6B"
+GLASS = "rgba(255,255,255,0.75)"
+"""Behind a text that may lie over marks."""
 SHARES = ((0, "#FFFFFF"), (0.02, "#DCE9F3"), (0.25, "#9CC3E0"), (0.6, "#3B86C0"), (1, "#0A4A80"))
 _LESS = ((0, "#A84A05"), (0.4, "#F0B27A"), (0.49, "#FBE6D3"), (0.5, "#FFFFFF"))
 CHANGES = (*_LESS, (0.51, "#DCE9F3"), (0.6, "#9CC3E0"), (1, "#0A4A80"))

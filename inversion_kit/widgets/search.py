@@ -158,8 +158,8 @@ def _frames(strip: xr.Dataset, checks: bool) -> tuple[list[str], list[dict[str, 
     frames = []
     for i, (cell, head, p) in enumerate(zip(row, heads(strip), probability, strict=True)):
         title = f"after {count(head.updates, 'update')}" if checks else f"update {i + 1}"
-        if head.restart:
-            title += f", restart at {head.start}"
+        if head.begun:
+            title += f", {head.begun}"
         if head.kept:
             title += f",{head.star} this token was kept"
         about = {"updates": head.updates, "hit": cell.hit, "kept": head.kept}

@@ -128,10 +128,7 @@ def _render(**page: Any) -> str:
 def _label_parts(tree: xr.DataTree, labels: list[str], names: list[str]) -> list[dict[str, Any]]:
     """The first noise of a run along its search, and the main arm's first test images."""
     strip = analysis.strip(tree, samples=1, columns=_COLUMNS)
-    over = [
-        f"restart at {head.start}" if head.restart else count(head.updates, "update") + head.star
-        for head in heads(strip)
-    ]
+    over = [head.begun or count(head.updates, "update") + head.star for head in heads(strip)]
     search = _part(
         "The search",
         f"one held-out noise of run {strip.attrs['seed']}, with the label's probability; ✓ where "
