@@ -249,7 +249,7 @@ def test_a_token_of_fixed_norm_is_as_long_as_a_word(bench: Bench) -> None:
 
 def test_confusions_are_told_by_pair() -> None:
     seen = np.array([[[14, 17, 17, 14]], [[17, 17, 17, 17]]])
-    assert detail._confused([14, 17], seen) == "stop as no entry 50 %"
+    assert detail._confused([14, 17], seen) == "stop as no entry: 50 %"
 
 
 def test_curves_are_a_picture_of_every_kind() -> None:

@@ -64,7 +64,7 @@ def _confused(labels: Sequence[int], seen: np.ndarray) -> str:
         if read != label
     )
     n = seen[0].size
-    said = [f"{NAMES[a]} as {NAMES[b]} {percent(k / n)}" for (a, b), k in pairs.most_common(3)]
+    said = [f"{NAMES[a]} as {NAMES[b]}: {percent(k / n)}" for (a, b), k in pairs.most_common(3)]
     return "; ".join(said) or "-"
 
 
