@@ -24,7 +24,7 @@ from inversion_kit.testing import synthetic, synthetic_comparison, synthetic_fin
 
 pytest.importorskip("plotly", reason="comes with the extra notebook")
 from inversion_kit import figures
-from inversion_kit.figures import style
+from inversion_kit.figures import cells, style
 from inversion_kit.figures.intervals import interval_svg
 
 ALL = ("meaning", "trick", "failure", "mixed")
@@ -170,6 +170,22 @@ def test_short_starts_have_names_below_each_other() -> None:
         ("restart at “curve”", 1),
         ("goes on with “bar”", 2),
         ("restart at “snow”", 0),  # there is room again
+    ]
+
+
+def test_a_start_that_comes_again_goes_on_however_long_its_name() -> None:
+    tree = synthetic(seeds=1, checks=5, steps=12)
+    validation = tree["validation"].sel(arm="token")
+    long = "a word that is longer than what is shown of it, "
+    validation["start"].values[:] = ["neutral", f"{long}one", f"{long}two", "neutral", "neutral"]
+    begun = [head.begun for head in cells.heads(analysis.strip(tree, columns=None))]
+    shown = f"“{long[:39]}…”"
+    assert begun == ["", *[f"restart at {shown}"] * 2, "goes on with neutral start", ""]
+    notes = figures.trajectory(tree).layout.annotations
+    assert [note.text.split("“")[0] for note in notes] == [
+        "restart at ",
+        "restart at ",
+        "goes on with neutral start",
     ]
 
 

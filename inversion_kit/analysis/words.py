@@ -130,12 +130,12 @@ def start_says(start: str, most: int = 40) -> str:
     return f"“{start if len(start) <= most else start[: most - 1] + '…'}”"
 
 
-def start_again(start: str, earlier: Sequence[str]) -> str:
-    """What a search does at another start, in words: one that it had before goes on.
+def start_again(said: str, known: bool) -> str:
+    """What a search does at another start, in words: with one that is known it goes on.
 
     Examples
     --------
-    >>> start_again("“snow”", []), start_again("“snow”", ["“snow”", "“sky”"])
+    >>> start_again("“snow”", False), start_again("“snow”", True)
     ('restart at “snow”', 'goes on with “snow”')
     """
-    return f"{'goes on with' if start in earlier else 'restart at'} {start}"
+    return f"{'goes on with' if known else 'restart at'} {said}"

@@ -163,8 +163,9 @@ def heads(strip: xr.Dataset) -> list[Head]:
     [0, 4, 12]
     """
     each = [strip[n].values.tolist() for n in ("updates", "restart", "kept", "mean")]
-    starts = [start_says(start) for start in strip["start"].values.tolist()]
+    starts = strip["start"].values.tolist()
+    said = [start_says(start) for start in starts]
     return [
-        Head(n, starts[i], start_again(starts[i], starts[:i]) if restart else "", *rest)
+        Head(n, said[i], start_again(said[i], starts[i] in starts[:i]) if restart else "", *rest)
         for i, (n, restart, *rest) in enumerate(zip(*each, strict=True))
     ]

@@ -237,9 +237,9 @@ def _along(title: str, said: str, last: Sequence[int], starts: Sequence[tuple[st
     lines = [style.straight((n, n), (0, 1), "dot", yref="y domain") for _, n in starts[1:]]
     notes: list[Spec] = []
     ends: list[float] = []  # of the last text of each row
-    names = [text(start_says(start, most=22)) for start, _ in starts]
-    for i, (_, n) in enumerate(starts[1:], 1):
-        words = start_again(names[i], names[:i])
+    names = [start for start, _ in starts]
+    for i, (start, n) in enumerate(starts[1:], 1):
+        words = start_again(text(start_says(start, most=22)), start in names[:i])
         long, to_the_left = len(words) * _LETTER * end, n > 0.55 * end
         left = n - long if to_the_left else n
         row = next((k for k, taken in enumerate(ends) if taken < left), len(ends))
