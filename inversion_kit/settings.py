@@ -143,13 +143,15 @@ class Settings:
         first time that the images of a step reach ``stop_at``.
     patience
         Checks without improvement before the next start, at least 1. By default 1, and 2 with
-        ``method="cma"``.
+        ``method="cma"``; with a ``start`` of yours, after which no other comes, as many as there
+        are steps.
     restarts
         Further starts where the neutral one does not reach it, at least 0 (the neutral start
         alone): the vocabulary probe's best word, then sums of two words. Where none reaches it,
         the best token goes on until the steps are over, if it is better than the first.
     start
-        A word to start from in place of the neutral start; it is then the only start.
+        A word to start from in place of the neutral start; it is then the only start, and goes on
+        until it is good enough or the steps are over.
     validation
         Images of a check, at least 1.
     samples
@@ -232,7 +234,9 @@ class Settings:
             raise InputError(f"queries={self.queries!r}: for method='cma' alone; leave it out")
         given: Any = self.patience
         if given is None:
-            object.__setattr__(self, "patience", 1 if self.method == "gradient" else 2)
+            usual = 1 if self.method == "gradient" else 2
+            alone = self.start is not None
+            object.__setattr__(self, "patience", max(usual, self.steps) if alone else usual)
         if self.method == "cma":
             if self.policy_name != "last_step":
                 raise InputError(
@@ -308,6 +312,8 @@ class Settings:
         {'steps': 20}
         """
         usual = type(self)(method=self.method).plain()
+        same = type(self)(method=self.method, start=self.start, steps=self.steps)
+        usual["patience"] = same.patience  # which goes by the start
         mine = self.plain()
         asked = {name: value for name, value in mine.items() if value != usual[name]}
         return {**({"method": self.method} if self.method != "gradient" else {}), **asked}

@@ -158,6 +158,13 @@ def test_a_given_word_is_the_only_start(run, generator):
     assert history.probe is None
 
 
+def test_a_given_word_gives_way_to_nothing_unless_it_is_told_to(run):
+    assert len(run(start="stop", lr=1e-6, patience=None).steps) == SETTINGS.steps
+    assert len(run(start="stop", lr=1e-6, patience=1).steps) == SETTINGS.check_every
+    assert Settings(start="stop").changed() == {"start": "stop"}
+    assert Settings(start="stop", patience=1).changed() == {"start": "stop", "patience": 1}
+
+
 def test_a_start_without_tokens_is_refused(run):
     with pytest.raises(InputError, match="start="):
         run(start=" ")
