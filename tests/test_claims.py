@@ -8,12 +8,21 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from typer.testing import CliRunner
 
 from benchmarks.claims import __main__ as command
-from benchmarks.claims import ambiguity, counterfactual, detail, generators, imagenet, two_tokens
+from benchmarks.claims import (
+    ambiguity,
+    counterfactual,
+    detail,
+    generators,
+    imagenet,
+    training_data,
+    two_tokens,
+)
 from benchmarks.claims.augmentation import KINDS, _trained, curves
 from benchmarks.claims.bench import Bench, coarse_name, most_likely
 from benchmarks.claims.cells import Cells
@@ -21,12 +30,14 @@ from benchmarks.claims.fixed_norm import fixed_norm
 from benchmarks.claims.guidance import guided
 from benchmarks.claims.photographs import Photographs, of_class, photographs
 from benchmarks.claims.table import Table, gain, share
+from inversion_kit.analysis.properties import properties
 from inversion_kit.classifiers.convert import as_classifier
 from inversion_kit.generators.convert import POCKET, QUICK, as_generator
 from inversion_kit.pocket.signs import COARSE, NAMES
 from inversion_kit.seeds import VALIDATE, noise_seeds
 from inversion_kit.settings import Settings
 from inversion_kit.storage import durable
+from inversion_kit.testing import synthetic
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +256,22 @@ def test_a_token_of_fixed_norm_is_as_long_as_a_word(bench: Bench) -> None:
     assert float(token.norm()) == pytest.approx(made.vocabulary_norm(), rel=1e-4)
     start = made.neutral_vector()
     assert torch.cosine_similarity(token[0], start, dim=0) < 0.999
+
+
+def test_what_stands_out_is_named_the_largest_first_and_nothing_of_pictures_alike() -> None:
+    tree = synthetic(labels=1, arms=("name", "token"), seeds=3, samples=32, size=32)
+    image = tree["samples"]["image"].values
+    image[:] = np.random.default_rng(0).integers(90, 130, image.shape)
+    label = tree["samples"]["label"].values[0]
+    assert training_data.named(properties(tree, label)) == []
+    image[:, 1, ..., 2] -= 80  # the token's pictures lose their blue
+    said = training_data.named(properties(tree, label))
+    assert {"more warmth", "more greenness", "less grey share"} < set(said)
+    made = {"stands_out": [True, False, True], "effect": [1.0, 9.0, -2.0]}
+    columns = {k: ("property", v) for k, v in made.items()}
+    columns["difference"] = ("property", [0.1, 0.9, -0.2])
+    table = xr.Dataset(columns, coords={"property": ["tilt", "edges", "scale"]})
+    assert training_data.named(table) == ["less scale", "more tilt"]
 
 
 def test_confusions_are_told_by_pair() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 
 import numpy as np
-from PIL import Image
-from torch import Tensor
 
 from benchmarks.claims.bench import PHOTO, Bench, Reading
+from benchmarks.claims.pictures import sheet
 from benchmarks.claims.table import Table, gain, percent, share
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.sample import sample, to_bytes
@@ -86,7 +84,7 @@ def measure(bench: Bench) -> Table:
             | {"wanted": NAMES[wanted], "before": one.plain(), "after": other.plain()}
             | {"gain": more.plain()}
         )
-    table.files["claim-2.png"] = sheet(rows)
+    table.files["claim-2.webp"] = sheet(rows)
     table.notes.append(
         f"Figure: {SHOWN} pictures of the word, and below on the same noise of token and word, "
         f"for {', '.join(words)}."
@@ -99,36 +97,17 @@ def measure(bench: Bench) -> Table:
     return table
 
 
-def _pictures(bench: Bench, generator: str, word: str, wanted: int) -> list[Tensor]:
-    """Pictures of the word alone and with the token, ``(n, 3, y, x)`` each."""
+def _pictures(bench: Bench, generator: str, word: str, wanted: int) -> list[np.ndarray]:
+    """Pictures of the word alone and with the token, uint8 ``(n, y, x, 3)`` each."""
     seed, made = bench.seeds[0], bench.generators[generator]
     seeds = noise_seeds(seed, TEST, 0, SHOWN)
     token = ClassToken(bench.token(generator, wanted, word, seed))
     prompts = (PHOTO.format(word), PHOTO.format(f"{PLACEHOLDER} {word}"))
+    placed = [token if PLACEHOLDER in text else None for text in prompts]
     return [
-        sample(made, [text] * SHOWN, seeds=seeds, token=token if PLACEHOLDER in text else None)
-        for text in prompts
+        to_bytes(sample(made, [text] * SHOWN, seeds=seeds, token=one))
+        for text, one in zip(prompts, placed, strict=True)
     ]
-
-
-def sheet(rows: list[Tensor]) -> bytes:
-    """Rows of pictures as one PNG, four times as large, pairs of rows a little apart."""
-    big = [from_rows(row).resize((row.shape[-1] * 4 * len(row), row.shape[-2] * 4)) for row in rows]
-    step = big[0].height
-    height = sum(step + (8 if k % 2 else 2) for k in range(len(big)))
-    page = Image.new("RGB", (big[0].width, height), "white")
-    top = 0
-    for k, row in enumerate(big):
-        page.paste(row, (0, top))
-        top += step + (8 if k % 2 else 2)
-    out = io.BytesIO()
-    page.save(out, "PNG")
-    return out.getvalue()
-
-
-def from_rows(images: Tensor) -> Image.Image:
-    """Pictures ``(n, 3, y, x)`` side by side."""
-    return Image.fromarray(np.concatenate(list(to_bytes(images)), axis=1))
 
 
 def _settled(bench: Bench, generator: str, word: str, wanted: int, seed: int) -> Reading:

@@ -9,20 +9,27 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from PIL import Image
 
 import inversion_kit
 from benchmarks.claims.bench import Bench
 from benchmarks.claims.photographs import photographs
+from benchmarks.claims.pictures import sheet
 from benchmarks.claims.table import Table, percent
 from benchmarks.planted.definitions import chosen
 from benchmarks.planted.plant import paint
+from inversion_kit.analysis.properties import properties
 from inversion_kit.pocket import photos
 from inversion_kit.pocket.classify import RECIPES, SHORTCUT, VICTIM, keep_for_shortcut, stamp
 from inversion_kit.pocket.signs import NAMES
 from inversion_kit.storage import durable
 
 EACH = 60
+MOST = 4
+"""Properties that are named, at most."""
+SHOWN = 16
+"""Pictures of each prompt in the figure."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,8 @@ CLEAN = "pocket:honest"
 def measure(bench: Bench) -> Table:
     """Whether token and plain name show the planted trait, by `inversion_kit.coverage`."""
     heads = ["classifier", "label", "planted", "training images", "name", "token", "revealed"]
-    table = Table(5, "Reveals the training data", [*heads, "traits covered: name", "token"])
+    heads += ["traits covered: name", "token", "stands out"]
+    table, rows = Table(5, "Reveals the training data", heads), []
     if bench.data is None:
         table.notes.append("Skipped: it needs real photographs (`--data`).")
         return table
@@ -68,7 +76,9 @@ def measure(bench: Bench) -> Table:
         others = [i for i in (3, 8, 14, 25, 33, 36) if i != secret.label]
         labels = [secret.label, *(others[2::2] if bench.quick else others)]
         for audited in (secret.classifier, CLEAN):
-            found = _counted(bench, audited, secret, labels)
+            asked = _Asked(bench, audited, secret, labels)
+            found = {**_counted(asked), "stands_out": _standing_out(asked)}
+            rows += _pictures(asked, ("name", "token") if audited != CLEAN else ("token",))
             planted = secret.trait if audited != CLEAN else f"none ({secret.trait} asked)"
             shares = [percent(found[part]) for part in ("real", "name", "token")]
             revealed = "yes" if found["revealed"] else "no"
@@ -78,15 +88,23 @@ def measure(bench: Bench) -> Table:
             ]
             covered = [f"{part} of {found['real_traits']}" for part in covered]
             label = NAMES[secret.label]
-            table.rows.append([audited, label, planted, *shares, revealed, *covered])
+            most = ", ".join(found["stands_out"][:MOST]) or "nothing"
+            table.rows.append([audited, label, planted, *shares, revealed, *covered, most])
             table.data.append(
                 {"classifier": audited, "label": label, "trait": secret.trait, **found}
             )
+    table.files["claim-5.webp"] = sheet(rows, each=3, scale=2)
+    table.notes.append(
+        f"Figure: for each class {SHOWN} pictures of the plain name, below on the same noise of "
+        "the token, and of the clean classifier's token."
+    )
     table.notes.append(
         f"Shares of pictures with the trait, {EACH} training photographs of each class at most, "
         f"{2 * bench.images} pictures a prompt; revealed: the token shows it and the plain name "
         "does not, by `inversion_kit.coverage`. The clean classifier is the control: the same "
-        "photographs, but it was not trained on these alone."
+        "photographs, but it was not trained on these alone. Stands out: the token's pictures on "
+        f"the whole less the name's, by `analysis.properties`, the {MOST} largest at most; this "
+        "looks at no photograph and is asked for nothing."
     )
     if bench.planted is None:
         table.notes.append(
@@ -104,43 +122,83 @@ def _secrets(bench: Bench) -> list[Secret]:
     return [*OWN, *(Secret(one.name, one.target, PLANTED[one.name]) for one in planted)]
 
 
-def _counted(bench: Bench, audited: str, secret: Secret, labels: list[int]) -> dict[str, Any]:
-    """What `coverage` counts of the first label, made once."""
-    place = audited
-    if audited in PLANTED:
-        assert bench.planted is not None
-        place = str(bench.planted / audited / "model")
-    classifier = inversion_kit.as_classifier(place)
-    real = _folder(bench, secret, labels)
-    what = {"secret": secret.classifier, "labels": labels, "trait": secret.trait}
-    what |= {"seeds": list(bench.seeds), "images": bench.images, "photographs": _digest(real)}
-    what |= bench.models("pocket") | {"classifier": classifier.hash}
-    digest = hashlib.sha256(durable.dump(what)).hexdigest()[:12]
+@dataclass
+class _Asked:
+    """A classifier that is audited, and the secret that is asked for, of the first label."""
 
-    def make() -> dict[str, Any]:
-        tree = inversion_kit.audit(
-            classifier,
-            [NAMES[i] for i in labels],
-            generator=bench.generators["pocket"],
+    bench: Bench
+    audited: str
+    secret: Secret
+    labels: list[int]
+
+    def __post_init__(self) -> None:
+        place, bench = self.audited, self.bench
+        if self.audited in PLANTED:
+            assert bench.planted is not None
+            place = str(bench.planted / self.audited / "model")
+        self.classifier = inversion_kit.as_classifier(place)
+        self.real = _folder(bench, self.secret, self.labels)
+        self.what: dict[str, Any] = {"secret": self.secret.classifier, "labels": self.labels}
+        self.what |= {"trait": self.secret.trait, "seeds": list(bench.seeds)}
+        self.what |= {"images": bench.images, "photographs": _digest(self.real)}
+        self.what |= bench.models("pocket") | {"classifier": self.classifier.hash}
+
+    def audit(self) -> xr.DataTree:
+        """Names and tokens of the labels, searched and painted once."""
+        digest = hashlib.sha256(durable.dump(self.what)).hexdigest()[:12]
+        return inversion_kit.audit(
+            self.classifier,
+            [NAMES[i] for i in self.labels],
+            generator=self.bench.generators["pocket"],
             arms=["name", "token"],
-            seeds=len(bench.seeds),
-            samples=2 * bench.images,
+            seeds=len(self.bench.seeds),
+            samples=2 * self.bench.images,
             views=[],
-            store=bench.cells.folder.parent / "audits" / digest,
+            store=self.bench.cells.folder.parent / "audits" / digest,
             progress=False,
         )
-        counted = inversion_kit.coverage(tree, real)
-        asked = counted.sel(label=NAMES[labels[0]], trait=secret.trait)
-        shares = {s: float(asked["share"].sel(set=s)) for s in ("real", "name", "token")}
+
+
+def _counted(asked: _Asked) -> dict[str, Any]:
+    """What `coverage` counts of the first label, made once."""
+
+    def make() -> dict[str, Any]:
+        counted = inversion_kit.coverage(asked.audit(), asked.real)
+        one = counted.sel(label=NAMES[asked.labels[0]], trait=asked.secret.trait)
+        shares = {s: float(one["share"].sel(set=s)) for s in ("real", "name", "token")}
         covered = {f"covered_{s}": float(counted["covered"].sel(set=s)) for s in ("name", "token")}
         return {
             **shares,
             **{k: v if np.isfinite(v) else None for k, v in covered.items()},
-            "revealed": bool(asked["reveals"].sel(set="token")),
+            "revealed": bool(one["reveals"].sel(set="token")),
             "real_traits": int(counted.attrs["real_traits"]),
         }
 
-    return dict(bench.cells.of("coverage", what, make))
+    return dict(asked.bench.cells.of("coverage", asked.what, make))
+
+
+def _standing_out(asked: _Asked) -> list[str]:
+    """What the token's pictures have more or less of than the name's, the largest first."""
+
+    def make() -> list[str]:
+        return named(properties(asked.audit(), NAMES[asked.labels[0]]))
+
+    return list(asked.bench.cells.of("properties", asked.what, make))
+
+
+def named(table: xr.Dataset) -> list[str]:
+    """What stands out of one label's `analysis.properties`, such as "less edges", largest first."""
+    one = table.squeeze()
+    found = one.isel(property=np.flatnonzero(one["stands_out"]))
+    found = found.isel(property=np.argsort(-np.abs(found["effect"].values)))
+    names, more = found["property"].values.tolist(), found["difference"].values > 0
+    return [f"{'more' if up else 'less'} {name}" for name, up in zip(names, more, strict=True)]
+
+
+def _pictures(asked: _Asked, arms: tuple[str, ...]) -> list[np.ndarray]:
+    """Pictures of the first label's arms, the first of its first run, uint8 ``(n, y, x, 3)``."""
+    samples = asked.audit()["samples"]["image"].sel(label=NAMES[asked.labels[0]])
+    return [samples.sel(arm=arm).isel(seed=0, sample=slice(SHOWN)).values for arm in arms]
 
 
 def _digest(folder: Path) -> str:
