@@ -17,7 +17,7 @@ from benchmarks.claims.bench import PHOTO, Bench
 from benchmarks.claims.photographs import SHOWN, digest, inverted, of_class, photographs
 from benchmarks.claims.table import Estimate, Table
 from inversion_kit.figures.static import svg
-from inversion_kit.figures.style import Spec, curve, layout, look, share_axis
+from inversion_kit.figures.style import DASHES, Spec, curve, layout, look, share_axis
 from inversion_kit.generators.class_token import PLACEHOLDER, ClassToken
 from inversion_kit.generators.kept import kept
 from inversion_kit.generators.sample import from_bytes
@@ -78,15 +78,18 @@ def measure(bench: Bench) -> Table:
 
 
 def curves(data: list[dict[str, Any]]) -> str:
-    """Accuracy over real images of a class, a line for each kind of added pictures, as SVG."""
+    """Accuracy over real images of a class, as SVG: a colour a kind, a dash a generator."""
     kinds = dict.fromkeys((row["generator"], row["added"]) for row in data)
+    drawn_by = list(dict.fromkeys(generator for generator, _ in kinds))
     traces: list[Spec] = []
-    for k, (generator, added) in enumerate(kinds):
+    for generator, added in kinds:
         rows = [row for row in data if (row["generator"], row["added"]) == (generator, added)]
         name = added if added in KINDS[:2] else f"{added}, {generator}"
         x = [float(np.log10(row["real"])) for row in rows]
-        line = curve(x, [row["value"] for row in rows], name, look(k)[0], 2)
-        traces.append(line | {"mode": "lines+markers", "marker": {"symbol": look(k)[1], "size": 7}})
+        colour, symbol = look(KINDS.index(added))
+        dash = DASHES[drawn_by.index(generator)]
+        line = curve(x, [row["value"] for row in rows], name, colour, 2, dash)
+        traces.append(line | {"mode": "lines+markers", "marker": {"symbol": symbol, "size": 7}})
     ticks = sorted({row["real"] for row in data})
     room = 0.03 * np.log10(ticks[-1])
     across = {

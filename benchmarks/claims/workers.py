@@ -40,10 +40,11 @@ def measured(number: int, given: dict[str, Any]) -> tuple[Table, float]:
     """A claim's table, and the seconds that it took."""
     began = time.monotonic()
     quick, seeds = given["quick"], given["seeds"]
+    weak = "early" if given["weak"] else "noisy words"
     bench = Bench(
         as_classifier(given["classifier"]),
         as_classifier("pocket:judge"),
-        {"pocket": generators.strong(), "weak": generators.weak(given["weak"])},
+        {"pocket": generators.strong(), weak: generators.weak(given["weak"])},
         Cells(given["out"] / "cells"),
         quick=quick,
         seeds=range(1 if quick else seeds),

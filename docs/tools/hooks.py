@@ -18,6 +18,7 @@ BESIDE = (
     "benchmarks/reach.md",
     "benchmarks/pictures/demo.png",
     "benchmarks/pictures/explore.png",
+    "benchmarks/pictures/few.svg",
     "benchmarks/pictures/secrets.webp",
     "benchmarks/pictures/words.png",
     "inversion_kit/pocket/weights/README.md",
