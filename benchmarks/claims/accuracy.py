@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.claims.bench import PHOTO, Bench, Reading, coarse_name
+from benchmarks.claims.bench import PHOTO, Bench, Reading, coarse_name, listed
 from benchmarks.claims.guidance import guided_reading
 from benchmarks.claims.photographs import inverted
 from benchmarks.claims.table import Table, gain, share
@@ -45,9 +45,9 @@ def measure(bench: Bench) -> Table:
             )
     runs = ", ".join(map(str, bench.seeds))
     table.notes += [
-        f"{len(labels)} labels ({', '.join(NAMES[i] for i in labels)}), runs {runs}, "
-        f"{bench.images} pictures each; every prompt on the same noise. 95 % intervals over "
-        "labels, runs and noises, paired where two prompts are compared.",
+        f"{listed(labels)}, runs {runs}, {bench.images} pictures each; every prompt on "
+        "the same noise. 95 % intervals over labels, runs and noises, paired where two prompts are "
+        "compared.",
         "The ambiguous name is the one that the class shares with the fewest others, such as "
         '"speed limit sign".',
     ]

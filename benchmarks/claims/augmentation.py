@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.claims.bench import PHOTO, Bench
+from benchmarks.claims.bench import PHOTO, Bench, listed
 from benchmarks.claims.photographs import SHOWN, digest, inverted, of_class, photographs
 from benchmarks.claims.table import Estimate, Table
 from inversion_kit.figures.static import svg
@@ -66,9 +66,8 @@ def measure(bench: Bench) -> Table:
             table.rows.append([*row, *more])
     if len(counts) > 1:
         table.files["claim-4.svg"] = curves(table.data).encode()
-    chosen = "all 43 classes" if len(labels) == len(NAMES) else ", ".join(NAMES[i] for i in labels)
     table.notes.append(
-        f"Accuracy on real test photographs by real training images of a class ({chosen}); "
+        f"Accuracy on real test photographs of {listed(labels)}, by real training images of each; "
         f"{made} pictures of each class added, {len(runs)} runs, 95 % interval of their mean by "
         "Student's t, paired by run where compared. Textual inversion sees the same real images, "
         f"{SHOWN} at most. The generator was trained on the whole training set, so that its "

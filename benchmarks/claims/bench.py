@@ -180,5 +180,18 @@ def coarse_name(label: int) -> str:
     return min(shared, key=lambda name: len(COARSE[name]))
 
 
+def listed(labels: Sequence[int]) -> str:
+    """The names of classes, or that they are all.
+
+    Examples
+    --------
+    >>> listed([14, 17]), listed(range(43))
+    ('2 labels (stop, no entry)', 'all 43 labels')
+    """
+    if len(labels) == len(NAMES):
+        return f"all {len(NAMES)} labels"
+    return f"{len(labels)} labels ({', '.join(NAMES[i] for i in labels)})"
+
+
 def _plain(token: Tensor | None) -> list[Any] | None:
     return None if token is None else token.tolist()
