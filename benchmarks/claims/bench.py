@@ -80,9 +80,9 @@ class Bench:
     planted: Path | None = None
     many: int = len(NAMES)
 
-    def labels(self, few: int) -> list[int]:
-        """`many` classes, or in quick mode a few, evenly spaced."""
-        n = few if self.quick else self.many
+    def labels(self, few: int, most: int = len(NAMES)) -> list[int]:
+        """`many` classes, or in quick mode a few, evenly spaced; no more than some."""
+        n = min(most, few if self.quick else self.many)
         return [i * len(NAMES) // n for i in range(n)]
 
     def read(self, images: Tensor) -> Reading:

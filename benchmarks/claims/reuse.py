@@ -9,9 +9,9 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from benchmarks.claims.bench import PHOTO, Bench
+from benchmarks.claims.bench import PHOTO, Bench, listed
 from benchmarks.claims.photographs import digest, of_class, photographs
-from benchmarks.claims.table import Estimate, Table, percent
+from benchmarks.claims.table import Estimate, Table, gain, percent
 from benchmarks.claims.two_tokens import both_painted
 from inversion_kit.analysis import intervals
 from inversion_kit.evaluation.sentences import SENTENCES, obedience
@@ -25,49 +25,77 @@ WAYS = ("token", "token from a far word", "token of fixed norm", "name")
 PAIRS = ((0, 14), (4, 5), (19, 20), (34, 37), (38, 39), (1, 2), (7, 8), (11, 30), (25, 22), (9, 10))
 """Classes to go between; the first pair is far apart, the others are kin."""
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+OTHERS = 12
+"""Classes, at most, whose tokens are searched from a far word and of fixed norm too."""
 REAL = 100
 """Test photographs of a class, at most, that a confusion is read in."""
 
 
 def measure(bench: Bench) -> Table:
     """How many pictures of each sentence are the class, and how many what the sentence asks."""
-    labels = bench.labels(2)
-    sentences = SENTENCES[:: 3 if bench.quick else 1]
-    ways = (WAYS[0], WAYS[-1]) if bench.quick else WAYS
+    labels, sentences = bench.labels(2), SENTENCES[:: 3 if bench.quick else 1]
+    ways = (WAYS[0], WAYS[-1])
     heads = ["sentence", *(f"{way}: {what}" for what in ("is the class", "obeys") for way in ways)]
     table = Table(6, "A token is a word", heads)
-    hits = {
-        way: np.array([[_obeyed(bench, i, way, s, sentences) for s in bench.seeds] for i in labels])
-        for way in ways
-    }
+    hits = _hits(bench, labels, ways, sentences)
     for at, sentence in [*enumerate(sentences), (slice(None), "all")]:
-        row, data = [str(sentence).replace("{token}", "…")], {"sentence": str(sentence)}
-        for kind, name in ((0, "class"), (1, "obeys")):
-            for way in ways:
-                one = _share(hits[way][:, :, kind, at])
-                row.append(one.share())
-                data[f"{way}: {name}"] = one.plain()
-        table.rows.append(row)
-        table.data.append(data)
+        shares = _shares(hits, at)
+        said = str(sentence).replace("{token}", "…")
+        table.rows.append([said, *(one.share() for one in shares.values())])
+        table.data.append({"sentence": str(sentence)} | {k: v.plain() for k, v in shares.items()})
     n = hits["name"].shape[-1]
+    less = [gain(*(_flat(hits[way][:, :, kind]) for way in ways)) for kind in (0, 1)]
+    table.data.append({"token less name": [one.plain() for one in less]})
     table.notes.append(
-        f"{len(labels)} labels, {n} pictures of each sentence and run; the class by the judge, "
+        f"{listed(labels)}, {n} pictures of each sentence and run; the class by the judge, "
         'tokens learned without a name in the one sentence "a photo of a …". A sentence is '
         "obeyed where the picture has more of what it asks for than that of the plain sentence on "
-        "the same noise, by what can be seen."
-        + (
-            ""
-            if bench.quick
-            else ' A far word is "snow"; of fixed norm: after each update the token is brought '
-            "back to the mean norm of the words (as in Directional Textual Inversion)."
-        )
+        "the same noise, by what can be seen. Token less name, paired by noise, over all "
+        f"sentences: the class {less[0].change()} points, obeyed {less[1].change()}."
     )
+    if not bench.quick:
+        table.notes.append(_other_tokens(bench, sentences, table))
     pairs = PAIRS[: 1 if bench.quick else None]
     table.notes += [_between(bench, *pair, table) for pair in pairs]
     if not bench.quick:
         table.notes.append(_as_confused(table))
     table.notes += [_beside(bench, *pair, table) for pair in pairs]
     return table
+
+
+def _hits(
+    bench: Bench, labels: list[int], ways: tuple[str, ...], sentences: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Ones and zeros ``(label, seed, 2, sentence, n)`` of `_obeyed`, by way."""
+    return {
+        way: np.array([[_obeyed(bench, i, way, s, sentences) for s in bench.seeds] for i in labels])
+        for way in ways
+    }
+
+
+def _shares(hits: dict[str, np.ndarray], at: int | slice) -> dict[str, Estimate]:
+    """Of one sentence, or of all: which are the class, by way, then which obey, by way."""
+    return {
+        f"{way}: {name}": _share(one[:, :, kind, at])
+        for kind, name in ((0, "class"), (1, "obeys"))
+        for way, one in hits.items()
+    }
+
+
+def _other_tokens(bench: Bench, sentences: tuple[str, ...], table: Table) -> str:
+    """How tokens from a far word and of fixed norm do over all sentences, beside the usual ones."""
+    labels = bench.labels(2, OTHERS)
+    shares = _shares(_hits(bench, labels, WAYS, sentences), slice(None))
+    table.data.append({"labels": labels} | {k: v.plain() for k, v in shares.items()})
+    each = [
+        f"{way} {shares[f'{way}: class'].share()} and {shares[f'{way}: obeys'].share()}"
+        for way in WAYS
+    ]
+    return (
+        f"Over all sentences, of {listed(labels)}, the class and obeyed: {'; '.join(each)}. The "
+        'far word is "snow"; of fixed norm: after each update the token is brought back to the '
+        "mean norm of the words (as in Directional Textual Inversion)."
+    )
 
 
 def _obeyed(
@@ -99,8 +127,12 @@ def _obeyed(
 
 def _share(hits: np.ndarray) -> Estimate:
     """Of hits ``(label, seed, n)`` or ``(label, seed, sentence, n)``, over everything."""
-    flat = hits.reshape(*hits.shape[:2], -1)
-    return Estimate(*(float(v) for v in intervals.share(flat, pooled=True)))
+    return Estimate(*(float(v) for v in intervals.share(_flat(hits), pooled=True)))
+
+
+def _flat(hits: np.ndarray) -> np.ndarray:
+    """Every picture of a label and run as a sample: ``(label, seed, sample)``."""
+    return hits.reshape(*hits.shape[:2], -1)
 
 
 def _between(bench: Bench, one: int, other: int, table: Table) -> str:
