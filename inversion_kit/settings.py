@@ -234,9 +234,7 @@ class Settings:
             raise InputError(f"queries={self.queries!r}: for method='cma' alone; leave it out")
         given: Any = self.patience
         if given is None:
-            usual = 1 if self.method == "gradient" else 2
-            alone = self.start is not None
-            object.__setattr__(self, "patience", max(usual, self.steps) if alone else usual)
+            object.__setattr__(self, "patience", self._usual_patience())
         if self.method == "cma":
             if self.policy_name != "last_step":
                 raise InputError(
@@ -244,6 +242,11 @@ class Settings:
                     "out"
                 )
             object.__setattr__(self, "queries", self.queries or QUERIES)
+
+    def _usual_patience(self) -> int:
+        """The patience where none was given: a start that no other follows has all the steps."""
+        usual = 1 if self.method == "gradient" else 2
+        return usual if self.start is None else max(usual, self.steps)
 
     @property
     def policy_name(self) -> str:
@@ -312,8 +315,7 @@ class Settings:
         {'steps': 20}
         """
         usual = type(self)(method=self.method).plain()
-        same = type(self)(method=self.method, start=self.start, steps=self.steps)
-        usual["patience"] = same.patience  # which goes by the start
+        usual["patience"] = self._usual_patience()
         mine = self.plain()
         asked = {name: value for name, value in mine.items() if value != usual[name]}
         return {**({"method": self.method} if self.method != "gradient" else {}), **asked}

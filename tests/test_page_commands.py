@@ -142,7 +142,7 @@ NOT_RUN = {
     "pytest -n auto": "this suite",
     "python -m benchmarks.claims --quick --jobs 2 --data FOLDER": SIGNS_NEEDED,
     "python -m benchmarks.claims --jobs 2 --data FOLDER --weak .training/early "
-    "--planted benchmarks/planted/classifiers": (SIGNS_NEEDED),
+    "--planted benchmarks/planted/classifiers": SIGNS_NEEDED,
     "python -m benchmarks.planted train --data FOLDER": SIGNS_NEEDED,
     "python -m benchmarks.planted run --half development --bank BANKS": (
         "networks that the line before trains on photographs"

@@ -103,10 +103,9 @@ def _pictures(bench: Bench, generator: str, word: str, wanted: int) -> list[np.n
     seeds = noise_seeds(seed, TEST, 0, SHOWN)
     token = ClassToken(bench.token(generator, wanted, word, seed))
     prompts = (PHOTO.format(word), PHOTO.format(f"{PLACEHOLDER} {word}"))
-    placed = [token if PLACEHOLDER in text else None for text in prompts]
     return [
         to_bytes(sample(made, [text] * SHOWN, seeds=seeds, token=one))
-        for text, one in zip(prompts, placed, strict=True)
+        for text, one in zip(prompts, (None, token), strict=True)
     ]
 
 
